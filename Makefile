@@ -1,0 +1,65 @@
+# Thin: every target is a command of `ops`, and everything works with plain `pulumi` too.
+STACK ?= dev
+PYTHON ?= python3
+export STACK
+
+GROUNDWORK = .venv/bin/python -m ops
+
+.DEFAULT_GOAL := help
+.PHONY: help up preview health env logs down purge test test-unit test-live lint bench lock docs shellenv venv
+
+help: ## Show this help
+	@echo "Groundwork: the backend under a data or AI application."
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@echo
+	@echo "STACK=name chooses the stack (default dev). Settings: Pulumi.<stack>.yaml, docs/configuration.md."
+
+venv:
+	@$(PYTHON) ops/bootstrap.py
+
+up: venv ## Set up what is needed, deploy the stack, prove that it is healthy
+	@$(GROUNDWORK) up
+
+preview: venv ## Show what `make up` would change
+	@$(GROUNDWORK) preview
+
+health: venv ## Prove that the deployed stack works: write, read back, compare
+	@$(GROUNDWORK) health
+
+env: venv ## Write the application's environment to .env (mode 0600)
+	@$(GROUNDWORK) env
+
+logs: venv ## Follow a service's log: make logs S=postgres
+	@$(GROUNDWORK) logs $(S)
+
+down: venv ## Remove the stack's containers and networks; keep its data
+	@$(GROUNDWORK) down
+
+purge: venv ## Delete the stack and its data, after asking for the stack's name
+	@$(GROUNDWORK) purge
+
+shellenv: venv ## Print what to `eval` to use plain `pulumi` here
+	@$(GROUNDWORK) shellenv
+
+bench: venv ## Measure speed and memory of the deployed stack
+	@$(GROUNDWORK) bench
+
+test: ## Lint, types, and all tests, including a real deployment of its own
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) test
+
+test-unit: ## Lint, types and the tests that need no Docker
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) test --no-live
+
+lint: ## Lint and types only
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) lint
+
+docs: venv ## Write docs/configuration.md from the settings
+	@$(GROUNDWORK) docs
+
+lock: ## Resolve the dependencies again, with hashes
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) lock

@@ -1,0 +1,1 @@
+"""The Pulumi program: one stack's configuration in, one platform out."""

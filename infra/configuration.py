@@ -1,0 +1,146 @@
+"""Reads the stack's configuration and reports what is wrong with it in a person's words."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from infra.refusal import Problem, Refused
+from infra.secret import Secret, weakness
+from infra.settings import Settings
+
+NAMESPACE = "groundwork"
+PLACEHOLDER = "unset"
+
+# Namespaces that belong to Pulumi itself and to the providers in use.
+_FOREIGN = ("docker", "kubernetes", "pulumi")
+
+
+def load(config: Mapping[str, str], secret_keys: Iterable[str]) -> Settings:
+    """Settings from Pulumi's flat `namespace:key` map; structured values are JSON.
+
+    Raises Refused with every problem found.
+    """
+    problems = list(_foreign_namespaces(config))
+    raw = {key.partition(":")[2]: _decode(value) for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
+    for key, why in (("masterSecret", "no master secret is set"), ("instance", "no instance id is set")):
+        if key not in raw:
+            fix = f"run `make up`, which generates it, or `pulumi config set{' --secret' * (key == 'masterSecret')} {key} …`"
+            problems.append(Problem(key=f"{NAMESPACE}:{key}", reason=why, fix=fix))
+            raw[key] = PLACEHOLDER
+    problems.extend(_plain_text(raw, frozenset(secret_keys)))
+    try:
+        settings = Settings.model_validate(raw, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise Refused([*problems, *(_problem(dict(item)) for item in error.errors(include_url=False))]) from None
+    if f"{NAMESPACE}:masterSecret" in config:
+        problems.extend(_weak_master(settings.master_secret))
+    if problems:
+        raise Refused(problems)
+    return settings
+
+
+def _decode(value: str) -> Any:
+    # Pulumi hands every value over as a string: numbers, booleans and structures as JSON.
+    try:
+        decoded = json.loads(value)
+    except ValueError:
+        return value
+    return decoded if isinstance(decoded, dict | list | bool | int) else value
+
+
+def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Problem]:
+    for key in config:
+        namespace, _, name = key.partition(":")
+        if namespace != NAMESPACE and difflib.get_close_matches(namespace, [NAMESPACE], cutoff=0.75):
+            yield Problem(
+                key=key,
+                reason=f"nothing reads the namespace `{namespace}`",
+                fix=f"write `{NAMESPACE}:{name}`",
+            )
+
+
+def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable[Problem]:
+    """Secrets that stand in the stack file in plain text."""
+    for top, value in raw.items():
+        if f"{NAMESPACE}:{top}" in secret_keys:
+            continue
+        for path in _secret_paths(value, (top,)):
+            dotted = ".".join(path)
+            nested = " --path" if len(path) > 1 else ""
+            if dotted == "masterSecret" and value == PLACEHOLDER:
+                continue
+            yield Problem(
+                key=f"{NAMESPACE}:{dotted}",
+                reason="this secret is in the stack file in plain text",
+                fix=f"replace it by a new one: `pulumi config set --secret{nested} {NAMESPACE}:{dotted}`",
+            )
+
+
+def _secret_paths(value: Any, path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secret_paths(item, (*path, key))
+    elif path[-1] in ("apiKey", "password", "masterSecret") and value is not None:
+        yield path
+
+
+def _weak_master(master: Secret) -> Iterable[Problem]:
+    reason = weakness(master.reveal())
+    if reason:
+        yield Problem(
+            key=f"{NAMESPACE}:masterSecret",
+            reason=f"the master secret is weak: {reason}",
+            fix="for a new stack remove it (`pulumi config rm masterSecret`) and run `make up`, which generates one",
+        )
+
+
+def _problem(error: dict[str, Any]) -> Problem:
+    location = error["loc"]
+    key = f"{NAMESPACE}:" + ".".join(str(part) for part in location)
+    match error["type"]:
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(location[-1]), known_keys(location[:-1]), n=1, cutoff=0.5)
+            known = ", ".join(known_keys(location[:-1]))
+            fix = f"did you mean `{near[0]}`?" if near else f"known here: {known}"
+            return Problem(key=key, reason="no such key", fix=fix)
+        case "missing":
+            return Problem(key=key, reason="this key is required", fix=f"set it: `pulumi config set --path {key} …`")
+        case "value_error":
+            return Problem(key=key, reason=str(error["ctx"]["error"]), fix="correct the value; docs/configuration.md lists what is allowed")
+        case _:
+            return Problem(key=key, reason=_sentence(error), fix="correct the value; docs/configuration.md lists what is allowed")
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    context = error.get("ctx") or {}
+    expected = context.get("expected") or context.get("pattern")
+    message: str = error["msg"]
+    return f"{message[0].lower()}{message[1:]}" if not context.get("pattern") else f"does not have the form {expected}"
+
+
+def known_keys(location: Iterable[int | str]) -> list[str]:
+    """The keys that may stand at a place in the configuration."""
+    model: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = next((item for item in model.model_fields.values() if item.alias == part), None)
+        inner = nested_model(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def nested_model(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as `tuple[Bucket, ...]` or `External | None`, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = nested_model(argument)
+        if found is not None:
+            return found
+    return None

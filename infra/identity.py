@@ -1,0 +1,37 @@
+"""Who owns a resource: labels that never change, and names that cannot collide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PREFIX = "groundwork."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """One stack of one clone. Two clones, or two stacks, on one host differ in it."""
+
+    project: str
+    stack: str
+    instance: str
+    master: str
+
+    def name(self, part: str) -> str:
+        """The name on the host of a container, network or volume."""
+        return f"gw-{self.stack}-{self.instance}-{part}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Identity only: a label that could change would replace a volume at every `up`."""
+        return {
+            f"{PREFIX}instance": self.instance,
+            f"{PREFIX}master": self.master,
+            f"{PREFIX}project": self.project,
+            f"{PREFIX}stack": self.stack,
+        }
+
+    def owns(self, labels: Mapping[str, str]) -> bool:
+        return all(labels.get(key) == value for key, value in self.labels.items())
+
+    def same_stack(self, labels: Mapping[str, str]) -> bool:
+        """Whether a resource is this stack's, whatever master secret made it."""
+        return all(labels.get(key) == value for key, value in self.labels.items() if key != f"{PREFIX}master")

@@ -1,0 +1,121 @@
+"""What a stack tells the outside: its services, and the environment that an application connects with."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from infra.secret import Secret
+from infra.services import clickhouse, litellm, minio, postgres, prometheus, qdrant, redis
+from infra.services.context import Context
+from infra.settings import Settings
+from infra.spec import Endpoint, Platform, Service
+from infra.units import format_size
+
+INTERNAL = "_INTERNAL"
+
+
+def describe(service: Service, *, container: str, bind_address: str) -> dict[str, Any]:
+    """One service for people and for health checks. It holds no secret."""
+    return {
+        "kind": service.kind,
+        "container": container,
+        "image": service.image.reference,
+        "version": service.image.version,
+        "limits": {"memory": format_size(service.limits.memory), "cpus": service.limits.cpus},
+        "endpoints": {
+            port.name: {"host": bind_address, "port": port.host, "scheme": port.scheme}
+            for port in service.ports
+            if port.host is not None
+        },
+        "volumes": [volume.name for volume in service.volumes],
+        "jobs": [job.name for job in service.jobs],
+        "checks": dict(service.checks),
+    }
+
+
+def environment(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
+    """The application's environment, name to value.
+
+    Each address comes twice: from the host, and with the suffix `_INTERNAL` from a container on
+    the service's network. The names are a contract; `docs/connecting.md` lists them.
+    """
+    deployed = {service.name: service for service in platform.services}
+    pairs = dict(_pairs(settings, context, deployed))
+    return {name: Secret(value) for name, value in sorted(pairs.items())}
+
+
+def _pairs(settings: Settings, context: Context, deployed: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
+    def both(name: str, inside: Endpoint, service: str, port: str, template: str) -> Iterator[tuple[str, str]]:
+        for suffix, host, number in _places(settings, inside, deployed.get(service), port):
+            yield name + suffix, template.format(host=host, port=number, **_credentials(inside))
+
+    def wanted(name: str) -> bool:
+        node = getattr(settings, name)
+        return bool(node.external) or name in deployed
+
+    if wanted("postgres"):
+        ssl = "?sslmode=require" if settings.postgres.external and settings.postgres.external.tls else ""
+        for name, role in (("DATABASE_URL", "app"), ("DATABASE_OWNER_URL", "app_owner")):
+            template = "postgresql://{username}:{password}@{host}:{port}/{database}" + ssl
+            yield from both(name, postgres.endpoint(context, role), "postgres", "postgres", template)
+    if settings.redis.usable:
+        scheme = "rediss" if settings.redis.external and settings.redis.external.tls else "redis"
+        uses: tuple[tuple[str, redis.Use], ...] = (("REDIS_CACHE_URL", "cache"), ("REDIS_QUEUE_URL", "queue"))
+        for name, use in uses:
+            at = redis.endpoint(context, use, "app")
+            yield from both(name, at, redis.name_for(context, use), "redis", scheme + "://{username}:{password}@{host}:{port}/0")
+    if wanted("minio"):
+        at = minio.endpoint(context)
+        yield from both("S3_ENDPOINT", at, "minio", "s3", _http(at))
+        yield "S3_ACCESS_KEY_ID", at.username or ""
+        yield "S3_SECRET_ACCESS_KEY", at.password.reveal() if at.password else ""
+        yield "S3_BUCKET", at.database or ""
+        yield "S3_REGION", "us-east-1"
+    if wanted("qdrant"):
+        at = qdrant.endpoint(context)
+        yield from both("QDRANT_URL", at, "qdrant", "rest", _http(at))
+        yield "QDRANT_API_KEY", at.password.reveal() if at.password else ""
+    if wanted("clickhouse"):
+        at = clickhouse.endpoint(context)
+        yield from both("CLICKHOUSE_URL", at, "clickhouse", "http", _http(at))
+        yield "CLICKHOUSE_USER", at.username or ""
+        yield "CLICKHOUSE_PASSWORD", at.password.reveal() if at.password else ""
+        yield "CLICKHOUSE_DATABASE", at.database or ""
+    if wanted("litellm"):
+        at = litellm.endpoint(context)
+        yield from both("LLM_BASE_URL", at, "litellm", "http", _http(at) + "/v1")
+        yield "LLM_API_KEY", at.password.reveal() if at.password else ""
+        yield "LLM_MODEL", settings.litellm.model_name
+    if wanted("prometheus"):
+        at = prometheus.endpoint(context, "admin")
+        yield from both("PROMETHEUS_URL", at, "prometheus", "http", _http(at))
+        yield "PROMETHEUS_USER", at.username or ""
+        yield "PROMETHEUS_PASSWORD", at.password.reveal() if at.password else ""
+    if "grafana" in deployed:
+        port = deployed["grafana"].ports[0].host
+        yield "GRAFANA_URL", f"http://{settings.bind_address}:{port}"
+        yield "GRAFANA_USER", "admin"
+        yield "GRAFANA_PASSWORD", context.secret("grafana", "admin").reveal()
+
+
+def _http(at: Endpoint) -> str:
+    return f"http{'s' if at.tls else ''}://{{host}}:{{port}}"
+
+
+def _places(settings: Settings, inside: Endpoint, service: Service | None, port: str) -> Iterator[tuple[str, str, int]]:
+    """(suffix, host, port) from the host and from inside; an external service has one address for both."""
+    if service is None:
+        yield "", inside.host, inside.port
+    else:
+        published = next(item for item in service.ports if item.name == port)
+        if published.host is not None:
+            yield "", settings.bind_address, published.host
+    yield INTERNAL, inside.host, inside.port
+
+
+def _credentials(at: Endpoint) -> dict[str, str]:
+    return {
+        "username": quote(at.username or "", safe=""),
+        "password": quote(at.password.reveal() if at.password else "", safe=""),
+        "database": at.database or "",
+    }

@@ -1,0 +1,242 @@
+"""What is checked against the host before the first resource is declared. Pure: facts in, problems out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from infra.identity import Identity
+from infra.refusal import Problem
+from infra.settings import Settings
+from infra.spec import Platform, Service
+from infra.units import format_size
+
+LEDGER_ROLE = "ledger"
+# What the operating system, Docker and the deploy itself need beside the services.
+HOST_RESERVE = 512 * 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What the Docker host says of itself. Sizes are bytes."""
+
+    memory: int
+    cpus: int
+    root_shared: bool | None = None
+    disk_total: int | None = None
+    disk_free: int | None = None
+    volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    own_ports: frozenset[int] = frozenset()
+    taken_ports: Mapping[int, str] = field(default_factory=dict)
+    image_ids: Mapping[str, str] = field(default_factory=dict)
+    missing_images: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(settings: Settings, platform: Platform, identity: Identity, facts: HostFacts) -> list[Problem]:
+    """Every reason not to deploy that the host gives."""
+    return [
+        *_memory(platform, facts),
+        *_cpus(platform, facts),
+        *_disk(settings, platform, identity, facts),
+        *_ports(platform, facts),
+        *_ownership(platform, identity, facts),
+        *_versions(platform, identity, facts),
+        *_images(platform, facts),
+        *_mounts(platform, facts),
+    ]
+
+
+def _memory(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+    for service in platform.services:
+        if service.limits.memory > facts.memory:
+            yield Problem(
+                key=f"{settings_key(service)}.memory",
+                reason=f"{format_size(service.limits.memory)} is more than the host has ({format_size(facts.memory)})",
+                fix="lower it, or use a larger host",
+            )
+    total = sum(service.limits.memory for service in platform.services)
+    room = facts.memory - HOST_RESERVE
+    if total > room and all(service.limits.memory <= facts.memory for service in platform.services):
+        largest = max(platform.services, key=lambda service: service.limits.memory)
+        yield Problem(
+            key=f"{settings_key(largest)}.memory",
+            reason=f"all limits together are {format_size(total)}; the host can give {format_size(room)} "
+            f"(its memory less {format_size(HOST_RESERVE)})",
+            fix="lower the largest limits, or turn services off (`enabled: false`)",
+        )
+
+
+def _cpus(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+    for service in platform.services:
+        if service.limits.cpus > facts.cpus:
+            yield Problem(
+                key=f"{settings_key(service)}.cpus",
+                reason=f"{service.limits.cpus:g} cores are more than the host has ({facts.cpus})",
+                fix=f"set at most {facts.cpus}",
+            )
+
+
+def _disk(settings: Settings, platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+    wanted = [(service, _disk_of(settings, service)) for service in platform.services if service.volumes]
+    if facts.disk_total is None or facts.disk_free is None or not wanted:
+        return
+    fresh = sum(
+        disk
+        for service, disk in wanted
+        if any(identity.name(volume.name) not in facts.volumes for volume in service.volumes)
+    )
+    largest = max(wanted, key=lambda pair: pair[1])[0]
+    for total, room, what in (
+        (sum(disk for _, disk in wanted), facts.disk_total, "has in all"),
+        (fresh, facts.disk_free, "has free"),
+    ):
+        if total > room:
+            yield Problem(
+                key=f"{settings_key(largest)}.disk",
+                reason=f"the volumes may take {format_size(total)}; the disk under Docker {what} {format_size(room)}",
+                fix="lower the `disk` of services, or move Docker's data to a larger disk",
+            )
+            return
+
+
+def _disk_of(settings: Settings, service: Service) -> int:
+    node = settings
+    for part in settings_path(service):
+        node = getattr(node, part)
+    return int(getattr(node, "disk", 0))
+
+
+def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+    seen: dict[int, str] = {}
+    for service in platform.services:
+        for port in service.ports:
+            if port.host is None:
+                continue
+            key = f"{settings_key(service)} (port {port.host}, {port.name})"
+            if port.host > 65535:
+                yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
+            elif port.host in seen:
+                yield Problem(
+                    key=key, reason=f"port {port.host} is already given to {seen[port.host]}", fix="give one of them another port"
+                )
+            elif port.host in facts.taken_ports and port.host not in facts.own_ports:
+                yield Problem(
+                    key=key,
+                    reason=f"port {port.host} is held by {facts.taken_ports[port.host]}",
+                    fix="stop that, set another port, or shift all ports with groundwork:portOffset",
+                )
+            seen.setdefault(port.host, f"{service.name} ({port.name})")
+
+
+def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+    volumes = [volume.name for service in platform.services for volume in service.volumes]
+    containers = [name for service in platform.services for name in (service.name, *(job.name for job in service.jobs))]
+    for kind, parts, existing in (("volume", volumes, facts.volumes), ("container", containers, facts.containers)):
+        for part in parts:
+            name = identity.name(part)
+            labels = existing.get(name)
+            if labels is None or identity.owns(labels):
+                continue
+            if identity.same_stack(labels):
+                yield Problem(
+                    key="groundwork:masterSecret",
+                    reason=f"{kind} {name} was made with another master secret, so its passwords do not open it",
+                    fix="put the former master secret back, or delete this stack's data with `make purge`",
+                )
+            else:
+                yield Problem(
+                    key=f"{kind} {name}",
+                    reason="it belongs to another project, stack or instance",
+                    fix="set another groundwork:instance, or remove it yourself if nobody needs it",
+                )
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """`8.10.2` as (8, 10, 2). Parts that are no numbers end it."""
+    numbers = []
+    for part in version.lstrip("v").split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def ledger(platform: Platform) -> dict[str, str]:
+    """Service to version, for all that keep data: what has opened the volumes."""
+    return {service.name: service.image.version for service in platform.services if service.volumes}
+
+
+def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+    opened = _opened(identity, facts.volumes.values())
+    for service in platform.services:
+        before = opened.get(service.name)
+        if before is None or not any(identity.name(volume.name) in facts.volumes for volume in service.volumes):
+            continue
+        had, wanted = version_tuple(before), version_tuple(service.image.version)
+        if service.kind == "postgres" and had[:1] != wanted[:1]:
+            yield Problem(
+                key="groundwork:images",
+                reason=f"the volume {identity.name(service.volumes[0].name)} holds a Postgres {had[0]} data directory; "
+                f"this deploy brings Postgres {wanted[0]}",
+                fix="keep the former image source, or dump with the old major version and restore into a new volume",
+            )
+        elif wanted < had:
+            yield Problem(
+                key="groundwork:images",
+                reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
+                fix="keep the former image source; stores do not read what a newer version has written",
+            )
+
+
+def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The newest version of each service that any ledger of this stack names."""
+    newest: dict[str, str] = {}
+    prefix = "groundwork.version."
+    for labels in volumes:
+        if labels.get("groundwork.role") != LEDGER_ROLE or not identity.same_stack(labels):
+            continue
+        for key, version in labels.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and version_tuple(version) > version_tuple(newest.get(name, "0")):
+                newest[name] = version
+    return newest
+
+
+def _images(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+    for reference in dict.fromkeys(service.image.reference for service in platform.services):
+        if reference not in facts.missing_images:
+            continue
+        service = next(item for item in platform.services if item.image.reference == reference)
+        yield Problem(
+            key=f"groundwork:images ({service.name})",
+            reason=f"the image {reference} cannot be had: {facts.missing_images[reference]}",
+            fix="run `make up`, which builds it" if service.image.built else "check the registry's name and network, or set groundwork:images to packages or a mirror",
+        )
+
+
+def _mounts(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+    for service in platform.services:
+        if "/" in service.binds and facts.root_shared is False:
+            yield Problem(
+                key=f"{settings_key(service)}.enabled",
+                reason="it looks at the host's file systems, and Docker can show them only if `/` is a shared mount, which it is not here",
+                fix="as root: mount --make-rshared / (systemd does it at boot), or turn this exporter off",
+            )
+
+
+def settings_path(service: Service) -> tuple[str, ...]:
+    """Where a service's settings are, as attribute names."""
+    match service.name:
+        case "redis-cache" | "redis-queue":
+            return ("redis", service.name.removeprefix("redis-"))
+        case "node-exporter" | "postgres-exporter":
+            return ("exporters", service.name.removesuffix("-exporter"))
+        case name if name.endswith("-exporter"):
+            return ("exporters", "redis")
+        case name:
+            return (name,)
+
+
+def settings_key(service: Service) -> str:
+    """The configuration key of a service, such as `groundwork:redis.cache`."""
+    return "groundwork:" + ".".join(settings_path(service))

@@ -1,0 +1,31 @@
+"""How bad input is reported: which key, why, and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One reason not to deploy.
+
+    `key` is a configuration key such as `groundwork:postgres.memory`, or the thing at fault.
+    """
+
+    key: str
+    reason: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}\n    fix: {self.fix}"
+
+
+class Refused(Exception):
+    """Raised before the first resource is declared; nothing has been changed."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [f"  - {problem}" for problem in self.problems]
+        return "Refused before anything was changed:\n" + "\n".join(lines)

@@ -1,0 +1,77 @@
+"""Secrets of the pure layer: values that do not print themselves, derived from one master secret."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+MASTER_LENGTH = 40
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_WEAK = re.compile(r"changeme|change-me|password|secret|admin|example|default|groundwork|12345", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret value. `str()` and `repr()` hide it; only a target and a template reveal it."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+def weakness(value: str) -> str | None:
+    """Why a secret must not be used, or None. 128 bits need 22 alphanumeric characters."""
+    if len(value) < 22:
+        return f"it has {len(value)} characters; at least 22 are needed"
+    if _WEAK.search(value):
+        return "it contains a word that default passwords are made of"
+    if len(set(value)) < 10:
+        return "it repeats the same few characters"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Derives every secret of a stack with HKDF-SHA256 (RFC 5869) from its master secret.
+
+    The same master, service, purpose and generation give the same secret on any machine,
+    so that a rebuilt stack opens a restored backup.
+    """
+
+    _master: Secret
+
+    def derive(self, service: str, purpose: str, generation: int = 1, *, length: int = 32) -> Secret:
+        """`length` alphanumeric characters (5.95 bits each)."""
+        return Secret("".join(self._characters(f"{service}/{purpose}/{generation}", length)))
+
+    def key(self, service: str, purpose: str) -> Secret:
+        """A 256-bit key, base64. It has no generation: what it encrypted must stay readable."""
+        return Secret(base64.b64encode(self._bytes(f"{service}/{purpose}/key", 32)).decode())
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that tell masters apart and reveal nothing of them."""
+        return hashlib.sha256(self._bytes("groundwork/fingerprint", 32)).hexdigest()[:12]
+
+    def _bytes(self, info: str, length: int) -> bytes:
+        hkdf = HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=info.encode())
+        return hkdf.derive(self._master.reveal().encode())
+
+    def _characters(self, info: str, length: int) -> Iterator[str]:
+        # Rejecting bytes beyond a multiple of the alphabet keeps every character equally likely.
+        limit = 256 - 256 % len(_ALPHABET)
+        usable = [byte for byte in self._bytes(info, 4 * length + 32) if byte < limit]
+        return (_ALPHABET[byte % len(_ALPHABET)] for byte in usable[:length])

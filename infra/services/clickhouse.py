@@ -1,0 +1,98 @@
+"""ClickHouse: the analytics schema, sized for a small host, with hashed passwords."""
+
+import hashlib
+
+from infra import sizing
+from infra.secret import Secret
+from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.spec import Endpoint, File, HealthCheck, Job, Metrics, Port, Service, Volume
+from infra.templating import render, render_secret
+
+NAME = "clickhouse"
+USERS = ("admin", "app", "monitoring")
+_SERVER = "/etc/clickhouse-server"
+
+SYSTEM_LOGS = (
+    "query_log", "trace_log", "query_thread_log", "query_views_log", "part_log", "text_log", "metric_log",
+    "error_log", "query_metric_log", "asynchronous_metric_log", "latency_log", "processors_profile_log",
+    "asynchronous_insert_log", "backup_log", "blob_storage_log",
+)  # fmt: skip
+"""Tables of the server's own logs that get a TTL; without one they outgrow the data of a small host."""
+
+
+def endpoint(context: Context, user: str = "app") -> Endpoint:
+    """How a client reaches the HTTP interface as one of USERS."""
+    settings = context.settings.clickhouse
+    if settings.external:
+        return external_endpoint(settings.external)
+    return Endpoint(
+        host=NAME, port=8123, network=NAME, username=user, password=context.secret(NAME, user),
+        database=settings.database,
+    )  # fmt: skip
+
+
+def build(context: Context) -> Service:
+    settings = context.settings.clickhouse
+    passwords = {user: context.secret(NAME, user) for user in USERS}
+    return Service(
+        name=NAME,
+        kind="clickhouse",
+        image=context.image(NAME),
+        limits=limits(settings),
+        user="101:0",
+        env={"CLICKHOUSE_SKIP_USER_SETUP": "1", "CLICKHOUSE_DO_NOT_CHOWN": "1"},
+        files=(
+            File(
+                path=f"{_SERVER}/config.d/groundwork.yaml",
+                content=render(
+                    "clickhouse/config.yaml.j2",
+                    system_logs=SYSTEM_LOGS, log_days=settings.system_log_retention // 86400,
+                    **sizing.clickhouse(settings.memory),
+                ),
+            ),
+            File(
+                path=f"{_SERVER}/users.d/groundwork.yaml",
+                content=render_secret(
+                    "clickhouse/users.yaml.j2",
+                    hashes={user: _sha256(password) for user, password in passwords.items()},
+                    database=settings.database, **sizing.clickhouse(settings.memory),
+                ),
+            ),
+        ),
+        volumes=(Volume(name="clickhouse-data", path="/var/lib/clickhouse"),),
+        ports=(
+            Port(name="http", container=8123, host=context.host_port(settings.port), scheme="http"),
+            Port(name="native", container=9000, host=context.host_port(settings.native_port), scheme="clickhouse"),
+        ),
+        readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8123/ping"), start_period=90),
+        stop_grace=60,
+        jobs=(_provision(context),),
+        metrics=(Metrics(port=9363),),
+        checks={"database": settings.database},
+        credentials=passwords,
+    )  # fmt: skip
+
+
+def schema(context: Context) -> str:
+    """The analytics schema: monthly partitions, a TTL and an hourly materialized view."""
+    settings = context.settings.clickhouse
+    return render("clickhouse/schema.sql.j2", database=settings.database, days=settings.retention // 86400)
+
+
+def _provision(context: Context) -> Job:
+    return Job(
+        name="clickhouse-provision",
+        user="101:0",
+        script=render("clickhouse/provision.sh.j2", config_dir=CONFIG_DIR),
+        files=(
+            File(path=f"{CONFIG_DIR}/schema.sql", content=schema(context)),
+            File(
+                path=f"{CONFIG_DIR}/client.xml",
+                content=render_secret("clickhouse/client.xml.j2", password=context.secret(NAME, "admin")),
+            ),
+        ),
+    )
+
+
+def _sha256(password: Secret) -> str:
+    return hashlib.sha256(password.reveal().encode()).hexdigest()

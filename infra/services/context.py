@@ -1,0 +1,70 @@
+"""What every service is built from: settings, keys and images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra import images
+from infra.secret import Keyring, Secret
+from infra.settings import External, Settings, Sized
+from infra.spec import Endpoint, Image, Limits
+from infra.versions import NO_PACKAGE
+
+CONFIG_DIR = "/etc/groundwork"
+APP_NETWORK = "app"
+OBSERVABILITY_NETWORK = "observability"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One stack's settings and keyring; every service is a pure function of these."""
+
+    settings: Settings
+    keyring: Keyring
+
+    def secret(self, service: str, purpose: str, *, length: int = 32) -> Secret:
+        """A password that changes with the service's `secretGeneration`."""
+        return self.keyring.derive(service, purpose, self._generation(service), length=length)
+
+    def _generation(self, service: str) -> int:
+        node: Any = self.settings
+        for part in _SETTINGS_PATH.get(service, (service,)):
+            node = getattr(node, part)
+        generation: int = node.secret_generation
+        return generation
+
+    def image(self, name: str) -> Image:
+        """The image of a service. Raises KeyError where packages carry none; ask `available` first."""
+        found = images.image(self.settings, name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def available(self, name: str) -> bool:
+        return images.image(self.settings, name) is not None
+
+    def why_unavailable(self, name: str) -> str:
+        return NO_PACKAGE[name]
+
+    def host_port(self, port: int) -> int:
+        return port + self.settings.port_offset
+
+
+_SETTINGS_PATH = {
+    "redis-cache": ("redis", "cache"),
+    "redis-queue": ("redis", "queue"),
+    "node-exporter": ("exporters", "node"),
+    "postgres-exporter": ("exporters", "postgres"),
+    "redis-exporter": ("exporters", "redis"),
+}
+
+
+def limits(settings: Sized) -> Limits:
+    return Limits(memory=settings.memory, cpus=settings.cpus)
+
+
+def external_endpoint(external: External) -> Endpoint:
+    """An endpoint elsewhere; it has no network of ours."""
+    return Endpoint(
+        host=external.host, port=external.port, network=None, tls=external.tls,
+        username=external.username, password=external.password, database=external.database,
+    )  # fmt: skip

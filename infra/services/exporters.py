@@ -1,0 +1,96 @@
+"""Exporters: what turns the host's, Postgres' and Redis' state into metrics."""
+
+import json
+from collections.abc import Iterator
+
+from infra.secret import Secret
+from infra.services import postgres, redis
+from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import Endpoint, File, HealthCheck, Metrics, Service
+
+_PASSWORD = f"{CONFIG_DIR}/password"
+
+
+def build(context: Context) -> Iterator[Service]:
+    exporters = context.settings.exporters
+    if exporters.node.enabled:
+        yield _node(context)
+    if exporters.postgres.enabled and context.settings.postgres.usable:
+        yield _postgres(context)
+    if exporters.redis.enabled and context.settings.redis.usable:
+        if context.settings.redis.external:
+            yield _redis(context, "redis", redis.endpoint(context, "cache", "monitoring"))
+        for name in redis.names(context):
+            use = "cache" if name == "redis-cache" else "queue"
+            yield _redis(context, name, redis.endpoint(context, use, "monitoring"))
+
+
+def _wget(url: str) -> HealthCheck:
+    return HealthCheck(command=("wget", "-q", "-O", "/dev/null", url), interval=10)
+
+
+def _node(context: Context) -> Service:
+    return Service(
+        name="node-exporter",
+        kind="exporter",
+        image=context.image("node-exporter"),
+        limits=limits(context.settings.exporters.node),
+        user="65534:65534",
+        entrypoint=("node_exporter",),
+        command=(
+            "--path.rootfs=/host", "--web.listen-address=:9100", "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
+        ),
+        binds={"/": "/host"},
+        host_pid=True,
+        network=OBSERVABILITY_NETWORK,
+        readiness=_wget("http://127.0.0.1:9100/"),
+        metrics=(Metrics(port=9100),),
+    )  # fmt: skip
+
+
+def _postgres(context: Context) -> Service:
+    at = postgres.endpoint(context, "monitoring")
+    return Service(
+        name="postgres-exporter",
+        kind="exporter",
+        image=context.image("postgres-exporter"),
+        limits=limits(context.settings.exporters.postgres),
+        user="65534:0",
+        entrypoint=("postgres_exporter",),
+        command=("--collector.stat_statements", "--no-collector.wal"),
+        env={
+            "DATA_SOURCE_URI": f"{at.host}:{at.port}/{at.database or 'postgres'}?sslmode={'require' if at.tls else 'disable'}",
+            "DATA_SOURCE_USER": at.username or "postgres",
+            "DATA_SOURCE_PASS_FILE": _PASSWORD,
+        },
+        files=(File(path=_PASSWORD, content=at.password or Secret("")),),
+        reaches=(at.network,) if at.network else (),
+        network=OBSERVABILITY_NETWORK,
+        readiness=_wget("http://127.0.0.1:9187/"),
+        metrics=(Metrics(port=9187),),
+    )
+
+
+def _redis(context: Context, name: str, at: Endpoint) -> Service:
+    image = context.image("redis-exporter")
+    address = f"{'rediss' if at.tls else 'redis'}://{at.host}:{at.port}"
+    password = at.password.reveal() if at.password else ""
+    user = f"{at.username}@" if at.username else ""
+    keyed = address.replace("://", f"://{user}")
+    return Service(
+        name=f"{name}-exporter",
+        kind="exporter",
+        image=image,
+        limits=limits(context.settings.exporters.redis),
+        user="59000:0",
+        entrypoint=("redis_exporter",) if image.built else ("/redis_exporter",),
+        command=("-web.listen-address=:9121",),
+        env={"REDIS_ADDR": address, "REDIS_USER": at.username or "", "REDIS_PASSWORD_FILE": _PASSWORD},
+        files=(File(path=_PASSWORD, content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True))),),
+        reaches=(at.network,) if at.network else (),
+        network=OBSERVABILITY_NETWORK,
+        # The official image holds one binary and no shell: nothing in it can ask for readiness, so
+        # there the scrape target's state is the check.
+        readiness=_wget("http://127.0.0.1:9121/health") if image.built else None,
+        metrics=(Metrics(port=9121),),
+    )

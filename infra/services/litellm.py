@@ -1,0 +1,134 @@
+"""LiteLLM: one endpoint over a chain of model providers, with a budget, a cache and metrics."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.secret import Secret
+from infra.services import postgres, redis
+from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.spec import Endpoint, File, HealthCheck, LeftOut, Metrics, Port, Service
+from infra.templating import render_secret
+
+NAME = "litellm"
+_START = """\
+LITELLM_SALT_KEY=$(cat {dir}/salt-key)
+export LITELLM_SALT_KEY
+exec litellm "$@"
+"""
+_READY = (
+    "import sys, urllib.request\n"
+    "body = urllib.request.urlopen('http://127.0.0.1:4000/health/readiness', timeout=4).read().decode()\n"
+    "sys.exit('\"db\":\"disconnected\"' in body.replace(' ', ''))"
+)
+
+
+def endpoint(context: Context) -> Endpoint:
+    """How an application reaches the OpenAI-compatible endpoint."""
+    settings = context.settings.litellm
+    if settings.external:
+        return external_endpoint(settings.external)
+    return Endpoint(
+        host=NAME, port=4000, network=NAME, password=_master_key(context), database=settings.model_name
+    )
+
+
+def has_database(context: Context) -> bool:
+    """Whether spend is kept in Postgres; an image from packages lacks the database client's engine."""
+    return not context.image(NAME).built and context.settings.postgres.usable
+
+
+def chain(context: Context) -> list[dict[str, Any]]:
+    """The providers that can be asked, in order: LiteLLM's parameters of each."""
+    providers = context.settings.litellm.providers
+    found: list[dict[str, Any]] = []
+    if providers.ollama.url:
+        found.append({"model": f"ollama_chat/{providers.ollama.model}", "api_base": providers.ollama.url})
+    for prefix, provider in (
+        ("openrouter", providers.openrouter),
+        ("openai", providers.openai),
+        ("anthropic", providers.anthropic),
+    ):
+        if provider.api_key:
+            parameters: dict[str, Any] = {"model": f"{prefix}/{provider.model}", "api_key": provider.api_key}
+            if provider.base_url:
+                parameters["api_base"] = provider.base_url
+            found.append(parameters)
+    return [{**parameters, "order": order} for order, parameters in enumerate(found, start=1)]
+
+
+def left_out(context: Context) -> Iterator[LeftOut]:
+    """The providers that are not asked, and why."""
+    providers = context.settings.litellm.providers
+    if not providers.ollama.url:
+        yield LeftOut(service="litellm: ollama", reason="groundwork:litellm.providers.ollama.url is not set")
+    for name in ("openrouter", "openai", "anthropic"):
+        if not getattr(providers, name).api_key:
+            key = f"groundwork:litellm.providers.{name}.apiKey"
+            yield LeftOut(service=f"litellm: {name}", reason=f"{key} is not set")
+
+
+def build(context: Context) -> Service:
+    settings = context.settings.litellm
+    database = has_database(context)
+    cache = redis.endpoint(context, "cache", "litellm") if context.settings.redis.usable else None
+    needs = [endpoint.network for endpoint in (cache,) if endpoint and endpoint.network]
+    if database and postgres.endpoint(context, "litellm").network:
+        needs.append(postgres.NAME)
+    master_key, salt_key = _master_key(context), Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
+    return Service(
+        name=NAME,
+        kind="litellm",
+        image=context.image(NAME),
+        limits=limits(settings),
+        user="65534:0",
+        entrypoint=("sh", f"{CONFIG_DIR}/start.sh"),
+        command=("--config", f"{CONFIG_DIR}/config.yaml", "--port", "4000", "--num_workers", "1"),
+        env={
+            # Prices come with the package; a start must not depend on a download.
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_TELEMETRY": "False",
+            "HOME": "/tmp",
+        },
+        files=(
+            File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database, master_key=master_key)),
+            File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
+            File(path=f"{CONFIG_DIR}/start.sh", content=_START.format(dir=CONFIG_DIR), executable=True),
+        ),
+        ports=(Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),),
+        needs=tuple(needs),
+        # Providers may be anywhere, and Ollama is usually on the host.
+        host_gateway=True,
+        readiness=HealthCheck(command=("python3", "-c", _READY), interval=5, start_period=180),
+        stop_grace=30,
+        metrics=(Metrics(port=4000, path="/metrics/", bearer=master_key),),
+        checks={"model": settings.model_name, "providers": str(len(chain(context))), "database": str(database).lower()},
+        credentials={"master-key": master_key, "salt-key": salt_key},
+    )
+
+
+def _config(context: Context, cache: Endpoint | None, *, database: bool, master_key: Secret) -> Secret:
+    settings = context.settings.litellm
+    return render_secret(
+        "litellm/config.yaml.j2",
+        model_name=settings.model_name,
+        deployments=chain(context),
+        paid=sorted({str(item["model"]).partition("/")[0] for item in chain(context)} - {"ollama_chat"}),
+        budget=settings.daily_budget_usd,
+        cache={"host": cache.host, "port": cache.port, "username": cache.username, "password": cache.password, "tls": cache.tls}
+        if cache
+        else None,
+        database=_database_url(context) if database else None,
+        master_key=master_key,
+    )  # fmt: skip
+
+
+def _database_url(context: Context) -> Secret:
+    at = postgres.endpoint(context, "litellm")
+    password = at.password.reveal() if at.password else ""
+    query = "?sslmode=require" if at.tls else ""
+    return Secret(f"postgresql://{at.username}:{password}@{at.host}:{at.port}/{at.database}{query}")
+
+
+def _master_key(context: Context) -> Secret:
+    return Secret(f"sk-{context.secret(NAME, 'master').reveal()}")

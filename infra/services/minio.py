@@ -1,0 +1,139 @@
+"""MinIO (S3): buckets, lifecycle, policies and the application's own key are provisioned at every deploy."""
+
+import json
+
+import jwt
+
+from infra import sizing
+from infra.secret import Secret
+from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.settings import Bucket
+from infra.spec import Endpoint, File, HealthCheck, Job, Metrics, Port, Service, Volume
+from infra.templating import render
+
+NAME = "minio"
+APPLICATION_USER = "app"
+_ROOT_USER = "root"
+# 2100-01-01: Prometheus cannot renew a token, and a rotation of the root password ends it anyway.
+_TOKEN_EXPIRY = 4102444800
+
+
+def endpoint(context: Context) -> Endpoint:
+    """How an application reaches S3, with its own key."""
+    settings = context.settings.minio
+    if settings.external:
+        return external_endpoint(settings.external)
+    bucket = settings.buckets[0].name if settings.buckets else None
+    return Endpoint(
+        host=NAME, port=9000, network=NAME, username=APPLICATION_USER,
+        password=context.secret(NAME, "app"), database=bucket,
+    )  # fmt: skip
+
+
+def build(context: Context) -> Service:
+    settings = context.settings.minio
+    image = context.image(NAME)
+    # It also signs the metrics token with HMAC-SHA512, whose key should have 64 bytes.
+    root_password = context.secret(NAME, "root", length=64)
+    # The name is part of the ciphertext's metadata: neither it nor the key may ever change.
+    kms_key = Secret(f"groundwork:{context.keyring.key(NAME, 'encryption').reveal()}")
+    server = "minio" if image.built else "silo"
+    ready = (
+        ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9000/minio/health/ready")
+        if image.built
+        else ("silo", "healthcheck", "ready")
+    )
+    return Service(
+        name=NAME,
+        kind="s3",
+        image=image,
+        limits=limits(settings),
+        # The fork's image has no directory for a fresh volume to take its owner from, so it stays root
+        # (without any capability); ours has one.
+        user="1000:0" if image.built else "0:0",
+        entrypoint=(server,),
+        command=("server", "/data", "--address", ":9000", "--console-address", ":9001"),
+        env={
+            "MINIO_ROOT_USER_FILE": f"{CONFIG_DIR}/root-user",
+            "MINIO_ROOT_PASSWORD_FILE": f"{CONFIG_DIR}/root-password",
+            "MINIO_KMS_SECRET_KEY_FILE": f"{CONFIG_DIR}/kms-key",
+            "MINIO_KMS_AUTO_ENCRYPTION": "on",
+            "GOMEMLIMIT": str(sizing.minio_memlimit(settings.memory)),
+            "MINIO_MEMLIMIT": str(sizing.minio_memlimit(settings.memory)),
+            "MINIO_UPDATE": "off",
+            "MINIO_CALLHOME_ENABLE": "off",
+        },
+        files=(
+            File(path=f"{CONFIG_DIR}/root-user", content=_ROOT_USER),
+            File(path=f"{CONFIG_DIR}/root-password", content=root_password),
+            File(path=f"{CONFIG_DIR}/kms-key", content=kms_key),
+        ),
+        volumes=(Volume(name="minio-data", path="/data"),),
+        ports=(
+            Port(name="s3", container=9000, host=context.host_port(settings.port), scheme="http"),
+            Port(name="console", container=9001, host=context.host_port(settings.console_port), scheme="http"),
+        ),
+        readiness=HealthCheck(command=ready, timeout=10),
+        stop_grace=30,
+        jobs=(_provision(context, root_password),),
+        metrics=(
+            Metrics(port=9000, path="/minio/v2/metrics/cluster", bearer=_metrics_token(root_password)),
+        ),
+        checks={"buckets": ",".join(bucket.name for bucket in settings.buckets), "user": APPLICATION_USER},
+        credentials={"root": root_password, "app": context.secret(NAME, "app"), "encryption": kms_key},
+    )  # fmt: skip
+
+
+def _provision(context: Context, root_password: Secret) -> Job:
+    settings = context.settings.minio
+    return Job(
+        name="minio-provision",
+        user="1000:0",
+        # The client keeps its aliases in a directory; /tmp is the one place a job may write to.
+        env={"MC_CONFIG_DIR": "/tmp/mc", "MC_DISABLE_PAGER": "1"},
+        script=render(
+            "minio/provision.sh.j2",
+            config_dir=CONFIG_DIR, buckets=[_rules(bucket) for bucket in settings.buckets], user=APPLICATION_USER,
+        ),
+        files=(
+            File(path=f"{CONFIG_DIR}/root-user", content=_ROOT_USER),
+            File(path=f"{CONFIG_DIR}/root-password", content=root_password),
+            File(path=f"{CONFIG_DIR}/app-password", content=context.secret(NAME, "app")),
+            File(path=f"{CONFIG_DIR}/app-policy.json", content=_application_policy(settings.buckets)),
+        ),
+    )  # fmt: skip
+
+
+def _metrics_token(root_password: Secret) -> Secret:
+    """What `mc admin prometheus generate` prints: a token that can only read metrics."""
+    claims = {"sub": _ROOT_USER, "iss": "prometheus", "exp": _TOKEN_EXPIRY}
+    return Secret(jwt.encode(claims, root_password.reveal(), algorithm="HS512"))
+
+
+def _rules(bucket: Bucket) -> dict[str, object]:
+    rules: list[str] = []
+    if bucket.expire_after is not None:
+        rules.append(f"--expire-days {bucket.expire_after // 86400}")
+    if bucket.versioning and bucket.expire_noncurrent_after is not None:
+        rules.append(f"--noncurrent-expire-days {bucket.expire_noncurrent_after // 86400}")
+    return {"name": bucket.name, "versioning": bucket.versioning, "policy": bucket.policy, "rules": rules}
+
+
+def _application_policy(buckets: tuple[Bucket, ...]) -> str:
+    """Read and write in the declared buckets, and nothing else."""
+    arns = [f"arn:aws:s3:::{bucket.name}" for bucket in buckets]
+    statements = [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
+            "Resource": arns,
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:GetObjectTagging", "s3:PutObjectTagging"],
+            "Resource": [f"{arn}/*" for arn in arns],
+        },
+    ]
+    if not arns:
+        statements = [{"Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)

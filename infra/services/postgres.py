@@ -1,0 +1,103 @@
+"""Postgres with pgvector: databases, roles and the vector table are provisioned at every deploy."""
+
+from infra import sizing
+from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.spec import Endpoint, File, HealthCheck, Job, Port, Service, Volume
+from infra.templating import render, render_secret
+
+NAME = "postgres"
+LITELLM_DATABASE = "litellm"
+ROLES = ("app", "app_owner", "litellm", "monitoring")
+_SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
+
+
+def endpoint(context: Context, role: str) -> Endpoint:
+    """How a client reaches Postgres as one of ROLES."""
+    settings = context.settings.postgres
+    if settings.external:
+        return external_endpoint(settings.external)
+    database = {"litellm": LITELLM_DATABASE, "monitoring": "postgres"}.get(role, settings.database)
+    return Endpoint(
+        host=NAME, port=5432, network=NAME, username=role, password=context.secret(NAME, role), database=database
+    )
+
+
+def build(context: Context) -> Service:
+    settings = context.settings.postgres
+    image = context.image(NAME)
+    # The superuser's password is fixed at the volume's first start, so it has no generation.
+    superuser = context.keyring.derive(NAME, "superuser")
+    tuning = sizing.postgres(memory=settings.memory, cpus=settings.cpus, max_connections=settings.max_connections)
+    return Service(
+        name=NAME,
+        kind="postgres",
+        image=image,
+        limits=limits(settings),
+        user="999:0",
+        command=("postgres", "-c", f"config_file={CONFIG_DIR}/postgresql.conf"),
+        env={
+            "POSTGRES_PASSWORD_FILE": _SUPERUSER_PASSWORD,
+            "POSTGRES_INITDB_ARGS": "--data-checksums --auth-local=scram-sha-256 --auth-host=scram-sha-256",
+        },
+        files=(
+            File(path=_SUPERUSER_PASSWORD, content=superuser),
+            File(
+                path=f"{CONFIG_DIR}/postgresql.conf",
+                content=render(
+                    "postgres/postgresql.conf.j2",
+                    data_directory=f"/var/lib/postgresql/{image.major}/docker",
+                    max_connections=settings.max_connections,
+                    **tuning,
+                ),
+            ),
+            File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
+        ),
+        volumes=(Volume(name="postgres-data", path="/var/lib/postgresql"),),
+        ports=(Port(name="postgres", container=5432, host=context.host_port(settings.port), scheme="postgresql"),),
+        shm_size=sizing.postgres_shm(settings.memory),
+        # TCP on purpose: the server that initialises a fresh volume listens on its socket only.
+        readiness=HealthCheck(command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"), start_period=120),
+        stop_grace=60,
+        jobs=(_provision(context),),
+        checks={"database": settings.database, "dimensions": str(settings.vectors.dimensions), "index": settings.vectors.index},
+        credentials={"superuser": superuser, **{role: context.secret(NAME, role) for role in ROLES}},
+    )
+
+
+def _provision(context: Context) -> Job:
+    settings = context.settings.postgres
+    vectors = settings.vectors
+    passwords = {role: context.secret(NAME, role) for role in ROLES}
+    options = (
+        {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction}
+        if vectors.index == "hnsw"
+        else {"lists": vectors.ivfflat.lists}
+    )
+    search = (
+        {"hnsw.ef_search": vectors.hnsw.ef_search, "hnsw.iterative_scan": "strict_order"}
+        if vectors.index == "hnsw"
+        else {"ivfflat.probes": vectors.ivfflat.probes, "ivfflat.iterative_scan": "relaxed_order"}
+    )
+    return Job(
+        name="postgres-provision",
+        user="999:0",
+        env={"PGHOST": NAME, "PGUSER": "postgres", "PGCONNECT_TIMEOUT": "5", "APP_DATABASE": settings.database},
+        script=render("postgres/provision.sh.j2", password_file=_SUPERUSER_PASSWORD, config_dir=CONFIG_DIR),
+        files=(
+            File(path=_SUPERUSER_PASSWORD, content=context.keyring.derive(NAME, "superuser")),
+            File(
+                path=f"{CONFIG_DIR}/roles.sql",
+                content=render_secret(
+                    "postgres/roles.sql.j2",
+                    passwords=passwords, database=settings.database, litellm_database=LITELLM_DATABASE, search=search,
+                ),
+            ),
+            File(
+                path=f"{CONFIG_DIR}/schema.sql",
+                content=render(
+                    "postgres/schema.sql.j2",
+                    database=settings.database, dimensions=vectors.dimensions, index=vectors.index, options=options,
+                ),
+            ),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Qdrant: vector database with an API key, a read-only key and snapshots on its volume."""
+
+from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.spec import Endpoint, File, HealthCheck, Metrics, Port, Service, Volume
+from infra.templating import render_secret
+from infra.units import GIB
+
+NAME = "qdrant"
+
+
+def endpoint(context: Context) -> Endpoint:
+    """How an application reaches Qdrant over REST, with the full key."""
+    settings = context.settings.qdrant
+    if settings.external:
+        return external_endpoint(settings.external)
+    return Endpoint(host=NAME, port=6333, network=NAME, password=context.secret(NAME, "api-key"))
+
+
+def build(context: Context) -> Service:
+    settings = context.settings.qdrant
+    api_key, read_only = context.secret(NAME, "api-key"), context.secret(NAME, "read-only-key")
+    small = settings.memory < GIB
+    return Service(
+        name=NAME,
+        kind="qdrant",
+        image=context.image(NAME),
+        limits=limits(settings),
+        user="1000:0",
+        entrypoint=("./qdrant",),
+        command=("--config-path", f"{CONFIG_DIR}/qdrant.yaml"),
+        env={"QDRANT_INIT_FILE_PATH": "/qdrant/storage/.qdrant-initialized"},
+        files=(
+            File(
+                path=f"{CONFIG_DIR}/qdrant.yaml",
+                content=render_secret(
+                    "qdrant/qdrant.yaml.j2",
+                    api_key=api_key, read_only_key=read_only, small=small,
+                    optimizer_threads=1 if small else max(1, int(settings.cpus) - 1),
+                ),
+            ),
+        ),
+        # Snapshots lie on the same volume: one backup covers both, and no second owner is needed.
+        volumes=(Volume(name="qdrant-data", path="/qdrant/storage"),),
+        ports=(
+            Port(name="rest", container=6333, host=context.host_port(settings.port), scheme="http"),
+            Port(name="grpc", container=6334, host=context.host_port(settings.grpc_port), scheme="grpc"),
+        ),
+        # The image has bash and neither curl nor wget.
+        readiness=HealthCheck(
+            command=(
+                "bash", "-c",
+                "exec 3<>/dev/tcp/127.0.0.1/6333; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3 | grep -q ' 200 '",
+            ),
+        ),
+        stop_grace=30,
+        metrics=(Metrics(port=6333, bearer=read_only),),
+        credentials={"api-key": api_key, "read-only-key": read_only},
+    )  # fmt: skip

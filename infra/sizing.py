@@ -1,0 +1,69 @@
+"""Engine settings computed from a container's limits, so that no number is written twice.
+
+Sizes are bytes.
+"""
+
+from infra.units import GIB, MIB
+
+
+def postgres(*, memory: int, cpus: float, max_connections: int) -> dict[str, int]:
+    """Postgres' memory and parallelism, by pgtune's formulas for mixed use.
+
+    Source: pgtune (le0pard/pgtune), shared_buffers = RAM/4, effective_cache_size = 3/4 RAM,
+    maintenance_work_mem = RAM/16 up to 8 GB, work_mem = (RAM - shared_buffers) /
+    ((connections + workers) * 3).
+    """
+    workers = max(2, int(cpus))
+    shared = memory // 4
+    return {
+        "shared_buffers": shared,
+        "effective_cache_size": memory * 3 // 4,
+        "maintenance_work_mem": min(memory // 16, 8 * GIB),
+        "work_mem": max((memory - shared) // ((max_connections + workers) * 3), 64 * 1024),
+        "max_worker_processes": workers + 6,
+        "max_parallel_workers": workers,
+        "max_parallel_workers_per_gather": max(1, workers // 2),
+        "max_parallel_maintenance_workers": max(1, workers // 2),
+    }
+
+
+def postgres_shm(memory: int) -> int:
+    """Shared memory for parallel index builds: pgvector wants at least maintenance_work_mem.
+
+    Docker's default of 64 MiB is too small for that.
+    """
+    return max(64 * MIB, 2 * min(memory // 16, 8 * GIB))
+
+
+def redis_maxmemory(memory: int) -> int:
+    """70 % of the limit; the rest is for output buffers, fragmentation and the fork that rewrites the log."""
+    return memory * 70 // 100
+
+
+def minio_memlimit(memory: int) -> int:
+    """80 % of the limit, as the Go runtime's soft limit."""
+    return memory * 80 // 100
+
+
+def clickhouse(memory: int) -> dict[str, int]:
+    """ClickHouse on a small host. Its defaults assume tens of gigabytes (a mark cache of 5 GB).
+
+    Source: ClickHouse's advice for hosts below 16 GB: caches at 5 to 10 % of memory, few
+    concurrent queries, smaller pools.
+    """
+    return {
+        "mark_cache_size": memory * 8 // 100,
+        "uncompressed_cache_size": 0,
+        "index_mark_cache_size": memory * 2 // 100,
+        "max_concurrent_queries": max(8, memory // (128 * MIB)),
+        "max_memory_usage": memory * 40 // 100,
+        "max_bytes_before_external_group_by": memory * 20 // 100,
+        "max_bytes_before_external_sort": memory * 20 // 100,
+        "background_pool_size": 2 if memory < 4 * GIB else 8,
+        "max_threads": 2 if memory < 4 * GIB else 4,
+    }
+
+
+def prometheus_retention_size(disk: int) -> int:
+    """80 % of the disk: compaction needs room beside the blocks that it merges."""
+    return disk * 80 // 100

@@ -1,0 +1,207 @@
+"""The vocabulary: what a service is, whatever it runs on.
+
+Services are described with these values by pure functions; a target turns them into resources.
+Sizes are bytes, times seconds, CPUs cores.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from infra.secret import Secret
+
+Text = str | Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a container may use at most: bytes of memory and cores."""
+
+    memory: int
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Data that outlives the container. `path` must be the image's own VOLUME where it has one."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port of the container; `host` is the port on the host, None where it is not published."""
+
+    name: str
+    container: int
+    host: int | None = None
+    scheme: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file placed into the container before it starts. Secret content gets mode 0440, other 0444."""
+
+    path: str
+    content: Text
+    executable: bool = False
+
+    @property
+    def mode(self) -> str:
+        if isinstance(self.content, Secret):
+            return "0440"
+        return "0555" if self.executable else "0444"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """Readiness: a command that exits 0 once the service can serve.
+
+    `command` runs a binary that the image has. Seconds throughout; `deadline` is how long
+    a start may take before it counts as failed.
+    """
+
+    command: tuple[str, ...]
+    interval: int = 3
+    timeout: int = 5
+    retries: int = 3
+    start_period: int = 60
+
+    @property
+    def deadline(self) -> int:
+        return self.start_period + self.retries * (self.interval + self.timeout) + 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """A Prometheus endpoint of a service and what it takes to read it."""
+
+    port: int
+    path: str = "/metrics"
+    bearer: Secret | None = None
+    username: str | None = None
+    password: Secret | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Provisioning of a service: an idempotent script, run with `sh` in the service's own image.
+
+    It runs when its inputs change and when the service's container is a new one (a lost
+    volume always is). A failure fails the deploy with the script's last words.
+    """
+
+    name: str
+    script: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    user: str = "65534:0"
+    limits: Limits = Limits(memory=128 * 1024**2, cpus=0.5)
+    timeout: int = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """Where a service's image comes from.
+
+    `reference` is what is pulled (`repository:tag@sha256:…`), or for a packages image the
+    local tag; `recipe` names the folder under `images/` that builds it.
+    """
+
+    reference: str
+    version: str
+    recipe: str | None = None
+
+    @property
+    def built(self) -> bool:
+        return self.recipe is not None
+
+    @property
+    def major(self) -> int:
+        return int(self.version.lstrip("v").split(".")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """How clients reach a service: over its network, or wherever an external one is."""
+
+    host: str
+    port: int
+    network: str | None
+    tls: bool = False
+    username: str | None = None
+    password: Secret | None = None
+    database: str | None = None
+
+    def url(self, scheme: str) -> str:
+        return f"{scheme}{'s' if self.tls else ''}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One container with everything it needs, and how others see it.
+
+    `needs` names services that must be ready first, `reaches` networks it joins without waiting;
+    it shares a network with both. `binds` maps host paths to container paths, read-only.
+    """
+
+    name: str
+    kind: str
+    image: Image
+    limits: Limits
+    readiness: HealthCheck | None
+    user: str
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    env: Mapping[str, Text] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    ports: tuple[Port, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    binds: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    reaches: tuple[str, ...] = ()
+    network: str | None = None
+    host_gateway: bool = False
+    host_pid: bool = False
+    shm_size: int | None = None
+    stop_grace: int = 10
+    jobs: tuple[Job, ...] = ()
+    metrics: tuple[Metrics, ...] = ()
+    checks: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, Secret] = field(default_factory=dict)
+
+    @property
+    def home_network(self) -> str:
+        """The network this service is reached on."""
+        return self.network or self.name
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks it joins: its own first, then those of what it talks to."""
+        return tuple(dict.fromkeys((self.home_network, *self.needs, *self.reaches)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Something that was asked for and is not deployed, with the reason, for the closing table."""
+
+    service: str
+    reason: str
+
+
+ImageSource = Literal["registry", "packages"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Everything one stack deploys."""
+
+    services: tuple[Service, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def by_name(self, name: str) -> Service:
+        return next(service for service in self.services if service.name == name)

@@ -1,0 +1,1 @@
+"""Targets: where services become resources. A target knows nothing of any particular service."""

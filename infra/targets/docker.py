@@ -1,0 +1,264 @@
+"""Services become containers, networks and volumes on a Docker host.
+
+The only module that imports pulumi_docker; what the provider does in its own way is dealt with
+here, and `docs/decisions/0004-provider-traps.md` names each case.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.identity import Identity
+from infra.preflight import LEDGER_ROLE, HostFacts, ledger
+from infra.secret import Secret
+from infra.settings import Settings
+from infra.spec import File, HealthCheck, Job, Limits, Platform, Service
+from infra.units import MIB, go_duration
+
+EDGE = "edge"
+APP = "app"
+
+JOB_SCRIPT = "/etc/groundwork/job.sh"
+JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
+# A container that ends would be seen as drift, and the provider takes a failed one for a success.
+# So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
+_JOB_RUNNER = f"""\
+rm -f {JOB_MARKER}
+attempt=1
+until sh -eu {JOB_SCRIPT}; do
+    if [ $attempt -ge 3 ]; then echo "provisioning failed" >&2; exec sleep infinity; fi
+    attempt=$((attempt + 1))
+    sleep 2
+done
+touch {JOB_MARKER}
+exec sleep infinity
+"""
+_CPU_PERIOD = 100_000
+_LOGGING = {"max-file": "3", "max-size": "10m"}
+
+
+class DockerTarget:
+    """Declares one platform's resources. `containers` maps a service's name to its container."""
+
+    def __init__(self, settings: Settings, identity: Identity, facts: HostFacts) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._facts = facts
+        self.networks: dict[str, docker.Network] = {}
+        self._images: dict[str, docker.RemoteImage] = {}
+        self._ready: dict[str, list[pulumi.Resource]] = {}
+        self.containers: dict[str, docker.Container] = {}
+
+    def deploy(self, platform: Platform) -> None:
+        """Everything, in the order of `needs`."""
+        self._declare_networks(platform)
+        versions = ledger(platform)
+        pending = list(platform.services)
+        names = {service.name for service in pending}
+        before = [self._ledger(versions)] if versions else []
+        while pending:
+            service = next(item for item in pending if not (set(item.needs) & names) - self._ready.keys())
+            pending.remove(service)
+            container = self._container(service, before)
+            self.containers[service.name] = container
+            self._ready[service.name] = [container, *(self._job(service, job, container) for job in service.jobs)]
+
+    def _declare_networks(self, platform: Platform) -> None:
+        wanted = {network for service in platform.services for network in service.networks} | {APP}
+        for name in sorted(wanted):
+            self.networks[name] = self._network(name, internal=True, options=None)
+        if any(_published(service) for service in platform.services):
+            # A published port needs an ordinary network. This one forbids its members to talk to
+            # each other, so that it opens no way around the networks above.
+            self.networks[EDGE] = self._network(
+                EDGE, internal=False, options={"com.docker.network.bridge.enable_icc": "false"}
+            )
+
+    def _network(self, name: str, *, internal: bool, options: Mapping[str, str] | None) -> docker.Network:
+        full = self._identity.name(name)
+        return docker.Network(
+            full, name=full, driver="bridge", internal=internal, options=options,
+            labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in self._labels().items()],
+            opts=pulumi.ResourceOptions(delete_before_replace=True),
+        )  # fmt: skip
+
+    def _volume(self, name: str) -> docker.Volume:
+        full = self._identity.name(name)
+        return docker.Volume(
+            full, name=full,
+            labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in self._labels().items()],
+            # Data outlives the program: `destroy` forgets a volume, only `make purge` deletes it.
+            opts=pulumi.ResourceOptions(retain_on_delete=True, protect=self._settings.protect),
+        )  # fmt: skip
+
+    def _ledger(self, versions: Mapping[str, str]) -> docker.Volume:
+        """An empty volume whose labels record which versions have opened the data.
+
+        It is written before they start, and a new one at each change, so that a later deploy can
+        refuse a downgrade even when every container is gone.
+        """
+        stamp = "-".join(f"{name}.{version}" for name, version in sorted(versions.items()))
+        full = self._identity.name(f"ledger-{_stamp(stamp)}")
+        labels = {
+            **self._labels(), "groundwork.role": LEDGER_ROLE,
+            **{f"groundwork.version.{name}": version for name, version in versions.items()},
+        }  # fmt: skip
+        return docker.Volume(
+            full, name=full,
+            labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in sorted(labels.items())],
+            opts=pulumi.ResourceOptions(retain_on_delete=True),
+        )  # fmt: skip
+
+    def _labels(self, **more: str) -> dict[str, str]:
+        return dict(sorted({**self._identity.labels, **{f"groundwork.{key}": value for key, value in more.items()}}.items()))
+
+    def _image(self, service: Service) -> pulumi.Input[str]:
+        image = service.image
+        if image.built:
+            return self._facts.image_ids.get(image.reference, image.reference)
+        if image.reference not in self._images:
+            self._images[image.reference] = docker.RemoteImage(
+                self._identity.name(f"image-{service.image.reference.split('@')[0].rsplit('/', 1)[-1].replace(':', '-')}"),
+                name=image.reference,
+                keep_locally=True,
+            )
+        return self._images[image.reference].image_id
+
+    def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
+        networks = [*service.networks, EDGE] if _published(service) else list(service.networks)
+        depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
+        mounts = [
+            docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path)
+            for volume in service.volumes
+        ]
+        mounts += [
+            docker.ContainerMountArgs(
+                type="bind", source=source, target=target, read_only=True,
+                bind_options=docker.ContainerMountBindOptionsArgs(propagation="rslave"),
+            )
+            for source, target in service.binds.items()
+        ]  # fmt: skip
+        health = service.readiness
+        return self._declare(
+            service.name,
+            depends=depends,
+            image=self._image(service),
+            user=service.user,
+            entrypoints=list(service.entrypoint) or None,
+            command=list(service.command) or None,
+            envs=_envs(service.env),
+            uploads=[_upload(item) for item in service.files],
+            mounts=mounts or None,
+            networks_advanced=self._attach(networks, service),
+            ports=[
+                docker.ContainerPortArgs(internal=port.container, external=port.host, ip=self._settings.bind_address, protocol="tcp")
+                for port in service.ports
+                if port.host is not None
+            ]
+            or None,
+            hosts=[docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")] if service.host_gateway else None,
+            pid_mode="host" if service.host_pid else None,
+            shm_size=max(64, service.shm_size // MIB) if service.shm_size else None,
+            tmpfs=dict(service.tmpfs) or None,
+            healthcheck=_healthcheck(health) if health else None,
+            wait=health is not None,
+            wait_timeout=health.deadline if health else None,
+            destroy_grace_seconds=service.stop_grace,
+            stop_timeout=service.stop_grace,
+            **_limits(service.limits),
+            labels=self._container_labels(service=service.name, version=service.image.version),
+        )
+
+    def _job(self, service: Service, job: Job, container: docker.Container) -> docker.Container:
+        script = File(path=JOB_SCRIPT, content=job.script)
+        check = HealthCheck(command=("test", "-e", JOB_MARKER), interval=2, start_period=job.timeout)
+        return self._declare(
+            job.name,
+            depends=[container],
+            image=self._image(service),
+            user=job.user,
+            entrypoints=["sh", "-c", _JOB_RUNNER],
+            # A service whose container is a new one may have an empty volume: provision it again.
+            envs=[*_envs(job.env), pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id)],
+            uploads=[_upload(item) for item in (*job.files, script)],
+            networks_advanced=self._attach([service.home_network], None),
+            healthcheck=_healthcheck(check),
+            wait=True,
+            wait_timeout=job.timeout,
+            destroy_grace_seconds=1,
+            init=True,
+            **_limits(job.limits),
+            labels=self._container_labels(service=service.name, job=job.name),
+        )
+
+    def _declare(self, part: str, *, depends: Sequence[pulumi.Resource], **arguments: Any) -> docker.Container:
+        full = self._identity.name(part)
+        return docker.Container(
+            full, name=full, restart="unless-stopped",
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            # Docker adds label=disable by itself where the host's processes are visible.
+            security_opts=["no-new-privileges:true", *(["label=disable"] if arguments.get("pid_mode") else [])],
+            log_driver="json-file", log_opts=_LOGGING,
+            **{name: value for name, value in arguments.items() if value is not None},
+            opts=pulumi.ResourceOptions(
+                depends_on=list(depends), delete_before_replace=True,
+                # The provider reports these as updated and changes nothing.
+                replace_on_changes=["cpuQuota", "healthcheck", "tmpfs"],
+            ),
+        )  # fmt: skip
+
+    def _container_labels(self, **more: str) -> list[docker.ContainerLabelArgs]:
+        return [docker.ContainerLabelArgs(label=key, value=value) for key, value in self._labels(**more).items()]
+
+    def _attach(self, networks: Sequence[str], service: Service | None) -> list[docker.ContainerNetworksAdvancedArgs]:
+        return [
+            docker.ContainerNetworksAdvancedArgs(
+                name=self.networks[name].name,
+                aliases=[service.name] if service and name == service.home_network else [],
+            )
+            for name in networks
+        ]
+
+
+def _stamp(text: str) -> str:
+    """A short stable hash for a resource's name."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _published(service: Service) -> bool:
+    return any(port.host is not None for port in service.ports)
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    memory = limits.memory // MIB
+    # Without memory_swap the provider finds a difference at every `up`; and `cpus` it reads back as
+    # "1.0" for "1" and "0.1" for "0.05", so the same limit is given as a quota.
+    return {
+        "memory": memory, "memory_swap": memory,
+        "cpu_period": _CPU_PERIOD, "cpu_quota": round(limits.cpus * _CPU_PERIOD),
+    }  # fmt: skip
+
+
+def _healthcheck(check: HealthCheck) -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=["CMD", *check.command],
+        interval=go_duration(check.interval),
+        timeout=go_duration(check.timeout),
+        retries=check.retries,
+        start_period=go_duration(check.start_period),
+    )
+
+
+def _upload(item: File) -> docker.ContainerUploadArgs:
+    return docker.ContainerUploadArgs(file=item.path, content=_text(item.content), permissions=item.mode)
+
+
+def _envs(env: Mapping[str, str | Secret]) -> list[pulumi.Input[str]]:
+    return [pulumi.Output.concat(f"{name}=", _text(value)) if isinstance(value, Secret) else f"{name}={value}" for name, value in sorted(env.items())]
+
+
+def _text(value: str | Secret) -> pulumi.Input[str]:
+    return pulumi.Output.secret(value.reveal()) if isinstance(value, Secret) else value

@@ -1,0 +1,165 @@
+"""Reads facts from the Docker engine. It changes nothing."""
+
+import shutil
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from infra.identity import Identity
+from infra.preflight import HostFacts
+from infra.refusal import Problem, Refused
+from infra.spec import Image, Platform
+
+_LOOKUP_SECONDS = 20
+
+
+def connect() -> docker.DockerClient:
+    """A client of the engine that DOCKER_HOST or the default socket names. Raises Refused if none answers."""
+    try:
+        client = docker.from_env(timeout=_LOOKUP_SECONDS)
+        client.ping()
+    except DockerException as error:
+        raise Refused([unreachable(error)]) from None
+    return client
+
+
+def unreachable(error: Exception) -> Problem:
+    return Problem(
+        key="DOCKER_HOST",
+        reason=f"no Docker engine answers ({_last_words(error)})",
+        fix="start it (`systemctl start docker`, or `make up`, which installs and starts one on Debian and Ubuntu)",
+    )
+
+
+def read_facts(platform: Platform, identity: Identity) -> HostFacts:
+    """Everything that the checks ask about. Raises Refused if the engine does not answer."""
+    client = connect()
+    try:
+        info: dict[str, Any] = client.info()
+        containers: list[dict[str, Any]] = client.api.containers(all=True)
+        volumes = client.api.volumes()["Volumes"] or []
+        networks = client.api.networks()
+        images = _images(client, platform)
+    except (DockerException, OSError) as error:
+        raise Refused([unreachable(error)]) from None
+    finally:
+        client.close()
+    total, free = _disk(info)
+    local = _is_local(client)
+    own, taken = _ports(containers, identity, platform, local=local)
+    return HostFacts(
+        memory=info["MemTotal"],
+        cpus=info["NCPU"],
+        root_shared=_root_shared() if local else None,
+        disk_total=total,
+        disk_free=free,
+        volumes={item["Name"]: item.get("Labels") or {} for item in volumes},
+        containers={item["Names"][0].lstrip("/"): item.get("Labels") or {} for item in containers if item.get("Names")},
+        networks={item["Name"]: item.get("Labels") or {} for item in networks},
+        own_ports=frozenset(own),
+        taken_ports=taken,
+        image_ids=images.ids,
+        missing_images=images.missing,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    ids: Mapping[str, str]
+    missing: Mapping[str, str]
+
+
+def _images(client: docker.DockerClient, platform: Platform) -> _Images:
+    wanted = {service.image.reference: service.image for service in platform.services}
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = list(pool.map(lambda image: _find(client, image), wanted.values()))
+    ids = {reference: found for reference, (found, _) in zip(wanted, answers, strict=True) if found}
+    missing = {reference: why for reference, (_, why) in zip(wanted, answers, strict=True) if why}
+    return _Images(ids, missing)
+
+
+def _find(client: docker.DockerClient, image: Image) -> tuple[str | None, str | None]:
+    """(id of the local image or None, why it cannot be had or None)."""
+    try:
+        return str(client.images.get(image.reference).id), None
+    except ImageNotFound:
+        pass
+    if image.built:
+        return None, "it has not been built on this host"
+    try:
+        client.api.inspect_distribution(image.reference)
+    except (APIError, NotFound) as error:
+        return None, _last_words(error)
+    return None, None
+
+
+def _disk(info: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """(total, free) bytes under Docker's data, unknown for an engine on another machine."""
+    try:
+        usage = shutil.disk_usage(info["DockerRootDir"])
+    except OSError:
+        return None, None
+    return usage.total, usage.free
+
+
+def _root_shared() -> bool | None:
+    """Whether `/` is a shared mount (proc(5), mountinfo: optional fields stand before the hyphen)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    roots = [line.partition(" - ")[0].split() for line in lines]
+    return any(field.startswith("shared:") for parts in roots if parts[4] == "/" for field in parts[6:])
+
+
+def _is_local(client: docker.DockerClient) -> bool:
+    return str(client.api.base_url).startswith(("http+docker://localhost", "http+docker://localunixsocket", "http+unix"))
+
+
+def _ports(
+    containers: Iterable[Mapping[str, Any]], identity: Identity, platform: Platform, *, local: bool
+) -> tuple[set[int], dict[int, str]]:
+    own: set[int] = set()
+    taken: dict[int, str] = {}
+    for container in containers:
+        for port in container.get("Ports") or ():
+            if "PublicPort" not in port:
+                continue
+            if identity.same_stack(container.get("Labels") or {}):
+                own.add(port["PublicPort"])
+            else:
+                taken[port["PublicPort"]] = f"the container {container['Names'][0].lstrip('/')}"
+    if local:
+        for port in _wanted_ports(platform):
+            if port not in own and port not in taken and _bound(port):
+                taken[port] = "another process on this host"
+    return own, taken
+
+
+def _wanted_ports(platform: Platform) -> Iterator[int]:
+    for service in platform.services:
+        for port in service.ports:
+            if port.host is not None and port.host <= 65535:
+                yield port.host
+
+
+def _bound(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As Docker's own proxy does, so that a connection in TIME_WAIT is not taken for a listener.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - only asks whether it could
+        except OSError:
+            return True
+    return False
+
+
+def _last_words(error: Exception) -> str:
+    text = getattr(error, "explanation", None) or str(error)
+    return str(text).strip().splitlines()[-1][:200] if str(text).strip() else type(error).__name__

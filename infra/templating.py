@@ -1,0 +1,39 @@
+"""Renders the files under `templates/`. An undefined name is an error."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from infra.secret import Secret
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+_environment = Environment(
+    loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    keep_trailing_newline=True, autoescape=False,
+)  # fmt: skip
+
+
+def render(template: str, /, **values: Any) -> str:
+    """The text of a template without secrets. Raises TypeError if a value is one."""
+    if any(isinstance(value, Secret) for value in values.values()):
+        raise TypeError(f"{template} was given a secret; use render_secret")
+    return _environment.get_template(template).render(values)
+
+
+def render_secret(template: str, /, **values: Any) -> Secret:
+    """The text of a template with secrets revealed in it: itself a secret."""
+    return Secret(_environment.get_template(template).render({name: _reveal(value) for name, value in values.items()}))
+
+
+def _reveal(value: Any) -> Any:
+    match value:
+        case Secret():
+            return value.reveal()
+        case dict():
+            return {key: _reveal(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_reveal(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,65 @@
+"""Memory sizes, numbers of CPUs and durations, in the forms that people and engines write."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1024 * GIB}
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB)$")
+_DURATION = re.compile(r"^(\d+)(s|m|h|d)$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_size(value: Any) -> int:
+    """Bytes of a size such as `512MiB` or `1.5GiB`. Raises ValueError for anything else."""
+    match = _SIZE.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a size; write a number with KiB, MiB, GiB or TiB, such as 512MiB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def format_size(size: int) -> str:
+    """The shortest exact form of a number of bytes: `1GiB`, `1536MiB`."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return f"{size / MIB:.1f}MiB"
+
+
+def parse_duration(value: Any) -> int:
+    """Seconds of a duration such as `30s`, `15m`, `12h` or `30d`. Raises ValueError for anything else."""
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write a whole number with s, m, h or d, such as 15d")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def format_duration(seconds: int) -> str:
+    """The shortest exact form of a number of seconds: `15d`, `90s`."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds // _SECONDS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+def go_duration(seconds: int) -> str:
+    """A duration as Go prints it (`1m0s`).
+
+    The Docker provider reads durations back in this form; any other spelling is a difference
+    at every `up`.
+    """
+    hours, rest = divmod(seconds, 3600)
+    minutes, secs = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m{secs}s"
+    return f"{minutes}m{secs}s" if minutes else f"{secs}s"
+
+
+Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size, return_type=str)]
+"""A setting in bytes, written `512MiB`."""
+
+Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+"""A setting in seconds, written `15d`."""

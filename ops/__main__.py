@@ -1,0 +1,156 @@
+"""The commands behind `make`."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, ParamSpec
+
+import typer
+
+from infra.refusal import Refused
+from ops import console
+
+P = ParamSpec("P")
+app = typer.Typer(help="Groundwork's commands; `make help` lists the short forms.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """A command whose known failures end with a message and status 1 instead of a stack trace."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except console.Failed as error:
+            console.fail(error)
+        except Refused as refused:
+            console.fail(console.Failed(str(refused)))
+        except KeyboardInterrupt:
+            console.fail(console.Failed("interrupted", "run the same command again: it goes on from here"))
+
+    return app.command(name=function.__name__.strip("_").replace("_", "-"))(wrapped)
+
+
+@command
+def up() -> None:
+    """Set up what is needed, deploy the stack, prove that it is healthy."""
+    from ops import deploy
+
+    deploy.up()
+
+
+@command
+def preview() -> None:
+    """Show what `up` would change."""
+    from ops import deploy
+
+    deploy.preview()
+
+
+@command
+def health() -> None:
+    """Prove that the deployed stack works."""
+    from ops import engine, report
+    from ops import health as checks
+    from ops.stack import open_stack
+
+    engine.ensure()
+    stack = open_stack()
+    outputs = stack.outputs()
+    checks.prove(stack, outputs)
+    report.show(outputs)
+
+
+@command
+def env() -> None:
+    """Write the application's environment to .env (0600)."""
+    from ops import dotenv
+    from ops.stack import open_stack
+
+    dotenv.write(open_stack())
+
+
+@command
+def logs(service: Annotated[str, typer.Argument(help="The service, such as postgres.")]) -> None:
+    """Follow a service's log."""
+    from ops.stack import open_stack
+
+    services = open_stack().outputs()["services"]
+    if service not in services:
+        raise console.Failed(f"there is no service `{service}` in this stack", f"make logs S=<one of {', '.join(services)}>")
+    subprocess.run(["docker", "logs", "--follow", "--tail", "200", services[service]["container"]], check=False)
+
+
+@command
+def down() -> None:
+    """Remove the stack's containers and networks; keep its data."""
+    from ops import deploy
+
+    deploy.down()
+
+
+@command
+def purge(confirm: Annotated[str | None, typer.Option(help="The stack's name, instead of being asked for it.")] = None) -> None:
+    """Delete the stack and its data, after asking for the stack's name."""
+    from ops import deploy
+
+    deploy.purge(confirmation=confirm)
+
+
+@command
+def shellenv() -> None:
+    """Print what to `eval` to use plain `pulumi` here."""
+    import shlex
+
+    from ops.stack import open_stack
+
+    stack = open_stack()
+    for name, value in sorted(stack.environment.items()):
+        if os.environ.get(name) != value and name != "PULUMI_CONFIG_PASSPHRASE":
+            typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@command
+def bench() -> None:
+    """Measure speed and memory of the deployed stack."""
+    from ops import bench as measure
+    from ops.stack import open_stack
+
+    measure.run(open_stack())
+
+
+@command
+def test(live: Annotated[bool, typer.Option(help="Whether to deploy for real.")] = True) -> None:
+    """Lint, types, and all tests."""
+    from ops import testing
+
+    testing.run(live=live)
+
+
+@command
+def lint() -> None:
+    """Lint and types only."""
+    from ops import testing
+
+    testing.lint()
+
+
+@command
+def docs() -> None:
+    """Write docs/configuration.md from the settings."""
+    from ops import reference
+
+    reference.write()
+
+
+@command
+def lock() -> None:
+    """Resolve the dependencies again, with hashes."""
+    from ops import lockfiles
+
+    lockfiles.resolve()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,111 @@
+"""Up, preview, down and purge: thin around the Pulumi CLI, with what it cannot do itself."""
+
+import sys
+import time
+
+import docker
+
+from ops import console, engine, health, images, recovery, report
+from ops.stack import Stack, open_stack
+
+
+def up() -> None:
+    """Sets up, deploys, proves. Raises Failed if the platform is not healthy at the end."""
+    total = time.monotonic()
+    engine.ensure()
+    stack = open_stack(initialise=True)
+    if images.choose(stack) == "packages":
+        images.build_missing()
+    recovery.recover(stack)
+    began, clock = time.time(), time.monotonic()
+    console.out.print(f"[bold]deploying `{stack.name}`[/bold] …")
+    done = stack.pulumi("up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack.name)
+    if done.returncode != 0:
+        _show_failed(stack)
+        raise console.Failed("the deploy did not succeed; the messages are above", "correct what they name and run `make up` again: it goes on from here")
+    deployed = time.monotonic() - clock
+    outputs = stack.outputs()
+    changed = report.anything_started(outputs, began)
+    health.prove(stack, outputs, deep=changed)
+    report.show(outputs, began=began)
+    console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and proof together {time.monotonic() - total:.1f} s.")
+
+
+def preview() -> None:
+    """What `up` would change. Nothing is changed, built or stored."""
+    engine.ensure()
+    stack = open_stack()
+    stack.check_passphrase()
+    if not stack.exists():
+        raise console.Failed(f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}")
+    done = stack.pulumi("preview", "--diff", "--stack", stack.name)
+    if done.returncode != 0:
+        raise console.Failed("the preview was refused; the reasons are above")
+
+
+def down() -> None:
+    """Removes containers and networks; volumes stay."""
+    engine.ensure()
+    stack = open_stack()
+    if not stack.exists():
+        raise console.Failed(f"the stack `{stack.name}` does not exist")
+    recovery.recover(stack)
+    done = stack.pulumi("destroy", "--yes", "--skip-preview", "--refresh", "--stack", stack.name)
+    if done.returncode != 0:
+        raise console.Failed("not everything could be removed; the messages are above", "run `make down` again")
+    kept = [volume.name for volume in _volumes(stack)]
+    console.out.print(f"Data is kept in {len(kept)} volumes; `make up` uses it again, `make purge` deletes it.")
+
+
+def purge(*, confirmation: str | None = None) -> None:
+    """Deletes the stack with its data, after its name was given."""
+    engine.ensure()
+    stack = open_stack()
+    volumes = _volumes(stack)
+    console.out.print(f"This deletes the stack `{stack.name}` and its data for ever:")
+    for volume in volumes:
+        console.out.print(f"  volume {volume.name}")
+    if confirmation is None:
+        if not sys.stdin.isatty():
+            raise console.Failed("purge asks for the stack's name, and there is no terminal to ask at", f"python -m ops purge --confirm {stack.name}")
+        confirmation = console.out.input("Type the stack's name to go on: ").strip()
+    if confirmation != stack.name:
+        raise console.Failed(f"`{confirmation}` is not `{stack.name}`; nothing was deleted")
+    if stack.exists():
+        recovery.recover(stack)
+        _unprotect(stack)
+        done = stack.pulumi("destroy", "--yes", "--skip-preview", "--refresh", "--stack", stack.name)
+        if done.returncode != 0:
+            raise console.Failed("not everything could be removed; the messages are above", "run `make purge` again")
+        stack.ask("stack", "rm", "--yes", "--preserve-config", stack.name)
+    for volume in _volumes(stack):
+        volume.remove()
+    console.out.print(f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}.")
+
+
+def _unprotect(stack: Stack) -> None:
+    if any(resource.get("protect") for resource in stack.resources()):
+        stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
+
+
+def _volumes(stack: Stack) -> list[docker.models.volumes.Volume]:
+    client = docker.from_env()
+    try:
+        return list(client.volumes.list(filters=recovery.owner_filter(stack)))
+    finally:
+        client.close()
+
+
+def _show_failed(stack: Stack) -> None:
+    """The last words of this stack's containers that are not healthy: a job's error is only there."""
+    client = docker.from_env()
+    try:
+        for container in client.containers.list(all=True, filters=recovery.owner_filter(stack)):
+            state = container.attrs["State"]
+            status = (state.get("Health") or {}).get("Status", "")
+            if status in ("unhealthy", "starting") or state.get("Restarting") or not state.get("Running"):
+                console.err.print(f"\n[bold]{container.name}[/bold] is {status or state.get('Status')}; its last lines:")
+                for line in container.logs(tail=15).decode(errors="replace").splitlines():
+                    console.err.print(f"    {line}", markup=False)
+    finally:
+        client.close()

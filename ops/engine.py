@@ -1,0 +1,76 @@
+"""The Docker engine: the one that answers, or on Debian and Ubuntu one that is installed and started here."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+from ops import console
+
+_MANUAL = "install Docker (https://docs.docker.com/engine/install/) and start it, or point DOCKER_HOST at an engine"
+_SECONDS = 60
+
+
+def answers() -> bool:
+    """Whether an engine answers at DOCKER_HOST or the default socket."""
+    try:
+        client = docker.from_env(timeout=10)
+        client.ping()
+        client.close()
+    except DockerException:
+        return False
+    return True
+
+
+def ensure() -> None:
+    """Makes an engine answer, or raises Failed with the command to run."""
+    if answers():
+        _share_root()
+        return
+    if os.environ.get("DOCKER_HOST"):
+        raise console.Failed(
+            f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no Docker engine answers there",
+            "start that engine, correct DOCKER_HOST, or unset it to use this machine's own",
+        )
+    if os.geteuid() != 0:
+        raise console.Failed("no Docker engine answers", f"as root: systemctl start docker; or {_MANUAL}")
+    if shutil.which("dockerd") is None or shutil.which("iptables") is None:
+        _install()
+    _share_root()
+    with console.step("docker: starting the engine"):
+        _start()
+
+
+def _share_root() -> None:
+    """Makes `/` a shared mount where no systemd has done it: node-exporter cannot see the host's disks otherwise."""
+    local = not os.environ.get("DOCKER_HOST", "unix://").startswith(("tcp:", "ssh:"))
+    if local and os.geteuid() == 0 and not Path("/run/systemd/system").is_dir() and Path("/proc/self/mountinfo").exists():
+        subprocess.run(["mount", "--make-rshared", "/"], capture_output=True, check=False)
+
+
+def _install() -> None:
+    if shutil.which("apt-get") is None:
+        raise console.Failed("no Docker engine answers, and this is not Debian or Ubuntu", _MANUAL)
+    with console.step("docker: installing the engine from the distribution's packages"):
+        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        console.run(["apt-get", "update", "-qq"], env=env, fix=_MANUAL)
+        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables"], env=env, fix=_MANUAL)
+
+
+def _start() -> None:
+    if Path("/run/systemd/system").is_dir():
+        console.run(["systemctl", "start", "docker"], fix="journalctl -u docker -n 50")
+    else:
+        # No init runs here (a container, a small virtual machine), so the engine gets a session of its own.
+        log = Path("/var/log/groundwork-dockerd.log")
+        with log.open("ab") as stream:
+            subprocess.Popen(["dockerd"], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + _SECONDS
+    while not answers():
+        if time.monotonic() > deadline:
+            raise console.Failed(f"the Docker engine did not answer within {_SECONDS} s", "see /var/log/groundwork-dockerd.log or `journalctl -u docker`")
+        time.sleep(0.3)

@@ -1,0 +1,143 @@
+"""Images: which source a stack uses, and building those that come from packages."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import docker
+import httpx
+from docker.errors import ImageNotFound
+
+from infra.configuration import NAMESPACE
+from infra.images import BASE_TAG, IMAGES, local_tag
+from infra.versions import DEBIAN_RELEASE, OFFICIAL, RECIPES, Recipe
+from ops import console
+from ops.paths import cache
+from ops.stack import Stack
+from ops.toolchain import go_environment
+
+_REACH_SECONDS = 3.0
+_BASE_PACKAGES = "ca-certificates"
+
+
+def choose(stack: Stack) -> str:
+    """The stack's image source: what its configuration says, else chosen once, printed and stored."""
+    named = stack.config().get(f"{NAMESPACE}:images")
+    if isinstance(named, str):
+        return named
+    why = _registry_unreachable()
+    if why is None:
+        source = "registry"
+        console.out.print("images: registry (official images by digest)")
+    else:
+        source = "packages"
+        console.out.print(f"images: no registry can be reached ({why}); taking packages: images are built here from distribution packages")
+    stack.set_images(source)
+    console.out.print(f"images: stored as {NAMESPACE}:images in {stack.file.name}; it will not change by itself")
+    return source
+
+
+def _registry_unreachable() -> str | None:
+    # The first service's registry stands for all; the engine pulls, so an engine elsewhere may see more.
+    host = OFFICIAL["postgres"].repository.partition("/")[0]
+    host = {"docker.io": "registry-1.docker.io"}.get(host, host)
+    try:
+        httpx.get(f"https://{host}/v2/", timeout=_REACH_SECONDS)
+    except httpx.HTTPError as error:
+        return f"{host}: {type(error).__name__}"
+    return None
+
+
+def build_missing() -> list[str]:
+    """Builds every packages image that is not there yet; returns the tags that were built."""
+    client = docker.from_env()
+    try:
+        missing = {name: recipe for name, recipe in RECIPES.items() if not _exists(client, local_tag(name, recipe))}
+        if not missing:
+            return []
+        if not _exists(client, BASE_TAG):
+            _make_base()
+    finally:
+        client.close()
+    return [_build(name, recipe) for name, recipe in missing.items()]
+
+
+def _exists(client: docker.DockerClient, tag: str) -> bool:
+    try:
+        client.images.get(tag)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _make_base() -> None:
+    archive = cache() / f"base-{DEBIAN_RELEASE}.tar"
+    if not archive.exists():
+        if shutil.which("mmdebstrap") is None:
+            _install_mmdebstrap()
+        with console.step(f"images: making the base image from Debian {DEBIAN_RELEASE}"), tempfile.TemporaryDirectory(dir=cache()) as scratch:
+            fresh = Path(scratch) / "base.tar"
+            console.run(
+                ["mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", DEBIAN_RELEASE, fresh],
+                fix="see that Debian's packages can be reached, then run make again",
+            )
+            fresh.rename(archive)
+    console.run(["docker", "import", archive, BASE_TAG])
+
+
+def _install_mmdebstrap() -> None:
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise console.Failed("images from packages need mmdebstrap, which is not here", "as root: apt-get install mmdebstrap; or set groundwork:images to registry or to a mirror")
+    with console.step("images: installing mmdebstrap"):
+        console.run(["apt-get", "update", "-qq"])
+        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def _build(name: str, recipe: Recipe) -> str:
+    tag = local_tag(name, recipe)
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
+        context = Path(scratch) / "context"
+        shutil.copytree(IMAGES / recipe.folder, context)
+        # Where a proxy re-signs traffic, its certificate is among the host's. The recipes use it in a
+        # stage that is thrown away.
+        certificates = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
+        (context / "host-ca.crt").write_bytes(certificates.read_bytes() if certificates.exists() else b"")
+        if recipe.go_tool:
+            shutil.copy2(_go_tool(recipe), context / recipe.go_tool)
+        arguments = {"BASE": BASE_TAG, **recipe.arguments, **_proxies()}
+        command = ["docker", "build", "--network", "host", "--tag", tag, "--label", "groundwork.image=packages"]
+        for key, value in arguments.items():
+            command += ["--build-arg", f"{key}={value}"]
+        with console.step(f"images: building {name} {recipe.version}"):
+            # The builder that every engine has; BuildKit's plug-in is a download on some distributions.
+            console.run(
+                [*command, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "0"},
+                fix="if a package version is gone from Debian, a security update has replaced it: put the new version into infra/versions.py",
+            )  # fmt: skip
+    return tag
+
+
+def _go_tool(recipe: Recipe) -> Path:
+    """The binary that a recipe's Go module builds, from the cache."""
+    module = IMAGES / recipe.folder
+    digest = hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:12]
+    folder = cache() / f"built-{recipe.folder}-{digest}"
+    binary = folder / str(recipe.go_tool)
+    if binary.exists():
+        return binary
+    if shutil.which("go") is None:
+        raise console.Failed(f"{recipe.folder} is built from Go modules, and there is no Go here", "install Go 1.26, or set groundwork:images to registry or to a mirror")
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"images: building {recipe.folder} from Go modules (once; minutes)"):
+        target = Path(scratch) / "bin"
+        target.mkdir()
+        console.run(["go", "install", "-ldflags", "-s -w", "tool"], cwd=module, env=go_environment(target))
+        target.rename(folder)
+    return binary
+
+
+def _proxies() -> dict[str, str]:
+    names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+

@@ -1,0 +1,16 @@
+"""Where things are: the tree, its git-ignored state, and the cache outside it."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".groundwork"
+VENV_BIN = ROOT / ".venv" / "bin"
+
+
+def cache() -> Path:
+    """Built tools and base images, shared by all clones of one user. GROUNDWORK_CACHE moves it."""
+    named = os.environ.get("GROUNDWORK_CACHE")
+    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundwork"
+    base.mkdir(parents=True, exist_ok=True)
+    return base

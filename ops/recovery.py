@@ -1,0 +1,121 @@
+"""After an `up` that was killed: its lock, its plug-in processes, and what no state records."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+from docker.errors import NotFound
+
+from infra.configuration import NAMESPACE
+from infra.identity import PREFIX
+from ops import console
+from ops.paths import STATE
+from ops.stack import Stack
+
+
+def recover(stack: Stack) -> None:
+    """Makes the next `up` possible. It touches only what is this stack's own, and only if nobody works on it."""
+    if stack.backend.local:
+        locks = list(_locks(stack))
+        alive = [lock for lock in locks if _alive(lock)]
+        if alive:
+            raise console.Failed(f"another `pulumi` works on the stack `{stack.name}` ({_describe(alive[0])})", "wait for it to end, or stop it")
+        if locks:
+            _end_orphans()
+            stack.ask("cancel", "--yes", "--stack", stack.name)
+            console.out.print("recovery: the last run was interrupted; its lock is removed")
+    removed = _remove_unrecorded(stack)
+    if removed:
+        console.out.print(f"recovery: removed what an interrupted run had left unrecorded: {', '.join(removed)}")
+
+
+def _locks(stack: Stack) -> Iterator[Path]:
+    folder = STATE / "state" / ".pulumi" / "locks"
+    for path in folder.rglob("*.json") if folder.is_dir() else ():
+        if path.parent.name == stack.name:
+            yield path
+
+
+def _read(lock: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads(lock.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _describe(lock: Path) -> str:
+    held = _read(lock)
+    return f"process {held.get('pid')} on {held.get('hostname')}"
+
+
+def _alive(lock: Path) -> bool:
+    held = _read(lock)
+    pid = held.get("pid")
+    if held.get("hostname") != socket.gethostname():
+        return True
+    # A process id is used again after a reboot, so the name is looked at too.
+    command = Path(f"/proc/{pid}/comm")
+    return command.exists() and command.read_text().strip().startswith("pulumi")
+
+
+def _end_orphans() -> None:
+    """Ends plug-in processes of this tree's backend whose CLI is gone: they might still be changing things."""
+    marker = f"PULUMI_BACKEND_URL={(STATE / 'state').as_uri()}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if not (folder / "comm").read_text().startswith("pulumi-"):
+                continue
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if marker in (folder / "environ").read_bytes().split(b"\0") and not _is_pulumi(parent):
+                os.kill(int(folder.name), signal.SIGKILL)
+        except (OSError, ValueError):
+            continue
+
+
+def _is_pulumi(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith("pulumi")
+    except OSError:
+        return False
+
+
+def owner_filter(stack: Stack) -> dict[str, list[str]]:
+    """A filter for the Docker API that matches this stack of this instance, and nothing else."""
+    instance = stack.config().get(f"{NAMESPACE}:instance")
+    if not isinstance(instance, str) or not instance:
+        raise console.Failed(f"{stack.file.name} names no instance, so nothing can be told to be this stack's", "make up")
+    return {"label": [f"{PREFIX}project=groundwork", f"{PREFIX}stack={stack.name}", f"{PREFIX}instance={instance}"]}
+
+
+def _remove_unrecorded(stack: Stack) -> list[str]:
+    recorded = {resource.get("id") for resource in stack.resources()}
+    removed: list[str] = []
+    client = docker.from_env()
+    try:
+        for container in client.containers.list(all=True, filters=owner_filter(stack)):
+            if container.id not in recorded:
+                removed.append(str(container.name))
+                container.remove(force=True)
+        for network in client.networks.list(filters=owner_filter(stack)):
+            if network.id not in recorded:
+                removed.append(str(network.name))
+                _remove_network(client, str(network.id))
+    finally:
+        client.close()
+    return removed
+
+
+def _remove_network(client: docker.DockerClient, network_id: str) -> None:
+    # Recorded containers on it are re-attached by the deploy that follows.
+    try:
+        network = client.networks.get(network_id)
+        for container_id in network.attrs.get("Containers") or {}:
+            network.disconnect(container_id, force=True)
+        network.remove()
+    except NotFound:
+        return

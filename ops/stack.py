@@ -1,0 +1,130 @@
+"""One stack of this tree, driven through the Pulumi CLI."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.configuration import NAMESPACE
+from ops import console, state, toolchain
+from ops.paths import ROOT
+from ops.toolchain import Toolchain
+
+_WRONG_PASSPHRASE = re.compile(r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed", re.I)
+_PASSPHRASE_FIX = (
+    "use the passphrase that this stack was made with: PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE "
+    "(`make up` keeps the one it generates in .groundwork/passphrase)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack's name with the tools and the backend to drive it."""
+
+    name: str
+    tools: Toolchain
+    backend: state.Backend
+
+    @property
+    def file(self) -> Path:
+        return ROOT / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self.backend.environment, "PULUMI_STACK": self.name}
+
+    def config(self) -> dict[str, Any]:
+        """The stack file's own keys, encrypted values as they stand."""
+        if not self.file.exists():
+            return {}
+        loaded = yaml.safe_load(self.file.read_text()) or {}
+        return dict(loaded.get("config") or {})
+
+    def pulumi(self, *arguments: str, capture: bool = False, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs the CLI in the tree. Output goes to the terminal unless captured."""
+        return subprocess.run(
+            ["pulumi", *([] if interactive() and not capture else ["--non-interactive"]), *arguments], cwd=ROOT, env=self.environment, text=True, check=False,
+            input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=capture,
+        )  # fmt: skip
+
+    def ask(self, *arguments: str, stdin: str | None = None) -> str:
+        """The CLI's output. Raises Failed, with the passphrase's fix where that is what is wrong."""
+        done = self.pulumi(*arguments, capture=True, stdin=stdin)
+        if done.returncode != 0:
+            raise self.failure(arguments, done.stderr + done.stdout)
+        return done.stdout
+
+    def failure(self, arguments: Sequence[str], output: str) -> console.Failed:
+        if _WRONG_PASSPHRASE.search(output):
+            return console.Failed(f"the passphrase does not open the stack `{self.name}`", _PASSPHRASE_FIX)
+        lines = [line for line in output.strip().splitlines() if line.strip()]
+        return console.Failed(f"`pulumi {' '.join(arguments[:3])}` failed:\n    " + "\n    ".join(lines[-10:]))
+
+    def exists(self) -> bool:
+        done = self.pulumi("stack", "ls", "--json", capture=True)
+        if done.returncode != 0:
+            raise self.failure(("stack", "ls"), done.stderr + done.stdout)
+        return any(item["name"].rsplit("/", 1)[-1] == self.name for item in json.loads(done.stdout or "[]"))
+
+    def outputs(self) -> dict[str, Any]:
+        """The last deploy's outputs, secrets revealed. Raises Failed if there was none."""
+        if not self.exists():
+            raise console.Failed(f"the stack `{self.name}` does not exist", f"make up STACK={self.name}")
+        found: dict[str, Any] = json.loads(self.ask("stack", "output", "--json", "--show-secrets", "--stack", self.name) or "{}")
+        if "services" not in found:
+            raise console.Failed(f"the stack `{self.name}` is not deployed", f"make up STACK={self.name}")
+        return found
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state records; empty for a stack that was never deployed."""
+        deployment = json.loads(self.ask("stack", "export", "--stack", self.name)).get("deployment") or {}
+        return list(deployment.get("resources") or [])
+
+    def initialise(self) -> None:
+        """Makes the stack and the keys it needs; says which it adds to the stack file."""
+        if not self.exists():
+            self.ask("stack", "init", self.name)
+            console.out.print(f"stack: made `{self.name}` ({self.backend.describe()})")
+        config = self.config()
+        added: list[str] = []
+        if f"{NAMESPACE}:masterSecret" not in config:
+            # On standard input: a command line can be read by every user of the machine.
+            self.ask("config", "set", "--secret", f"{NAMESPACE}:masterSecret", "--stack", self.name, stdin=state.generate(state.MASTER_LENGTH))
+            added.append("masterSecret (encrypted)")
+        if f"{NAMESPACE}:instance" not in config:
+            self.ask("config", "set", f"{NAMESPACE}:instance", state.instance_id(), "--stack", self.name)
+            added.append("instance")
+        if added:
+            console.out.print(f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its encryption needs")
+
+    def check_passphrase(self) -> None:
+        """Raises Failed if the encrypted configuration cannot be read."""
+        if any(isinstance(value, dict) and "secure" in value for value in self.config().values()):
+            self.ask("config", "--stack", self.name, "--json", "--show-secrets")
+
+    def set_images(self, source: str) -> None:
+        self.ask("config", "set", f"{NAMESPACE}:images", source, "--stack", self.name)
+
+
+def open_stack(*, initialise: bool = False) -> Stack:
+    """The stack that STACK names (default `dev`), with the toolchain made ready."""
+    name = os.environ.get("STACK") or "dev"
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+        raise console.Failed(f"`{name}` is no name for a stack", "use lower-case letters, digits and hyphens, at most 31")
+    tools = toolchain.ensure()
+    stack = Stack(name, tools, state.backend(tools))
+    if initialise:
+        stack.check_passphrase()
+        stack.initialise()
+    return stack
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -1,0 +1,92 @@
+"""Where a stack's state and secrets are: the user's own Pulumi login, or a local backend made here."""
+
+import json
+import os
+import secrets
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops import console
+from ops.paths import ROOT, STATE, cache
+from ops.toolchain import Toolchain
+
+_ALPHABET = string.ascii_letters + string.digits
+PASSPHRASE_FILE = STATE / "passphrase"
+MASTER_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A backend and the variables under which Pulumi uses it."""
+
+    environment: dict[str, str]
+    local: bool
+
+    def describe(self) -> str:
+        return f"local, in {STATE.relative_to(ROOT)}/state" if self.local else "your own Pulumi login"
+
+
+def backend(toolchain: Toolchain) -> Backend:
+    """The user's login if there is one, else a `file://` backend with a generated passphrase (0600)."""
+    environment = {**os.environ, **toolchain.environment()}
+    if os.environ.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_ACCESS_TOKEN") or _logged_in():
+        return Backend(_with_passphrase(environment), local=False)
+    (STATE / "state").mkdir(parents=True, exist_ok=True)
+    home = cache() / "pulumi-home"
+    _install_plugin(home, toolchain)
+    environment |= {"PULUMI_BACKEND_URL": (STATE / "state").as_uri(), "PULUMI_HOME": str(home)}
+    if toolchain.plugin is not None:
+        # From Pulumi's home it is used silently; from the PATH with a warning at every command.
+        environment["PATH"] = os.pathsep.join(part for part in environment["PATH"].split(os.pathsep) if part != str(toolchain.plugin.parent))
+    return Backend(_with_passphrase(environment), local=True)
+
+
+def _logged_in() -> bool:
+    credentials = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "credentials.json"
+    try:
+        return bool(json.loads(credentials.read_text()).get("current"))
+    except (OSError, ValueError):
+        return False
+
+
+def _with_passphrase(environment: dict[str, str]) -> dict[str, str]:
+    if "PULUMI_CONFIG_PASSPHRASE" in environment or "PULUMI_CONFIG_PASSPHRASE_FILE" in environment:
+        return environment
+    if not PASSPHRASE_FILE.exists():
+        STATE.mkdir(parents=True, exist_ok=True)
+        write_private(PASSPHRASE_FILE, generate(40))
+        console.out.print(f"state: made a passphrase in {PASSPHRASE_FILE.relative_to(ROOT)} (0600); keep a copy: without it the secrets cannot be read")
+    return {**environment, "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE_FILE)}
+
+
+def _install_plugin(home: Path, toolchain: Toolchain) -> None:
+    """Puts the plug-in where a local backend's CLI looks first, so that it does not warn about the PATH."""
+    if toolchain.plugin is None:
+        return
+    from ops.toolchain import DOCKER_PLUGIN
+
+    place = home / "plugins" / f"resource-docker-v{DOCKER_PLUGIN}" / "pulumi-resource-docker"
+    if place.is_symlink() and place.resolve() == toolchain.plugin.resolve():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(toolchain.plugin)
+
+
+def generate(length: int) -> str:
+    """A random alphanumeric string that does not start with a digit."""
+    return secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))
+
+
+def instance_id() -> str:
+    return secrets.choice(string.ascii_lowercase) + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner can read, whatever the umask, and never a half of it."""
+    scratch = path.with_name(path.name + ".new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    scratch.replace(path)

@@ -1,0 +1,210 @@
+"""Pulumi's CLI, Python language host and Docker plug-in: found, downloaded, or built from Go modules."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from ops import console
+from ops.paths import ROOT, VENV_BIN, cache
+
+PULUMI = "3.259.0"
+DOCKER_PLUGIN = "5.2.0"
+_OLDEST_CLI = (3, 200, 0)
+_MODULES = ROOT / "ops" / "toolchain"
+# Long enough for a slow name server, short enough not to be a wait on a machine without the internet.
+_REACH_SECONDS = 3.0
+_DOWNLOAD = "https://get.pulumi.com/releases"
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """Folders to put before the PATH, and how each tool was had."""
+
+    path: tuple[Path, ...]
+    origin: dict[str, str]
+    plugin: Path | None
+
+    def environment(self) -> dict[str, str]:
+        """The variables under which the CLI finds its parts and fetches nothing by itself."""
+        folders = [str(VENV_BIN), *map(str, self.path)]
+        return {
+            "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")]),
+            "VIRTUAL_ENV": str(VENV_BIN.parent),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_PYTHON_CMD": str(VENV_BIN / "python"),
+        }
+
+
+def ensure() -> Toolchain:
+    """Finds or makes every tool; what is there is left alone."""
+    origin: dict[str, str] = {}
+    folders: list[Path] = []
+    for name, find in (("pulumi", _cli), ("pulumi-language-python", _language_host), ("pulumi-resource-docker", _plugin)):
+        folder, how = find()
+        origin[name] = how
+        if folder is not None and folder not in folders:
+            folders.append(folder)
+    plugin = shutil.which("pulumi-resource-docker", path=os.pathsep.join(map(str, folders)))
+    return Toolchain(tuple(_beside_cli(folders)), origin, Path(plugin) if plugin else None)
+
+
+def _beside_cli(folders: list[Path]) -> list[Path]:
+    """Gives a CLI that was built here its language host as a neighbour: one on the PATH makes it warn at every command."""
+    cli, host = _built("pulumi"), _built("language-python")
+    if cli is None or host is None or cli not in folders:
+        return folders
+    for tool in host.iterdir():
+        if not (cli / tool.name).exists():
+            os.link(tool, cli / tool.name)
+    return [folder for folder in folders if folder != host]
+
+
+def _cli() -> tuple[Path | None, str]:
+    for candidate in (shutil.which("pulumi"), _pulumi_home() / "bin" / "pulumi"):
+        if candidate and Path(candidate).exists() and _version_of(Path(candidate)) >= _OLDEST_CLI:
+            return Path(candidate).parent, "found"
+    downloaded = cache() / f"pulumi-{PULUMI}" / "pulumi"
+    if (downloaded / "pulumi").exists():
+        return downloaded, "downloaded"
+    built = _built("pulumi")
+    if built is None and _download_cli(downloaded):
+        return downloaded, "downloaded"
+    return _build("pulumi", _install_tool, f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}"), "built from Go modules"
+
+
+def _language_host() -> tuple[Path | None, str]:
+    name = "pulumi-language-python"
+    for folder in (cache() / f"pulumi-{PULUMI}" / "pulumi", _pulumi_home() / "bin"):
+        if (folder / name).exists():
+            return folder, "beside the CLI"
+    found = shutil.which(name)
+    if found and shutil.which(f"{name}-exec"):
+        return Path(found).parent, "found"
+    return _build("language-python", _install_language_host), "built from Go modules"
+
+
+def _plugin() -> tuple[Path | None, str]:
+    name = "pulumi-resource-docker"
+    installed = _pulumi_home() / "plugins" / f"resource-docker-v{DOCKER_PLUGIN}" / name
+    if installed.exists():
+        return None, "found in Pulumi's home"
+    found = shutil.which(name)
+    if found:
+        return Path(found).parent, "found"
+    downloaded = cache() / f"resource-docker-{DOCKER_PLUGIN}"
+    if (downloaded / name).exists():
+        return downloaded, "downloaded"
+    url = f"{_DOWNLOAD}/plugins/pulumi-resource-docker-v{DOCKER_PLUGIN}-{_system('amd64')}.tar.gz"
+    if _built("docker-provider") is None and _download(url, downloaded, "pulumi's docker plug-in"):
+        return downloaded, "downloaded"
+    return _build("docker-provider", _build_plugin, f"-X main.version={DOCKER_PLUGIN}"), "built from Go modules"
+
+
+def _pulumi_home() -> Path:
+    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+
+
+def _version_of(binary: Path) -> tuple[int, ...]:
+    try:
+        text = console.run([binary, "version"], env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"})
+    except (console.Failed, OSError):
+        return (0,)
+    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, match.groups())) if match else (0,)
+
+
+def _system(x86: str) -> str:
+    machine = {"x86_64": x86, "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"{platform.system().lower()}-{machine}"
+
+
+def _download_cli(folder: Path) -> bool:
+    return _download(f"{_DOWNLOAD}/sdk/pulumi-v{PULUMI}-{_system('x64')}.tar.gz", folder.parent, "the Pulumi CLI")
+
+
+def _download(url: str, folder: Path, what: str) -> bool:
+    """Unpacks an official download into a folder; False where it cannot be reached."""
+    timeout = httpx.Timeout(60, connect=_REACH_SECONDS)
+    try:
+        with tempfile.TemporaryDirectory(dir=cache()) as scratch:
+            archive = Path(scratch) / "archive.tar.gz"
+            with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response, archive.open("wb") as stream:
+                response.raise_for_status()
+                with console.step(f"downloading {what}"):
+                    for chunk in response.iter_bytes():
+                        stream.write(chunk)
+            unpacked = Path(scratch) / "unpacked"
+            with tarfile.open(archive) as tar:
+                tar.extractall(unpacked, filter="data")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            unpacked.rename(folder)
+    except httpx.HTTPError as error:
+        console.out.print(f"{what}: the official download cannot be reached ({type(error).__name__}); building from Go modules instead")
+        return False
+    return True
+
+
+def _recipe_folder(name: str) -> Path:
+    digest = hashlib.sha256()
+    for path in sorted((_MODULES / name).iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return cache() / f"built-{name}-{digest.hexdigest()[:12]}"
+
+
+def _built(name: str) -> Path | None:
+    folder = _recipe_folder(name)
+    return folder if folder.exists() else None
+
+
+def _build(name: str, build: Callable[[Path, Path, str], None], linker: str = "") -> Path:
+    """Builds once into the cache: into a scratch folder first, so that an interrupted build leaves nothing."""
+    folder = _recipe_folder(name)
+    if folder.exists():
+        return folder
+    go = shutil.which("go")
+    if go is None:
+        raise console.Failed(
+            f"{name} can be neither downloaded nor built: there is no Go here",
+            "install Go 1.26, or Pulumi itself (https://www.pulumi.com/docs/install/)",
+        )
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"building {name} from Go modules (once; minutes)"):
+        target = Path(scratch) / "bin"
+        target.mkdir()
+        build(_MODULES / name, target, linker)
+        target.rename(folder)
+    return folder
+
+
+def go_environment(target: Path) -> dict[str, str]:
+    return {**os.environ, "GOBIN": str(target), "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+
+
+def _install_tool(module: Path, target: Path, linker: str) -> None:
+    console.run(["go", "install", "-ldflags", f"-s -w {linker}", "tool"], cwd=module, env=go_environment(target))
+
+
+def _install_language_host(module: Path, target: Path, linker: str) -> None:
+    _install_tool(module, target, linker)
+    # The script that runs a program comes with the SDK of the CLI's version, in the CLI's own module.
+    module_of_cli = console.run(["go", "mod", "download", "-json", "github.com/pulumi/pulumi/sdk/v3"], cwd=_MODULES / "pulumi", env=go_environment(target))
+    script = Path(json.loads(module_of_cli)["Dir"]) / "python" / "cmd" / "pulumi-language-python-exec"
+    copy = target / script.name
+    shutil.copyfile(script, copy)
+    copy.chmod(0o755)
+
+
+def _build_plugin(module: Path, target: Path, linker: str) -> None:
+    command = ["go", "build", "-tags", "no_compose", "-ldflags", f"-s -w {linker}", "-o", target / "pulumi-resource-docker", "."]
+    console.run(command, cwd=module, env=go_environment(target))

@@ -1,0 +1,97 @@
+"""Health checks for any deployed stack: what is checked follows from the stack's `services` output.
+
+They read `pulumi stack output --json --show-secrets`, or the file that GROUNDWORK_OUTPUTS names.
+"""
+
+import json
+import os
+import subprocess
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+# A client that finds its server gone warns while it is collected; the failed check says it better.
+warnings.simplefilter("ignore", ResourceWarning)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One deployed service: its entry in the stack's outputs and its credentials."""
+
+    name: str
+    entry: dict[str, Any]
+    credentials: dict[str, str] = field(repr=False)
+
+    @property
+    def container(self) -> str:
+        return str(self.entry["container"])
+
+    def check(self, name: str) -> str:
+        return str(self.entry["checks"][name])
+
+    def endpoint(self, port: str) -> tuple[str, int]:
+        found = self.entry["endpoints"][port]
+        return found["host"], found["port"]
+
+    def url(self, port: str) -> str:
+        host, number = self.endpoint(port)
+        return f"http://{host}:{number}"
+
+
+def _read_outputs() -> dict[str, Any]:
+    named = os.environ.get("GROUNDWORK_OUTPUTS")
+    if named:
+        text = Path(named).read_text()
+    else:
+        command = ["pulumi", "stack", "output", "--json", "--show-secrets"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+_OUTPUTS = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kind(name): runs once for each deployed service of this kind")
+    config.addinivalue_line("markers", "deep: takes seconds; run after a change")
+    config.stash[_OUTPUTS] = _read_outputs()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrizes over the deployed services, so that one failure hides no other."""
+    if "service" not in metafunc.fixturenames:
+        return
+    outputs = metafunc.config.stash[_OUTPUTS]
+    marker = metafunc.definition.get_closest_marker("kind")
+    found = [
+        Deployed(name, entry, outputs["credentials"].get(name, {}))
+        for name, entry in sorted(outputs["services"].items())
+        if marker is None or entry["kind"] == marker.args[0]
+    ]
+    parameters: list[Any] = [pytest.param(service, id=service.name) for service in found]
+    if not parameters and marker is not None:
+        kind = marker.args[0]
+        reason = next((item["reason"] for item in outputs["leftOut"] if item["service"] in (kind, _NAMES.get(kind))), "it is turned off")
+        parameters = [pytest.param(None, id=kind, marks=pytest.mark.skip(reason=f"{kind} is not deployed: {reason}"))]
+    metafunc.parametrize("service", parameters)
+
+
+_NAMES = {"s3": "minio"}
+
+
+@pytest.fixture(scope="session")
+def outputs(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """The stack's outputs, secrets revealed."""
+    return pytestconfig.stash[_OUTPUTS]
+
+
+@pytest.fixture(scope="session")
+def host() -> Host:
+    """The Docker host."""
+    return testinfra.get_host("local://")

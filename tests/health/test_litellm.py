@@ -1,0 +1,59 @@
+"""LiteLLM: a completion through the chain, streamed and whole, and nothing without the key."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("litellm")
+
+_SECONDS = 60
+
+
+def _ask(service: Deployed, *, stream: bool = False) -> httpx.Response:
+    if service.check("providers") == "0":
+        pytest.skip("no provider is configured, so there is nobody to complete anything")
+    return httpx.post(
+        f"{service.url('http')}/v1/chat/completions",
+        headers={"Authorization": f"Bearer {service.credentials['master-key']}"},
+        json={
+            "model": service.check("model"), "stream": stream, "max_tokens": 16,
+            "messages": [{"role": "user", "content": "Answer with one word: what colour is the sky?"}],
+            # A cached answer would prove the cache, not the chain.
+            "cache": {"no-cache": True},
+        },
+        timeout=_SECONDS,
+    )  # fmt: skip
+
+
+def test_completes_through_the_chain(service: Deployed) -> None:
+    """Some provider of the chain answers with text."""
+    answer = _ask(service)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"]
+
+
+def test_streams(service: Deployed) -> None:
+    """The answer comes in pieces that end with [DONE]."""
+    answer = _ask(service, stream=True)
+    assert answer.status_code == 200, answer.text
+    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    pieces = [json.loads(event)["choices"][0]["delta"].get("content") or "" for event in events[:-1] if json.loads(event)["choices"]]
+    assert "".join(pieces)
+
+
+def test_knows_its_model(service: Deployed) -> None:
+    """The model that applications ask for is listed, unless no provider stands behind it."""
+    answer = httpx.get(f"{service.url('http')}/v1/models", headers={"Authorization": f"Bearer {service.credentials['master-key']}"}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    listed = [item["id"] for item in answer.json()["data"]]
+    assert listed == ([] if service.check("providers") == "0" else [service.check("model")])
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics/", "/spend/logs"])
+def test_refuses_without_credentials(service: Deployed, path: str) -> None:
+    """Without the key the gateway answers 401."""
+    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

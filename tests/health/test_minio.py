@@ -1,0 +1,81 @@
+"""MinIO: objects come back unchanged, versions are kept, and the application's key opens only its buckets."""
+
+import hashlib
+import io
+import os
+import uuid
+
+import httpx
+import pytest
+import urllib3
+from minio import Minio
+from minio.error import S3Error
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("s3")
+
+
+def _client(service: Deployed, user: str) -> Minio:
+    host, port = service.endpoint("s3")
+    pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=10), retries=False)
+    return Minio(f"{host}:{port}", access_key=user, secret_key=service.credentials[user], secure=False, http_client=pool)
+
+
+def _buckets(service: Deployed) -> list[str]:
+    return [name for name in service.check("buckets").split(",") if name]
+
+
+def test_returns_what_was_put(service: Deployed) -> None:
+    """A megabyte of random bytes comes back with the same hash, encrypted at rest, in every declared bucket."""
+    client = _client(service, service.check("user"))
+    body = os.urandom(1024 * 1024)
+    for bucket in _buckets(service):
+        name = f"groundwork-health/{uuid.uuid4()}"
+        written = client.put_object(bucket, name, io.BytesIO(body), len(body))
+        try:
+            answer = client.get_object(bucket, name)
+            assert hashlib.sha256(answer.read()).digest() == hashlib.sha256(body).digest()
+            answer.close()
+            headers = client.stat_object(bucket, name).metadata
+            assert headers is not None
+            assert headers.get("x-amz-server-side-encryption") in ("AES256", "aws:kms")
+        finally:
+            client.remove_object(bucket, name, version_id=written.version_id)
+
+
+def test_keeps_earlier_versions(service: Deployed) -> None:
+    """An overwritten object can still be read by its version."""
+    client = _client(service, service.check("user"))
+    bucket, name = _buckets(service)[0], f"groundwork-health/{uuid.uuid4()}"
+    versions = [client.put_object(bucket, name, io.BytesIO(text), len(text)).version_id for text in (b"first", b"second")]
+    try:
+        assert all(versions), "the bucket is not versioned"
+        answer = client.get_object(bucket, name, version_id=versions[0])
+        assert answer.read() == b"first"
+        answer.close()
+    finally:
+        for version in versions:
+            client.remove_object(bucket, name, version_id=version)
+
+
+def test_application_key_opens_nothing_else(service: Deployed) -> None:
+    """The application's key makes no bucket and reads none that is not declared for it."""
+    client, root = _client(service, service.check("user")), _client(service, "root")
+    with pytest.raises(S3Error, match="AccessDenied"):
+        client.make_bucket(f"groundwork-health-{uuid.uuid4()}")
+    private = f"groundwork-health-{uuid.uuid4()}"
+    root.make_bucket(private)
+    try:
+        with pytest.raises(S3Error, match="AccessDenied"):
+            list(client.list_objects(private))
+        with pytest.raises(S3Error, match="AccessDenied"):
+            client.put_object(private, "x", io.BytesIO(b"x"), 1)
+    finally:
+        root.remove_bucket(private)
+
+
+@pytest.mark.parametrize("path", ["", "/documents", "/minio/v2/metrics/cluster"])
+def test_refuses_without_credentials(service: Deployed, path: str) -> None:
+    """Without a key the server answers 403: for its buckets, for objects and for its metrics."""
+    assert httpx.get(f"{service.url('s3')}{path}", timeout=5).status_code == 403

@@ -1,0 +1,111 @@
+"""Postgres does what an application does with it: vectors, organisations kept apart, roles kept small."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("postgres")
+
+_ROWS = 10_000
+
+
+def _connect(service: Deployed, role: str = "app", *, database: str | None = None, password: str | None = None) -> psycopg.Connection[Any]:
+    host, port = service.endpoint("postgres")
+    return psycopg.connect(
+        host=host, port=port, user=role, dbname=database or service.check("database"), connect_timeout=5,
+        password=service.credentials.get(role, "") if password is None else password, sslmode="prefer",
+    )  # fmt: skip
+
+
+def _vector(service: Deployed, first: float) -> str:
+    return str([first, *([0.5] * (int(service.check("dimensions")) - 1))])
+
+
+@pytest.fixture
+def connection(service: Deployed) -> Iterator[psycopg.Connection[Any]]:
+    """A connection as the application's own role; whatever it writes is rolled back."""
+    with _connect(service) as opened:
+        yield opened
+        opened.rollback()
+
+
+_INSERT: LiteralString = "INSERT INTO document_vectors (organisation_id, document_id, content, embedding) VALUES (%s, %s, %s, %s)"
+
+
+def _act_for(connection: psycopg.Connection[Any], organisation: uuid.UUID) -> None:
+    connection.execute("SELECT set_config('app.organisation_id', %s, true)", [str(organisation)])
+
+
+def test_writes_and_finds_the_nearest_vector(service: Deployed, connection: psycopg.Connection[Any]) -> None:
+    """Two documents written, the nearer one is found first, byte for byte."""
+    organisation = uuid.uuid4()
+    _act_for(connection, organisation)
+    for name, first in (("near", 1.0), ("far", -1.0)):
+        connection.execute(_INSERT, [organisation, name, f"text of {name} — ünïcode", _vector(service, first)])
+    row = connection.execute("SELECT document_id, content FROM document_vectors ORDER BY embedding <=> %s LIMIT 1", [_vector(service, 0.9)]).fetchone()
+    assert row == ("near", "text of near — ünïcode")
+
+
+def test_hides_other_organisations(service: Deployed, connection: psycopg.Connection[Any]) -> None:
+    """Another organisation's rows are invisible, as are all rows for a connection that names none."""
+    ours, theirs = uuid.uuid4(), uuid.uuid4()
+    _act_for(connection, theirs)
+    connection.execute(_INSERT, [theirs, "theirs", "not yours", _vector(service, 1)])
+    _act_for(connection, ours)
+    assert connection.execute("SELECT count(*) FROM document_vectors WHERE document_id = 'theirs'").fetchone() == (0,)
+    connection.execute("SELECT set_config('app.organisation_id', '', true)")
+    assert connection.execute("SELECT count(*) FROM document_vectors").fetchone() == (0,)
+
+
+def test_refuses_to_write_for_another_organisation(service: Deployed, connection: psycopg.Connection[Any]) -> None:
+    """A row of another organisation cannot be written either."""
+    _act_for(connection, uuid.uuid4())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        connection.execute(_INSERT, [uuid.uuid4(), "theirs", "not yours", _vector(service, 1)])
+
+
+@pytest.mark.deep
+def test_uses_the_index_over_many_rows(service: Deployed, connection: psycopg.Connection[Any]) -> None:
+    """Over 10,000 rows the nearest-neighbour query, filtered by organisation, walks the vector index.
+
+    The rows lie in a temporary copy of the table, with its indexes and its policy, so that nothing
+    of the check is left in the application's data.
+    """
+    organisation = uuid.uuid4()
+    index = service.check("index")
+    _act_for(connection, organisation)
+    connection.execute("CREATE TEMPORARY TABLE probe (LIKE document_vectors INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING INDEXES) ON COMMIT DROP")
+    connection.execute("ALTER TABLE probe ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    connection.execute("CREATE POLICY organisation ON probe USING (organisation_id = current_setting('app.organisation_id')::uuid)")
+    connection.execute(
+        "INSERT INTO probe (organisation_id, document_id, content, embedding) "
+        "SELECT %s, n::text, 'probe', (SELECT array_agg(sin(n * 0.37 + d * 1.7 + n * d * 0.013)) FROM generate_series(1, %s) d)::vector "
+        "FROM generate_series(1, %s) n",
+        [organisation, int(service.check("dimensions")), _ROWS],
+    )
+    connection.execute("ANALYZE probe")
+    query: LiteralString = "SELECT document_id FROM probe ORDER BY embedding <=> %s::vector LIMIT 10"
+    plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + query, [_vector(service, 0.9)]))
+    assert f"using probe_embedding_idx" in plan, plan
+    assert index in str(connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'probe_embedding_idx'").fetchone())
+    assert len(connection.execute(query, [_vector(service, 0.9)]).fetchall()) == 10
+
+
+def test_application_role_is_least_privileged(connection: psycopg.Connection[Any]) -> None:
+    """The application's role is no superuser, bypasses no policy, makes no tables and reads no other database."""
+    flags = connection.execute("SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
+    assert flags == (False, False, False, False)
+    allowed = connection.execute("SELECT has_schema_privilege('public', 'CREATE'), has_database_privilege('litellm', 'CONNECT')").fetchone()
+    assert allowed == (False, False)
+
+
+@pytest.mark.parametrize("password", ["", "wrong"], ids=["no password", "wrong password"])
+def test_refuses_without_credentials(service: Deployed, password: str) -> None:
+    """A connection without the password is refused by the server, not lost on the way."""
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        _connect(service, password=password)

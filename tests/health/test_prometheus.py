@@ -1,0 +1,47 @@
+"""Prometheus: every target is up, nothing is missing, and nobody reads without a password."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("prometheus")
+
+_FIRST_SCRAPE = 45  # seconds in which a fresh target is scraped for the first time
+
+
+def _targets(service: Deployed) -> list[dict[str, Any]]:
+    answer = httpx.get(f"{service.url('http')}/api/v1/targets", params={"state": "active"}, auth=("admin", service.credentials["admin"]), timeout=10)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["data"]["activeTargets"]
+    return found
+
+
+def test_every_target_is_up(service: Deployed) -> None:
+    """Each declared job has a target, and each target's last scrape succeeded."""
+    deadline = time.monotonic() + _FIRST_SCRAPE
+    while True:
+        down = {target["scrapePool"]: target["lastError"] or "not scraped yet" for target in _targets(service) if target["health"] != "up"}
+        if not down or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert down == {}
+    assert sorted({target["scrapePool"] for target in _targets(service)}) == service.check("jobs").split(",")
+
+
+def test_answers_a_query(service: Deployed) -> None:
+    """What was scraped can be asked for."""
+    answer = httpx.get(
+        f"{service.url('http')}/api/v1/query", params={"query": 'up{job="prometheus"}'}, auth=("admin", service.credentials["admin"]), timeout=10
+    )
+    assert answer.status_code == 200, answer.text
+    assert [result["value"][1] for result in answer.json()["data"]["result"]] == ["1"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/targets", "/metrics"])
+def test_refuses_without_credentials(service: Deployed, path: str) -> None:
+    """Without a password the answer is 401."""
+    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

@@ -1,0 +1,58 @@
+"""Qdrant: points come back in the order of their distance, and the read-only key only reads."""
+
+import uuid
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import UnexpectedResponse
+from qdrant_client.models import Distance, PointStruct, VectorParams
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("qdrant")
+
+
+def _client(service: Deployed, key: str) -> QdrantClient:
+    return QdrantClient(url=service.url("rest"), api_key=service.credentials[key], timeout=10, prefer_grpc=False)
+
+
+@pytest.fixture
+def collection(service: Deployed) -> Iterator[str]:
+    """A collection of its own, deleted afterwards."""
+    client, name = _client(service, "api-key"), f"groundwork-health-{uuid.uuid4()}"
+    client.create_collection(name, vectors_config=VectorParams(size=4, distance=Distance.COSINE))
+    yield name
+    client.delete_collection(name)
+
+
+def test_finds_the_nearest_point(service: Deployed, collection: str) -> None:
+    """Two points written, the nearer one is found first with its payload."""
+    client = _client(service, "api-key")
+    points = [PointStruct(id=1, vector=[1, 0, 0, 0], payload={"name": "near"}), PointStruct(id=2, vector=[0, 1, 0, 0], payload={"name": "far"})]
+    client.upsert(collection, points=points, wait=True)
+    found = client.query_points(collection, query=[0.9, 0.1, 0, 0], limit=1, with_payload=True).points
+    assert [(point.id, point.payload) for point in found] == [(1, {"name": "near"})]
+
+
+def test_takes_a_snapshot(service: Deployed, collection: str) -> None:
+    """A snapshot of a collection can be made and is listed."""
+    client = _client(service, "api-key")
+    made = client.create_snapshot(collection, wait=True)
+    assert made is not None
+    assert made.name in [item.name for item in client.list_snapshots(collection)]
+
+
+def test_read_only_key_only_reads(service: Deployed, collection: str) -> None:
+    """The read-only key lists collections and is refused when it writes."""
+    client = _client(service, "read-only-key")
+    assert collection in [item.name for item in client.get_collections().collections]
+    with pytest.raises(UnexpectedResponse, match="403"):
+        client.delete_collection(collection)
+
+
+@pytest.mark.parametrize("path", ["/collections", "/metrics"])
+def test_refuses_without_credentials(service: Deployed, path: str) -> None:
+    """Without a key the answer is 401."""
+    assert httpx.get(f"{service.url('rest')}{path}", timeout=10).status_code == 401
