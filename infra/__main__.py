@@ -41,10 +41,7 @@ def main() -> None:
     pulumi.export("bindAddress", settings.bind_address)
     pulumi.export(
         "services",
-        {
-            service.name: outputs.describe(service, container=identity.name(service.name), bind_address=settings.bind_address)
-            for service in platform.services
-        },
+        {service.name: outputs.describe(service, container=identity.name(service.name), bind_address=settings.bind_address) for service in platform.services},
     )
     pulumi.export("networks", {name: identity.name(name) for name in sorted(target.networks)})
     pulumi.export("leftOut", [{"service": item.service, "reason": item.reason} for item in platform.left_out])

@@ -30,6 +30,7 @@ class Identity:
         }
 
     def owns(self, labels: Mapping[str, str]) -> bool:
+        """Whether a resource with these labels is this stack's, made with this master secret."""
         return all(labels.get(key) == value for key, value in self.labels.items())
 
     def same_stack(self, labels: Mapping[str, str]) -> bool:

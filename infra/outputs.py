@@ -22,11 +22,7 @@ def describe(service: Service, *, container: str, bind_address: str) -> dict[str
         "image": service.image.reference,
         "version": service.image.version,
         "limits": {"memory": format_size(service.limits.memory), "cpus": service.limits.cpus},
-        "endpoints": {
-            port.name: {"host": bind_address, "port": port.host, "scheme": port.scheme}
-            for port in service.ports
-            if port.host is not None
-        },
+        "endpoints": {port.name: {"host": bind_address, "port": port.host, "scheme": port.scheme} for port in service.ports if port.host is not None},
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
         "checks": dict(service.checks),

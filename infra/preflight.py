@@ -60,8 +60,7 @@ def _memory(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
         largest = max(platform.services, key=lambda service: service.limits.memory)
         yield Problem(
             key=f"{settings_key(largest)}.memory",
-            reason=f"all limits together are {format_size(total)}; the host can give {format_size(room)} "
-            f"(its memory less {format_size(HOST_RESERVE)})",
+            reason=f"all limits together are {format_size(total)}; the host can give {format_size(room)} (its memory less {format_size(HOST_RESERVE)})",
             fix="lower the largest limits, or turn services off (`enabled: false`)",
         )
 
@@ -80,11 +79,7 @@ def _disk(settings: Settings, platform: Platform, identity: Identity, facts: Hos
     wanted = [(service, _disk_of(settings, service)) for service in platform.services if service.volumes]
     if facts.disk_total is None or facts.disk_free is None or not wanted:
         return
-    fresh = sum(
-        disk
-        for service, disk in wanted
-        if any(identity.name(volume.name) not in facts.volumes for volume in service.volumes)
-    )
+    fresh = sum(disk for service, disk in wanted if any(identity.name(volume.name) not in facts.volumes for volume in service.volumes))
     largest = max(wanted, key=lambda pair: pair[1])[0]
     for total, room, what in (
         (sum(disk for _, disk in wanted), facts.disk_total, "has in all"),
@@ -116,9 +111,7 @@ def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
             if port.host > 65535:
                 yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
             elif port.host in seen:
-                yield Problem(
-                    key=key, reason=f"port {port.host} is already given to {seen[port.host]}", fix="give one of them another port"
-                )
+                yield Problem(key=key, reason=f"port {port.host} is already given to {seen[port.host]}", fix="give one of them another port")
             elif port.host in facts.taken_ports and port.host not in facts.own_ports:
                 yield Problem(
                     key=key,
@@ -176,8 +169,7 @@ def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Itera
         if service.kind == "postgres" and had[:1] != wanted[:1]:
             yield Problem(
                 key="groundwork:images",
-                reason=f"the volume {identity.name(service.volumes[0].name)} holds a Postgres {had[0]} data directory; "
-                f"this deploy brings Postgres {wanted[0]}",
+                reason=f"the volume {identity.name(service.volumes[0].name)} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
                 fix="keep the former image source, or dump with the old major version and restore into a new volume",
             )
         elif wanted < had:
@@ -210,7 +202,9 @@ def _images(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
         yield Problem(
             key=f"groundwork:images ({service.name})",
             reason=f"the image {reference} cannot be had: {facts.missing_images[reference]}",
-            fix="run `make up`, which builds it" if service.image.built else "check the registry's name and network, or set groundwork:images to packages or a mirror",
+            fix="run `make up`, which builds it"
+            if service.image.built
+            else "check the registry's name and network, or set groundwork:images to packages or a mirror",
         )
 
 

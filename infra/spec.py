@@ -49,6 +49,7 @@ class File:
 
     @property
     def mode(self) -> str:
+        """The file\'s permissions, octal."""
         if isinstance(self.content, Secret):
             return "0440"
         return "0555" if self.executable else "0444"
@@ -70,6 +71,7 @@ class HealthCheck:
 
     @property
     def deadline(self) -> int:
+        """Seconds after which a start has failed."""
         return self.start_period + self.retries * (self.interval + self.timeout) + 30
 
 
@@ -116,10 +118,12 @@ class Image:
 
     @property
     def built(self) -> bool:
+        """Whether it is built from packages instead of pulled."""
         return self.recipe is not None
 
     @property
     def major(self) -> int:
+        """The first number of the version."""
         return int(self.version.lstrip("v").split(".")[0])
 
 
@@ -136,6 +140,7 @@ class Endpoint:
     database: str | None = None
 
     def url(self, scheme: str) -> str:
+        """`scheme://host:port`, with an s where TLS is spoken."""
         return f"{scheme}{'s' if self.tls else ''}://{self.host}:{self.port}"
 
 
@@ -204,4 +209,5 @@ class Platform:
     notes: tuple[str, ...] = ()
 
     def by_name(self, name: str) -> Service:
+        """The service of that name. Raises StopIteration if there is none."""
         return next(service for service in self.services if service.name == name)

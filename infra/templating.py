@@ -9,6 +9,7 @@ from infra.secret import Secret
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
+# Nothing here is HTML: these are configuration files, quoted by their own rules.
 _environment = Environment(
     loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     keep_trailing_newline=True, autoescape=False,

@@ -21,6 +21,7 @@ class Official:
 
     @property
     def reference(self) -> str:
+        """`repository:tag@sha256:digest`."""
         return f"{self.repository}:{self.tag}@sha256:{self.digest}"
 
     def mirrored(self, prefix: str) -> str:

@@ -1,5 +1,7 @@
 """The commands behind `make`."""
 
+# ruff: noqa: PT028 - `test` is a command here
+
 import os
 import subprocess
 from collections.abc import Callable
@@ -38,6 +40,14 @@ def up() -> None:
     from ops import deploy
 
     deploy.up()
+
+
+@command
+def init() -> None:
+    """Make the stack and its generated keys, and deploy nothing."""
+    from ops.stack import open_stack
+
+    open_stack(initialise=True)
 
 
 @command

@@ -50,7 +50,7 @@ def _make(locks: list[Path]) -> None:
         if not _works(Path(sys.executable), "-c", "import ensurepip"):
             _install_venv_package()
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     for lock in locks:
         subprocess.run([*pip, "install", "--require-hashes", "-r", lock], check=True)
     # The program and the commands are packages of this tree; nothing is fetched for that.
@@ -58,7 +58,7 @@ def _make(locks: list[Path]) -> None:
 
 
 def _works(python: Path, *arguments: str) -> bool:
-    command = [python, *(arguments or ("-m", "pip", "--version"))]
+    command: list[str | Path] = [python, *(arguments or ("-m", "pip", "--version"))]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:

@@ -4,6 +4,7 @@ import sys
 import time
 
 import docker
+from docker.models.volumes import Volume
 
 from ops import console, engine, health, images, recovery, report
 from ops.stack import Stack, open_stack
@@ -88,7 +89,7 @@ def _unprotect(stack: Stack) -> None:
         stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
 
 
-def _volumes(stack: Stack) -> list[docker.models.volumes.Volume]:
+def _volumes(stack: Stack) -> list[Volume]:
     client = docker.from_env()
     try:
         return list(client.volumes.list(filters=recovery.owner_filter(stack)))

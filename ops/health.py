@@ -26,7 +26,9 @@ def prove(stack: Stack, outputs: Mapping[str, Any], *, deep: bool = True) -> Non
         arguments += ["-m", "not deep"]
     console.out.print(f"[bold]proving `{stack.name}`[/bold] …" + ("" if deep else " (nothing changed: without the check over 10,000 vectors)"))
     if run(outputs, arguments) != 0:
-        raise console.Failed(f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above", "make logs S=<service> shows why; then `make health`")
+        raise console.Failed(
+            f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above", "make logs S=<service> shows why; then `make health`"
+        )
 
 
 def run(outputs: Mapping[str, Any], arguments: list[str]) -> int:

@@ -89,7 +89,10 @@ def _make_base() -> None:
 
 def _install_mmdebstrap() -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise console.Failed("images from packages need mmdebstrap, which is not here", "as root: apt-get install mmdebstrap; or set groundwork:images to registry or to a mirror")
+        raise console.Failed(
+            "images from packages need mmdebstrap, which is not here",
+            "as root: apt-get install mmdebstrap; or set groundwork:images to registry or to a mirror",
+        )
     with console.step("images: installing mmdebstrap"):
         console.run(["apt-get", "update", "-qq"])
         console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
@@ -128,7 +131,9 @@ def _go_tool(recipe: Recipe) -> Path:
     if binary.exists():
         return binary
     if shutil.which("go") is None:
-        raise console.Failed(f"{recipe.folder} is built from Go modules, and there is no Go here", "install Go 1.26, or set groundwork:images to registry or to a mirror")
+        raise console.Failed(
+            f"{recipe.folder} is built from Go modules, and there is no Go here", "install Go 1.26, or set groundwork:images to registry or to a mirror"
+        )
     with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"images: building {recipe.folder} from Go modules (once; minutes)"):
         target = Path(scratch) / "bin"
         target.mkdir()
@@ -140,4 +145,3 @@ def _go_tool(recipe: Recipe) -> Path:
 def _proxies() -> dict[str, str]:
     names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
     return {name: os.environ[name] for name in names if os.environ.get(name)}
-

@@ -59,8 +59,7 @@ def _alive(lock: Path) -> bool:
     if held.get("hostname") != socket.gethostname():
         return True
     # A process id is used again after a reboot, so the name is looked at too.
-    command = Path(f"/proc/{pid}/comm")
-    return command.exists() and command.read_text().strip().startswith("pulumi")
+    return isinstance(pid, int) and _is_pulumi(pid)
 
 
 def _end_orphans() -> None:
@@ -78,13 +77,15 @@ def _end_orphans() -> None:
 
 
 def _is_pulumi(pid: int) -> bool:
+    """Whether a process is a `pulumi` that still runs; one that ended and was not waited for does not."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().startswith("pulumi")
+        before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
         return False
+    return before.partition("(")[2].startswith("pulumi") and after.split()[0] != "Z"
 
 
-def owner_filter(stack: Stack) -> dict[str, list[str]]:
+def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
     """A filter for the Docker API that matches this stack of this instance, and nothing else."""
     instance = stack.config().get(f"{NAMESPACE}:instance")
     if not isinstance(instance, str) or not instance:

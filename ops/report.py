@@ -30,7 +30,9 @@ def show(outputs: Mapping[str, Any], *, began: float | None = None) -> None:
         client.close()
     console.out.print(table)
     images = outputs["images"]
-    console.out.print(f"Images: {images}. Credentials: `make env` writes the application's to .env; all of them: `pulumi stack output credentials --show-secrets`.")
+    console.out.print(
+        f"Images: {images}. Credentials: `make env` writes the application's to .env; all of them: `pulumi stack output credentials --show-secrets`."
+    )
     for item in outputs["leftOut"]:
         console.out.print(f"  left out: {item['service']}: {item['reason']}")
     for note in outputs["notes"]:

@@ -18,7 +18,7 @@ from ops.paths import ROOT
 from ops.toolchain import Toolchain
 
 _WRONG_PASSPHRASE = re.compile(r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed", re.I)
-_PASSPHRASE_FIX = (
+_HOW_TO_PASS = (
     "use the passphrase that this stack was made with: PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE "
     "(`make up` keeps the one it generates in .groundwork/passphrase)"
 )
@@ -34,10 +34,12 @@ class Stack:
 
     @property
     def file(self) -> Path:
+        """The stack's configuration."""
         return ROOT / f"Pulumi.{self.name}.yaml"
 
     @property
     def environment(self) -> dict[str, str]:
+        """The variables under which the CLI is run."""
         return {**self.backend.environment, "PULUMI_STACK": self.name}
 
     def config(self) -> dict[str, Any]:
@@ -62,12 +64,14 @@ class Stack:
         return done.stdout
 
     def failure(self, arguments: Sequence[str], output: str) -> console.Failed:
+        """What a failed call of the CLI means, in a person's words."""
         if _WRONG_PASSPHRASE.search(output):
-            return console.Failed(f"the passphrase does not open the stack `{self.name}`", _PASSPHRASE_FIX)
+            return console.Failed(f"the passphrase does not open the stack `{self.name}`", _HOW_TO_PASS)
         lines = [line for line in output.strip().splitlines() if line.strip()]
         return console.Failed(f"`pulumi {' '.join(arguments[:3])}` failed:\n    " + "\n    ".join(lines[-10:]))
 
     def exists(self) -> bool:
+        """Whether the backend knows the stack."""
         done = self.pulumi("stack", "ls", "--json", capture=True)
         if done.returncode != 0:
             raise self.failure(("stack", "ls"), done.stderr + done.stdout)
@@ -110,6 +114,7 @@ class Stack:
             self.ask("config", "--stack", self.name, "--json", "--show-secrets")
 
     def set_images(self, source: str) -> None:
+        """Stores the choice of the image source."""
         self.ask("config", "set", f"{NAMESPACE}:images", source, "--stack", self.name)
 
 
@@ -127,4 +132,5 @@ def open_stack(*, initialise: bool = False) -> Stack:
 
 
 def interactive() -> bool:
+    """Whether a person watches."""
     return sys.stdin.isatty() and sys.stdout.isatty()

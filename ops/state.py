@@ -24,13 +24,18 @@ class Backend:
     local: bool
 
     def describe(self) -> str:
+        """For a person."""
         return f"local, in {STATE.relative_to(ROOT)}/state" if self.local else "your own Pulumi login"
 
 
 def backend(toolchain: Toolchain) -> Backend:
-    """The user's login if there is one, else a `file://` backend with a generated passphrase (0600)."""
+    """The user's login if there is one, else a `file://` backend with a generated passphrase (0600).
+
+    GROUNDWORK_LOCAL_STATE=1 takes the local one in any case.
+    """
     environment = {**os.environ, **toolchain.environment()}
-    if os.environ.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_ACCESS_TOKEN") or _logged_in():
+    own = not os.environ.get("GROUNDWORK_LOCAL_STATE")
+    if own and (os.environ.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_ACCESS_TOKEN") or _logged_in()):
         return Backend(_with_passphrase(environment), local=False)
     (STATE / "state").mkdir(parents=True, exist_ok=True)
     home = cache() / "pulumi-home"
@@ -80,6 +85,7 @@ def generate(length: int) -> str:
 
 
 def instance_id() -> str:
+    """A random id that tells this stack's resources from another clone's."""
     return secrets.choice(string.ascii_lowercase) + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
 
 

@@ -188,6 +188,7 @@ def _build(name: str, build: Callable[[Path, Path, str], None], linker: str = ""
 
 
 def go_environment(target: Path) -> dict[str, str]:
+    """The environment in which Go builds exactly what the module files pin, into a folder."""
     return {**os.environ, "GOBIN": str(target), "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
 
 
@@ -206,5 +207,5 @@ def _install_language_host(module: Path, target: Path, linker: str) -> None:
 
 
 def _build_plugin(module: Path, target: Path, linker: str) -> None:
-    command = ["go", "build", "-tags", "no_compose", "-ldflags", f"-s -w {linker}", "-o", target / "pulumi-resource-docker", "."]
+    command: list[str | Path] = ["go", "build", "-tags", "no_compose", "-ldflags", f"-s -w {linker}", "-o", target / "pulumi-resource-docker", "."]
     console.run(command, cwd=module, env=go_environment(target))

@@ -38,12 +38,11 @@ def _stores(context: Context, left_out: list[LeftOut]) -> Iterator[Service]:
     for name in redis.names(context):
         yield redis.build(context, name)
     for module in _APPLICATIONS:
-        name: str = module.NAME
-        settings = getattr(context.settings, name)
+        settings = getattr(context.settings, module.NAME)
         if settings.external:
-            left_out.append(_external(name))
-        elif settings.enabled and not context.available(name):
-            left_out.append(LeftOut(service=name, reason=context.why_unavailable(name)))
+            left_out.append(_external(module.NAME))
+        elif settings.enabled and not context.available(module.NAME):
+            left_out.append(LeftOut(service=module.NAME, reason=context.why_unavailable(module.NAME)))
         elif settings.enabled:
             yield module.build(context)
 

@@ -32,6 +32,7 @@ def endpoint(context: Context, user: str = "app") -> Endpoint:
 
 
 def build(context: Context) -> Service:
+    """ClickHouse, its schema and its users."""
     settings = context.settings.clickhouse
     passwords = {user: context.secret(NAME, user) for user in USERS}
     return Service(

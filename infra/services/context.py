@@ -5,7 +5,8 @@ from typing import Any
 
 from infra import images
 from infra.secret import Keyring, Secret
-from infra.settings import External, Settings, Sized
+from infra.settings import Settings
+from infra.settings.common import External, Sized
 from infra.spec import Endpoint, Image, Limits
 from infra.versions import NO_PACKAGE
 
@@ -40,12 +41,15 @@ class Context:
         return found
 
     def available(self, name: str) -> bool:
+        """Whether the stack's image source has this service."""
         return images.image(self.settings, name) is not None
 
     def why_unavailable(self, name: str) -> str:
+        """Why packages carry no image of a service."""
         return NO_PACKAGE[name]
 
     def host_port(self, port: int) -> int:
+        """A configured port, shifted by the stack's `portOffset`."""
         return port + self.settings.port_offset
 
 
@@ -59,6 +63,7 @@ _SETTINGS_PATH = {
 
 
 def limits(settings: Sized) -> Limits:
+    """The limits that settings name."""
     return Limits(memory=settings.memory, cpus=settings.cpus)
 
 

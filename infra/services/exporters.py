@@ -12,6 +12,7 @@ _PASSWORD = f"{CONFIG_DIR}/password"
 
 
 def build(context: Context) -> Iterator[Service]:
+    """The exporters that are wanted and have something to watch."""
     exporters = context.settings.exporters
     if exporters.node.enabled:
         yield _node(context)
@@ -21,7 +22,7 @@ def build(context: Context) -> Iterator[Service]:
         if context.settings.redis.external:
             yield _redis(context, "redis", redis.endpoint(context, "cache", "monitoring"))
         for name in redis.names(context):
-            use = "cache" if name == "redis-cache" else "queue"
+            use: redis.Use = "cache" if name == "redis-cache" else "queue"
             yield _redis(context, name, redis.endpoint(context, use, "monitoring"))
 
 

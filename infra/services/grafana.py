@@ -12,6 +12,7 @@ NAME = "grafana"
 
 
 def build(context: Context) -> Service:
+    """Grafana with its data source and dashboards."""
     settings = context.settings.grafana
     admin = context.secret(NAME, "admin")
     return Service(
@@ -40,9 +41,7 @@ def build(context: Context) -> Service:
         volumes=(Volume(name="grafana-data", path="/var/lib/grafana"),),
         ports=(Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,
-        readiness=HealthCheck(
-            command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120
-        ),
+        readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),
         stop_grace=20,
         checks={"dashboards": ",".join(path.stem for path in _dashboards())},
         credentials={"admin": admin},
@@ -59,9 +58,7 @@ def _provisioning(context: Context) -> Iterator[File]:
         at = prometheus.endpoint(context, "grafana")
         yield File(
             path=f"{folder}/datasources/prometheus.yaml",
-            content=render_secret(
-                "grafana/datasources.yaml.j2", url=at.url("http"), username=at.username, password=at.password
-            ),
+            content=render_secret("grafana/datasources.yaml.j2", url=at.url("http"), username=at.username, password=at.password),
         )
     yield File(
         path=f"{folder}/dashboards/groundwork.yaml",

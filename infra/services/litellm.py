@@ -27,9 +27,7 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.litellm
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(
-        host=NAME, port=4000, network=NAME, password=_master_key(context), database=settings.model_name
-    )
+    return Endpoint(host=NAME, port=4000, network=NAME, password=_master_key(context), database=settings.model_name)
 
 
 def has_database(context: Context) -> bool:
@@ -68,6 +66,7 @@ def left_out(context: Context) -> Iterator[LeftOut]:
 
 
 def build(context: Context) -> Service:
+    """LiteLLM over the chain of configured providers."""
     settings = context.settings.litellm
     database = has_database(context)
     cache = redis.endpoint(context, "cache", "litellm") if context.settings.redis.usable else None
@@ -88,7 +87,7 @@ def build(context: Context) -> Service:
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_TELEMETRY": "False",
-            "HOME": "/tmp",
+            "HOME": "/tmp",  # noqa: S108 - inside its own container
         },
         files=(
             File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database, master_key=master_key)),

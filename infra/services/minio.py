@@ -7,7 +7,7 @@ import jwt
 from infra import sizing
 from infra.secret import Secret
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.settings import Bucket
+from infra.settings.stores import Bucket
 from infra.spec import Endpoint, File, HealthCheck, Job, Metrics, Port, Service, Volume
 from infra.templating import render
 
@@ -31,6 +31,7 @@ def endpoint(context: Context) -> Endpoint:
 
 
 def build(context: Context) -> Service:
+    """MinIO with its buckets and the application's key."""
     settings = context.settings.minio
     image = context.image(NAME)
     # It also signs the metrics token with HMAC-SHA512, whose key should have 64 bytes.
@@ -38,11 +39,7 @@ def build(context: Context) -> Service:
     # The name is part of the ciphertext's metadata: neither it nor the key may ever change.
     kms_key = Secret(f"groundwork:{context.keyring.key(NAME, 'encryption').reveal()}")
     server = "minio" if image.built else "silo"
-    ready = (
-        ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9000/minio/health/ready")
-        if image.built
-        else ("silo", "healthcheck", "ready")
-    )
+    ready = ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9000/minio/health/ready") if image.built else ("silo", "healthcheck", "ready")
     return Service(
         name=NAME,
         kind="s3",
@@ -90,7 +87,7 @@ def _provision(context: Context, root_password: Secret) -> Job:
         name="minio-provision",
         user="1000:0",
         # The client keeps its aliases in a directory; /tmp is the one place a job may write to.
-        env={"MC_CONFIG_DIR": "/tmp/mc", "MC_DISABLE_PAGER": "1"},
+        env={"MC_CONFIG_DIR": "/tmp/mc", "MC_DISABLE_PAGER": "1"},  # noqa: S108 - inside its own container
         script=render(
             "minio/provision.sh.j2",
             config_dir=CONFIG_DIR, buckets=[_rules(bucket) for bucket in settings.buckets], user=APPLICATION_USER,
@@ -130,7 +127,17 @@ def _application_policy(buckets: tuple[Bucket, ...]) -> str:
         },
         {
             "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:GetObjectTagging", "s3:PutObjectTagging"],
+            "Action": [
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "s3:PutObject",
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:AbortMultipartUpload",
+                "s3:ListMultipartUploadParts",
+                "s3:GetObjectTagging",
+                "s3:PutObjectTagging",
+            ],
             "Resource": [f"{arn}/*" for arn in arns],
         },
     ]

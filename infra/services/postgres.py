@@ -17,12 +17,11 @@ def endpoint(context: Context, role: str) -> Endpoint:
     if settings.external:
         return external_endpoint(settings.external)
     database = {"litellm": LITELLM_DATABASE, "monitoring": "postgres"}.get(role, settings.database)
-    return Endpoint(
-        host=NAME, port=5432, network=NAME, username=role, password=context.secret(NAME, role), database=database
-    )
+    return Endpoint(host=NAME, port=5432, network=NAME, username=role, password=context.secret(NAME, role), database=database)
 
 
 def build(context: Context) -> Service:
+    """Postgres with its roles, databases and the vector table."""
     settings = context.settings.postgres
     image = context.image(NAME)
     # The superuser's password is fixed at the volume's first start, so it has no generation.
@@ -68,11 +67,7 @@ def _provision(context: Context) -> Job:
     settings = context.settings.postgres
     vectors = settings.vectors
     passwords = {role: context.secret(NAME, role) for role in ROLES}
-    options = (
-        {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction}
-        if vectors.index == "hnsw"
-        else {"lists": vectors.ivfflat.lists}
-    )
+    options = {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction} if vectors.index == "hnsw" else {"lists": vectors.ivfflat.lists}
     search = (
         {"hnsw.ef_search": vectors.hnsw.ef_search, "hnsw.iterative_scan": "strict_order"}
         if vectors.index == "hnsw"

@@ -25,20 +25,16 @@ def endpoint(context: Context, user: str) -> Endpoint:
             host=external.host, port=external.port, network=None, tls=external.tls,
             username=external.username, password=external.password,
         )  # fmt: skip
-    return Endpoint(
-        host=NAME, port=9090, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user)
-    )
+    return Endpoint(host=NAME, port=9090, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
 
 
 def build(context: Context, services: Sequence[Service]) -> Service:
+    """Prometheus over all services that offer metrics."""
     settings = context.settings.prometheus
     passwords = {user: context.secret(NAME, user) for user in USERS}
     scraped = [service for service in services if service.metrics]
     token_files = tuple(
-        File(path=_token_path(service, index), content=metrics.bearer)
-        for service in scraped
-        for index, metrics in enumerate(service.metrics)
-        if metrics.bearer
+        File(path=_token_path(service, index), content=metrics.bearer) for service in scraped for index, metrics in enumerate(service.metrics) if metrics.bearer
     )
     networks = {service.home_network for service in scraped} - {OBSERVABILITY_NETWORK}
     return Service(

@@ -17,6 +17,7 @@ def endpoint(context: Context) -> Endpoint:
 
 
 def build(context: Context) -> Service:
+    """Qdrant with its two keys."""
     settings = context.settings.qdrant
     api_key, read_only = context.secret(NAME, "api-key"), context.secret(NAME, "read-only-key")
     small = settings.memory < GIB

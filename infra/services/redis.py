@@ -6,7 +6,7 @@ from typing import Literal
 from infra import sizing
 from infra.secret import Secret
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.settings import RedisCache, RedisQueue
+from infra.settings.stores import RedisCache, RedisQueue
 from infra.spec import Endpoint, File, HealthCheck, Port, Service, Volume
 from infra.templating import render, render_secret
 
@@ -24,6 +24,7 @@ def names(context: Context) -> tuple[str, ...]:
 
 
 def name_for(context: Context, use: Use) -> str:
+    """The instance that serves a use."""
     return "redis-queue" if context.settings.redis.shared else f"redis-{use}"
 
 
@@ -37,6 +38,7 @@ def endpoint(context: Context, use: Use, user: str) -> Endpoint:
 
 
 def build(context: Context, name: str) -> Service:
+    """One instance, by its name."""
     redis = context.settings.redis
     settings: RedisCache | RedisQueue = redis.cache if name == "redis-cache" else redis.queue
     passwords = {user: context.secret(name, user) for user in USERS}

@@ -73,9 +73,7 @@ class DockerTarget:
         if any(_published(service) for service in platform.services):
             # A published port needs an ordinary network. This one forbids its members to talk to
             # each other, so that it opens no way around the networks above.
-            self.networks[EDGE] = self._network(
-                EDGE, internal=False, options={"com.docker.network.bridge.enable_icc": "false"}
-            )
+            self.networks[EDGE] = self._network(EDGE, internal=False, options={"com.docker.network.bridge.enable_icc": "false"})
 
     def _network(self, name: str, *, internal: bool, options: Mapping[str, str] | None) -> docker.Network:
         full = self._identity.name(name)
@@ -130,10 +128,7 @@ class DockerTarget:
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
         networks = [*service.networks, EDGE] if _published(service) else list(service.networks)
         depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
-        mounts = [
-            docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path)
-            for volume in service.volumes
-        ]
+        mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         mounts += [
             docker.ContainerMountArgs(
                 type="bind", source=source, target=target, read_only=True,

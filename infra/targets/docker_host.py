@@ -30,6 +30,7 @@ def connect() -> docker.DockerClient:
 
 
 def unreachable(error: Exception) -> Problem:
+    """The problem of an engine that does not answer."""
     return Problem(
         key="DOCKER_HOST",
         reason=f"no Docker engine answers ({_last_words(error)})",
@@ -93,7 +94,7 @@ def _find(client: docker.DockerClient, image: Image) -> tuple[str | None, str | 
     if image.built:
         return None, "it has not been built on this host"
     try:
-        client.api.inspect_distribution(image.reference)
+        client.api.inspect_distribution(image.reference)  # type: ignore[no-untyped-call]
     except (APIError, NotFound) as error:
         return None, _last_words(error)
     return None, None
@@ -122,9 +123,7 @@ def _is_local(client: docker.DockerClient) -> bool:
     return str(client.api.base_url).startswith(("http+docker://localhost", "http+docker://localunixsocket", "http+unix"))
 
 
-def _ports(
-    containers: Iterable[Mapping[str, Any]], identity: Identity, platform: Platform, *, local: bool
-) -> tuple[set[int], dict[int, str]]:
+def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform: Platform, *, local: bool) -> tuple[set[int], dict[int, str]]:
     own: set[int] = set()
     taken: dict[int, str] = {}
     for container in containers:

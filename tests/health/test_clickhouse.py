@@ -39,7 +39,7 @@ def test_aggregates_what_was_inserted(service: Deployed) -> None:
 
 def test_application_user_is_no_administrator(service: Deployed) -> None:
     """The application's user makes no users and reads no query log of others."""
-    with pytest.raises(DatabaseError, match="ACCESS_DENIED|Not enough privileges"):
+    with pytest.raises(DatabaseError, match=r"ACCESS_DENIED|Not enough privileges"):
         _client(service).command("CREATE USER intruder")
 
 

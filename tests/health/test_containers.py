@@ -72,10 +72,5 @@ def test_is_confined(host: Host, service: Deployed) -> None:
 def test_shows_no_secret(host: Host, outputs: dict[str, Any], service: Deployed) -> None:
     """No credential of the stack stands in `docker inspect` or in the container's log."""
     shown = json.dumps(_inspect(host, service.container)) + host.run(f"docker logs {service.container} 2>&1").stdout
-    found = [
-        f"{owner}: {purpose}"
-        for owner, credentials in outputs["credentials"].items()
-        for purpose, value in credentials.items()
-        if value in shown
-    ]
+    found = [f"{owner}: {purpose}" for owner, credentials in outputs["credentials"].items() for purpose, value in credentials.items() if value in shown]
     assert found == []

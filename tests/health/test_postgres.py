@@ -91,7 +91,7 @@ def test_uses_the_index_over_many_rows(service: Deployed, connection: psycopg.Co
     connection.execute("ANALYZE probe")
     query: LiteralString = "SELECT document_id FROM probe ORDER BY embedding <=> %s::vector LIMIT 10"
     plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + query, [_vector(service, 0.9)]))
-    assert f"using probe_embedding_idx" in plan, plan
+    assert "using probe_embedding_idx" in plan, plan
     assert index in str(connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'probe_embedding_idx'").fetchone())
     assert len(connection.execute(query, [_vector(service, 0.9)]).fetchall()) == 10
 

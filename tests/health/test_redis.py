@@ -4,7 +4,9 @@ import uuid
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.retry import Retry
 
 from tests.health.conftest import Deployed
 
@@ -14,7 +16,10 @@ pytestmark = pytest.mark.kind("redis")
 def _client(service: Deployed, user: str | None = "app") -> "redis.Redis":
     host, port = service.endpoint("redis")
     password = service.credentials[user] if user else None
-    return redis.Redis(host=host, port=port, username=user, password=password, socket_timeout=5, socket_connect_timeout=5, decode_responses=True)
+    return redis.Redis(
+        host=host, port=port, username=user, password=password, socket_timeout=5, socket_connect_timeout=5,
+        decode_responses=True, retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
 
 
 def test_returns_what_was_set(service: Deployed) -> None:

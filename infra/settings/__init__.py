@@ -1,0 +1,47 @@
+"""One stack's configuration, typed: every key under `groundwork:` with its default and meaning.
+
+Unknown keys are errors. `docs/configuration.md` is generated from these models.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from infra.settings.common import Model, SecretValue
+from infra.settings.gateway import Litellm
+from infra.settings.observability import Exporters, Grafana, Prometheus
+from infra.settings.stores import Clickhouse, Minio, Postgres, Qdrant, Redis
+
+
+class Settings(Model):
+    """The configuration of one stack."""
+
+    target: Literal["docker"] = Field("docker", description="Where the services run.")
+    images: Annotated[str, Field(pattern=r"^(registry|packages|[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9._-]+)*)$")] = Field(
+        "registry",
+        description="`registry` (official images by digest), `packages` (built here from distribution packages), "
+        "or a mirror's prefix such as `mirror.example.org:5000/groundwork`.",
+    )
+    master_secret: SecretValue = Field(description="All other secrets derive from it. `make up` generates it once.")
+    instance: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{3,11}$")] = Field(
+        description="Tells this stack's resources from another clone's. `make up` generates it once."
+    )
+    bind_address: str = Field(
+        "127.0.0.1", pattern=r"^\d{1,3}(\.\d{1,3}){3}$", description="Address that ports are published on. Published ports bypass host firewalls."
+    )
+    port_offset: int = Field(0, ge=0, le=50000, strict=True, description="Added to every port on the host, for a second stack on one machine.")
+    protect: bool = Field(False, description="Refuse to delete volumes even when the stack is destroyed.")
+    postgres: Postgres = Field(default_factory=Postgres, description="Postgres with pgvector.")
+    redis: Redis = Field(default_factory=Redis, description="Redis for cache, queues and pub/sub.")
+    minio: Minio = Field(default_factory=Minio, description="S3-compatible object storage.")
+    qdrant: Qdrant = Field(default_factory=Qdrant, description="Vector database.")
+    clickhouse: Clickhouse = Field(default_factory=Clickhouse, description="Analytics database.")
+    litellm: Litellm = Field(default_factory=Litellm, description="One endpoint over a chain of model providers.")
+    prometheus: Prometheus = Field(default_factory=Prometheus, description="Metrics.")
+    grafana: Grafana = Field(default_factory=Grafana, description="Dashboards.")
+    exporters: Exporters = Field(default_factory=Exporters, description="What turns services' and the host's state into metrics.")
+
+    @property
+    def mirror(self) -> str | None:
+        """The mirror's prefix, or None for the two named sources."""
+        return None if self.images in ("registry", "packages") else self.images

@@ -1,0 +1,109 @@
+"""docs/configuration.md, generated from the settings so that it cannot lie."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from infra.configuration import NAMESPACE, nested_model
+from infra.secret import Secret
+from infra.settings import Settings
+from infra.units import Duration, Size, format_duration, format_size
+from ops import console
+from ops.paths import ROOT
+
+PATH = ROOT / "docs" / "configuration.md"
+_HEAD = """\
+# Configuration
+
+Every key of a stack's `Pulumi.<stack>.yaml`. Generated from `infra/settings.py` by `make docs`; a test
+holds it against the code. Unknown keys are refused, with the nearest right one.
+
+Sizes are written `512MiB` or `1.5GiB`, durations `30s`, `15m`, `12h` or `30d`. Secrets are set with
+`pulumi config set --secret --path groundwork:litellm.providers.openai.apiKey`; in plain text they are refused.
+
+| key | type | default | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    rows = (f"| `{NAMESPACE}:{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(Settings, "", None))
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+def write() -> None:
+    """Writes the page into the tree."""
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(render())
+    console.out.print(f"Wrote {PATH.relative_to(ROOT)}.")
+
+
+def _rows(model: type[BaseModel], prefix: str, defaults: Any) -> Iterator[tuple[str, str, str, str]]:
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        default = getattr(defaults, name) if defaults is not None else _default(field)
+        inner = nested_model(field.annotation)
+        if inner is None:
+            yield key, _kind(field), _show(field, default), _escape(field.description or "")
+        elif _is_list(field):
+            yield key, "list", f"{len(default)} item{'s' * (len(default) != 1)}" if default else "empty", _escape(field.description or "")
+            yield from _rows(inner, f"{key}[].", None)
+        else:
+            if default is None:
+                yield key, "group", "none", _escape(field.description or "")
+            yield from _rows(inner, f"{key}.", default)
+
+
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return str(field.annotation).startswith("tuple")
+
+
+def _unit(field: FieldInfo) -> str | None:
+    text = f"{field.annotation} {field.metadata}"
+    for name, alias in (("size", Size), ("duration", Duration)):
+        marker = get_args(alias)[1].func.__name__
+        if marker in text:
+            return name
+    return None
+
+
+def _kind(field: FieldInfo) -> str:
+    unit = _unit(field)
+    if unit:
+        return unit
+    choices = [str(argument) for argument in get_args(field.annotation) if isinstance(argument, str)]
+    if choices:
+        return " or ".join(f"`{choice}`" for choice in choices)
+    text = str(field.annotation)
+    if "Secret" in text:
+        return "secret"
+    for python, word in (("bool", "true or false"), ("int", "whole number"), ("float", "number"), ("str", "text")):
+        if python in text:
+            return word
+    return text
+
+
+def _show(field: FieldInfo, default: Any) -> str:
+    if default is PydanticUndefined:
+        return "required"
+    if default is None:
+        return "none"
+    if isinstance(default, Secret):
+        return "secret"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    unit = _unit(field)
+    shown = format_size(default) if unit == "size" else format_duration(default) if unit == "duration" else default
+    return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,68 @@
+"""`make test`: lint, types, pure tests, then a real deployment; and at the end what was never executed."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ops import console, engine, images, toolchain
+from ops.paths import ROOT, VENV_BIN
+
+_CODE = ("infra", "ops", "tests")
+
+
+def lint() -> None:
+    """Style, format and strict types."""
+    for title, command in (
+        ("lint", ["ruff", "check", *_CODE]),
+        ("format", ["ruff", "format", "--check", *_CODE]),
+        ("types", ["mypy"]),
+    ):
+        _call(title, [str(VENV_BIN / command[0]), *command[1:]])
+
+
+def run(*, live: bool) -> None:
+    """Everything, in the order in which it fails fastest."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = Path(folder) / "outcomes.jsonl"
+        outcomes.touch()
+        os.environ["GROUNDWORK_OUTCOMES"] = str(outcomes)
+        lint()
+        _pytest("pure tests", "tests/unit")
+        if live:
+            # The same set-up as `make up`: the live tests then build nothing, and assert it.
+            engine.ensure()
+            toolchain.ensure()
+            images.build_missing()
+            _pytest("live tests", "tests/live", "--maxfail=5")
+        _never_executed(outcomes)
+    console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
+
+
+def _pytest(title: str, *arguments: str) -> None:
+    _call(title, [sys.executable, "-m", "pytest", *arguments])
+
+
+def _call(title: str, command: list[str]) -> None:
+    console.out.print(f"\n[bold]{title}[/bold]")
+    sys.stdout.flush()
+    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+        raise console.Failed(f"{title} failed; see above")
+
+
+def _never_executed(outcomes: Path) -> None:
+    records = [json.loads(line) for line in outcomes.read_text().splitlines()]
+    executed = {record["check"] for record in records if record["outcome"] != "skipped"}
+    skipped = {record["check"]: record["reason"].removeprefix("Skipped: ") for record in records if record["check"] not in executed}
+    by_reason: dict[str, list[str]] = {}
+    for check, reason in sorted(skipped.items()):
+        by_reason.setdefault(reason, []).append(check)
+    console.out.print(f"\n[bold]Never executed here: {len(skipped)} checks[/bold] (of {len(executed) + len(skipped)})")
+    for reason, checks in by_reason.items():
+        console.out.print(f"  {len(checks)}: {reason}")
+        for check in checks:
+            console.out.print(f"      {check}", markup=False)

@@ -1,0 +1,17 @@
+"""Keeps the outcome of every check, so that `make test` can name those that were never executed."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Appends one line an outcome to the file that GROUNDWORK_OUTCOMES names; nested runs do so too."""
+    path = os.environ.get("GROUNDWORK_OUTCOMES")
+    if path is None or not (report.when == "call" or report.skipped):
+        return
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    with Path(path).open("a") as stream:
+        stream.write(json.dumps({"check": report.nodeid, "outcome": report.outcome, "reason": reason}) + "\n")

@@ -1,0 +1,237 @@
+"""A platform of the tests' own: a copy of the tree, an instance of its own, free ports, a local backend.
+
+Nothing is touched that these tests did not make: every look-up goes by the copy's instance.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from tests.live.stubs import Stubs
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = "live"
+_BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123, 9004)
+
+
+def free_offset() -> int:
+    """A port offset at which every port of the platform is free."""
+    for offset in range(20000, 50000, 173):
+        if all(_free(port + offset) for port in _BASE_PORTS):
+            return offset
+    raise RuntimeError("no free range of ports")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@dataclass
+class Clone:
+    """A copy of the tree with a stack, driven by the commands that a person would use."""
+
+    root: Path
+    docker: docker.DockerClient
+    stack: str = STACK
+    environment: dict[str, str] = field(default_factory=dict)
+    first_up: str = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "ops", *arguments]
+
+    def env(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+        return {**inherited, "STACK": self.stack, "PYTHONPATH": str(self.root), "GROUNDWORK_LOCAL_STATE": "1", **self.environment}
+
+    def ops(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs one of `make`'s commands; its output is shown if it should have succeeded and did not."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.root, env=self.env(), text=True, check=False, input=stdin or "",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            pytest.fail(f"{' '.join(arguments)} failed:\n{done.stdout[-6000:]}", pytrace=False)
+        return done
+
+    def shell_environment(self) -> dict[str, str]:
+        lines = self.ops("shellenv").stdout.splitlines()
+        pairs = (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        return {**self.env(), **{name: value.strip("'") for name, value in pairs}}
+
+    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Plain `pulumi`, as somebody runs it who has the toolchain."""
+        return subprocess.run(
+            ["pulumi", "--non-interactive", *arguments], cwd=self.root, env=self.shell_environment(), text=True, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def outputs(self) -> dict[str, Any]:
+        done = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
+        assert done.returncode == 0, done.stdout
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def health(self, outputs: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The health checks as `make health` runs them, or some of them."""
+        path = self.root / ".groundwork" / "outputs.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(outputs))
+        environment = {**self.env(), "GROUNDWORK_OUTPUTS": str(path)}
+        environment.pop("GROUNDWORK_OUTCOMES", None)
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *arguments],
+            cwd=self.root, env=environment, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    @property
+    def file(self) -> Path:
+        return self.root / f"Pulumi.{self.stack}.yaml"
+
+    def settings(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = yaml.safe_load(self.file.read_text())
+        return loaded
+
+    def configure(self, **keys: Any) -> None:
+        """Sets keys of the stack file; None removes one. Encrypted values stay as they are."""
+        content = self.settings() if self.file.exists() else {"config": {}}
+        for key, value in keys.items():
+            if value is None:
+                content["config"].pop(f"groundwork:{key}", None)
+            else:
+                content["config"][f"groundwork:{key}"] = value
+        self.file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    @property
+    def instance(self) -> str | None:
+        found = self.settings()["config"].get("groundwork:instance") if self.file.exists() else None
+        return str(found) if found else None
+
+    def name(self, part: str) -> str:
+        return f"gw-{self.stack}-{self.instance}-{part}"
+
+    def own(self) -> dict[str, str | list[str] | bool]:
+        return {"label": [f"groundwork.instance={self.instance}"]}
+
+    def containers(self) -> dict[str, str]:
+        """Name to id of this stack's containers."""
+        prefix = self.name("")
+        return {str(item.name).removeprefix(prefix): str(item.id) for item in self.docker.containers.list(all=True, filters=self.own())}
+
+    def volumes(self) -> set[str]:
+        return {item.name for item in self.docker.volumes.list(filters=self.own())}
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that a refused command must leave as it was: the whole host's Docker objects and this stack's state."""
+        state = sorted((self.root / ".groundwork" / "state").rglob("stacks/**/*.json"))
+        return {
+            "containers": sorted((item["Id"], item["State"]) for item in self.docker.api.containers(all=True)),
+            "volumes": sorted(item["Name"] for item in self.docker.api.volumes()["Volumes"] or []),
+            "networks": sorted(item["Id"] for item in self.docker.api.networks()),
+            "state": [(path.name, _resources(path)) for path in state],
+        }
+
+    def remove_everything(self) -> None:
+        """Whatever is left of this instance, if a test failed half-way."""
+        if self.instance is None:
+            return
+        for container in self.docker.containers.list(all=True, filters=self.own()):
+            container.remove(force=True)
+        for volume in self.docker.volumes.list(filters=self.own()):
+            volume.remove(force=True)
+        for network in self.docker.networks.list(filters=self.own()):
+            network.remove()
+
+    def start_and_kill(self, arguments: Sequence[str], *, when: Any, seconds: float = 60) -> None:
+        """Starts a command and kills its whole process group with SIGKILL as soon as `when()` is true."""
+        with subprocess.Popen(
+            self.command(*arguments), cwd=self.root, env=self.env(), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            deadline = time.monotonic() + seconds
+            while not when():
+                assert process.poll() is None, "it ended before it could be killed"
+                assert time.monotonic() < deadline, "what was waited for did not come"
+                time.sleep(0.1)
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _resources(path: Path) -> Any:
+    try:
+        deployment = json.loads(path.read_text())["checkpoint"]["latest"] or {}
+    except (ValueError, KeyError):
+        return path.read_text()
+    return sorted((item["urn"], item.get("id") or "") for item in deployment.get("resources", []))
+
+
+def copy_tree(target: Path) -> Path:
+    """The files that git tracks or would track, and the virtual environment by reference."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    (target / ".venv").symlink_to(ROOT / ".venv")
+    return target
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The Docker engine."""
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def stubs(engine: docker.DockerClient) -> Iterator[Stubs]:
+    """Two model providers, the first of which always fails, and an application with metrics; on the host."""
+    gateway = engine.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway") or "172.17.0.1"
+    with Stubs(gateway) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient, stubs: Stubs) -> Iterator[Clone]:
+    """The stack that most live tests share, before its first deploy."""
+    made = Clone(copy_tree(tmp_path_factory.mktemp("clone")), engine)
+    made.configure(
+        target="docker", images="packages", portOffset=free_offset(),
+        postgres={"vectors": {"dimensions": 64}},
+        minio={"buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports", "versioning": True}]},
+        prometheus={"scrapeInterval": "2s", "targets": [{"name": "shop", "address": f"host.docker.internal:{stubs.metrics_port}"}]},
+    )  # fmt: skip
+    try:
+        yield made
+    finally:
+        made.remove_everything()
+
+
+@pytest.fixture(scope="session")
+def deployed(clone: Clone, stubs: Stubs) -> Clone:
+    """The shared stack after its first `up`, with the two stub providers behind LiteLLM."""
+    shell = clone.shell_environment()
+    clone.ops("init")
+    for provider, port in (("openrouter", stubs.failing_port), ("openai", stubs.working_port)):
+        for key, value, secret in (("apiKey", f"stub-key-of-{provider}", True), ("baseUrl", f"http://host.docker.internal:{port}/v1", False)):
+            subprocess.run(
+                ["pulumi", "config", "set", "--path", *(["--secret"] if secret else []), f"groundwork:litellm.providers.{provider}.{key}", value, "--stack", clone.stack],
+                cwd=clone.root, env=shell, check=True, capture_output=True,
+            )  # fmt: skip
+    clone.first_up = clone.ops("up").stdout
+    return clone

@@ -1,0 +1,92 @@
+"""Servers that stand on the host during the live tests: model providers and an application."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+ANSWER = "Blue, says the second provider."
+
+
+class _Provider(BaseHTTPRequestHandler):
+    """An OpenAI-compatible provider that counts its requests; it fails if its server says so."""
+
+    server: "_Server"
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(request)
+        if self.server.failing:
+            self._send(500, "application/json", json.dumps({"error": {"message": "the first provider is out of order", "type": "server_error"}}))
+        elif request.get("stream"):
+            pieces = [{"role": "assistant", "content": ""}, *({"content": word + " "} for word in ANSWER.split())]
+            events = [_chunk(piece, None) for piece in pieces] + [_chunk({}, "stop")]
+            self._send(200, "text/event-stream", "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n")
+        else:
+            message = {"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}
+            body = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [message], "usage": {"prompt_tokens": 9, "completion_tokens": 6, "total_tokens": 15}}  # fmt: skip
+            self._send(200, "application/json", json.dumps(body))
+
+    def do_GET(self) -> None:
+        """The application's metrics."""
+        self._send(200, "text/plain; version=0.0.4", "# TYPE shop_orders_total counter\nshop_orders_total 42\n")
+
+    def _send(self, status: int, kind: str, body: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are counted, not printed."""
+
+
+def _chunk(delta: dict[str, str], finish: str | None) -> dict[str, Any]:
+    return {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: str, *, failing: bool) -> None:
+        super().__init__((address, 0), _Provider)
+        self.failing = failing
+        self.requests: list[dict[str, Any]] = []
+
+
+class Stubs:
+    """Runs the servers on the address at which containers reach the host."""
+
+    def __init__(self, address: str) -> None:
+        self.failing = _Server(address, failing=True)
+        self.working = _Server(address, failing=False)
+
+    @property
+    def failing_port(self) -> int:
+        return int(self.failing.server_address[1])
+
+    @property
+    def working_port(self) -> int:
+        return int(self.working.server_address[1])
+
+    @property
+    def metrics_port(self) -> int:
+        return self.working_port
+
+    def __enter__(self) -> "Stubs":
+        for server in (self.failing, self.working):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for server in (self.failing, self.working):
+            server.shutdown()
+            server.server_close()

@@ -1,0 +1,223 @@
+"""A stack's life, from the first `up` to `purge`, on a real engine. The order of the tests is the order of that life."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+import redis
+
+from tests.live.conftest import Clone
+from tests.live.stubs import ANSWER, Stubs
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)
+
+
+def healthy(clone: Clone, name: str) -> bool:
+    state = clone.docker.containers.get(clone.name(name)).attrs["State"]
+    return bool(state["Running"]) and state.get("Health", {}).get("Status") == "healthy"
+
+
+def queue(clone: Clone) -> "redis.Redis":
+    return redis.Redis.from_url(clone.outputs()["environment"]["REDIS_QUEUE_URL"], decode_responses=True, socket_timeout=5)
+
+
+def test_first_up_ends_proven_healthy_with_a_table(deployed: Clone) -> None:
+    """It says what runs, where, and what was left out and why."""
+    text = deployed.first_up
+    assert " passed" in text
+    for name in ("postgres", "redis-cache", "redis-queue", "minio", "litellm", "prometheus", "node-exporter"):
+        assert f" {name} " in text
+    for reason in (
+        "qdrant: no distribution package",
+        "clickhouse: Debian's ClickHouse",
+        "grafana: no distribution package",
+        "providers.anthropic.apiKey is not set",
+    ):
+        assert reason in text, reason
+    assert "added to Pulumi.live.yaml" not in text, "the keys were there before"
+
+
+def test_only_generated_keys_were_added_to_the_stack_file(deployed: Clone) -> None:
+    assert {"groundwork:masterSecret", "groundwork:instance"} <= set(deployed.settings()["config"])
+    assert set(deployed.settings()) == {"config", "encryptionsalt"}
+    assert (deployed.root / ".groundwork" / "passphrase").stat().st_mode & 0o777 == 0o600
+
+
+def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:
+    before = deployed.snapshot()
+    text = deployed.ops("up").stdout
+    assert deployed.snapshot() == before
+    for word in ("building", "downloading", "installing", "created", "replaced"):
+        assert word not in text, word
+
+
+@pytest.mark.parametrize("arguments", [("up", "--yes", "--skip-preview", "--refresh"), ("preview",), ("refresh", "--yes", "--skip-preview")], ids=" ".join)
+def test_plain_pulumi_expects_no_changes(deployed: Clone, arguments: tuple[str, ...]) -> None:
+    done = deployed.pulumi(*arguments, "--expect-no-changes", "--stack", deployed.stack)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_derived_secret_stands_in_the_state(deployed: Clone) -> None:
+    outputs = deployed.outputs()
+    secrets = {value for credentials in outputs["credentials"].values() for value in credentials.values()}
+    secrets |= {"stub-key-of-openrouter", "stub-key-of-openai"}
+    files = [path for path in (deployed.root / ".groundwork" / "state").rglob("*") if path.is_file()]
+    assert files
+    assert len(secrets) > 20
+    for path in [*files, deployed.file]:
+        text = path.read_text()
+        assert not [secret for secret in secrets if secret in text], path.name
+
+
+def test_completion_falls_back_to_the_second_provider(deployed: Clone, stubs: Stubs) -> None:
+    """The first provider of the chain was asked and failed; the second answered, whole and streamed."""
+    stubs.failing.requests.clear()
+    stubs.working.requests.clear()
+    done = deployed.health(deployed.outputs(), "tests/health/test_litellm.py")
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout.splitlines()[-1]
+    assert stubs.failing.requests, "the first provider was never asked"
+    assert [bool(request.get("stream")) for request in stubs.working.requests] == [False, True]
+    assert ANSWER
+
+
+def test_application_metrics_are_scraped(deployed: Clone) -> None:
+    import httpx
+
+    found = deployed.outputs()["environment"]
+    auth = (found["PROMETHEUS_USER"], found["PROMETHEUS_PASSWORD"])
+    answer = httpx.get(f"{found['PROMETHEUS_URL']}/api/v1/query", params={"query": "shop_orders_total"}, auth=auth, timeout=10)
+    assert [result["value"][1] for result in answer.json()["data"]["result"]] == ["42"]
+
+
+def test_env_file_is_private_and_connects(deployed: Clone) -> None:
+    deployed.ops("env")
+    path = deployed.root / ".env.live"
+    assert path.stat().st_mode & 0o777 == 0o600
+    pairs = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
+    with psycopg.connect(pairs["DATABASE_URL"], connect_timeout=5) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("app",)
+    assert pairs["GROUNDWORK_NETWORK_POSTGRES"] == deployed.name("postgres")
+
+
+_CONNECT = "import socket,sys; s=socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+
+
+@pytest.mark.parametrize(
+    ("target", "port", "reached"),
+    [("redis-cache", 6379, True), ("postgres", 5432, False), ("redis-queue", 6379, False), ("minio", 9000, False)],
+)
+def test_networks_let_through_what_is_declared(deployed: Clone, target: str, port: int, reached: bool) -> None:
+    """With real traffic from LiteLLM: to its cache, and to no other store, by name or by any of its addresses."""
+    litellm = deployed.docker.containers.get(deployed.name("litellm"))
+    networks = deployed.docker.containers.get(deployed.name(target)).attrs["NetworkSettings"]["Networks"]
+    addresses = [target, *(network["IPAddress"] for network in networks.values())]
+    answers = [litellm.exec_run(["python3", "-c", _CONNECT, address, str(port)]).exit_code == 0 for address in addresses]
+    assert any(answers) == reached, dict(zip(addresses, answers, strict=True))
+
+
+def test_an_application_container_reaches_what_its_networks_give(deployed: Clone) -> None:
+    """An application joins a store's network, by the name in its environment, and finds the store by its short name."""
+    image = deployed.docker.containers.get(deployed.name("redis-queue")).attrs["Image"]
+    script = ["bash", "-c", "exec 3<>/dev/tcp/postgres/5432 && ! (exec 3<>/dev/tcp/redis-queue/6379) 2>/dev/null"]
+    deployed.docker.containers.run(image, script, entrypoint="", network=deployed.name("postgres"), remove=True)
+
+
+def test_a_crashed_process_comes_back_with_its_data(deployed: Clone) -> None:
+    with queue(deployed) as client:
+        client.set("survives:crash", "yes")
+        client.execute_command("WAITAOF", 1, 0, 5000)
+    container = deployed.docker.containers.get(deployed.name("redis-queue"))
+    before = container.attrs["State"]["Pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: deployed.docker.containers.get(deployed.name("redis-queue")).attrs["State"]["Pid"] not in (0, before))
+    wait_for(lambda: healthy(deployed, "redis-queue"))
+    with queue(deployed) as client:
+        assert client.get("survives:crash") == "yes"
+
+
+def test_one_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clone) -> None:
+    with queue(deployed) as client:
+        client.set("survives:resize", "yes")
+    before = deployed.containers()
+    deployed.configure(redis={"queue": {"memory": "320MiB"}})
+    deployed.ops("up")
+    after = deployed.containers()
+    assert {name for name in after if after[name] != before.get(name)} == {"redis-queue"}
+    with queue(deployed) as client:
+        assert client.get("survives:resize") == "yes"
+        assert int(client.config_get("maxmemory")["maxmemory"]) == 320 * 1024 * 1024 * 70 // 100
+
+
+def test_a_failed_job_fails_the_up_and_says_why(deployed: Clone) -> None:
+    """Another vector length over existing rows: the job refuses, `up` says its words, and the data is untouched."""
+    organisation = "22222222-2222-2222-2222-222222222222"
+    url = deployed.outputs()["environment"]["DATABASE_URL"]
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT set_config('app.organisation_id', %s, false)", [organisation])
+        connection.execute(
+            "INSERT INTO document_vectors (organisation_id, document_id, content, embedding) VALUES (%s, 'kept', 'kept', %s)", [organisation, str([0.5] * 64)]
+        )
+    deployed.configure(postgres={"vectors": {"dimensions": 32}})
+    done = deployed.ops("up", check=False)
+    assert done.returncode != 0
+    assert "document_vectors holds vectors of 64 dimensions" in done.stdout
+    assert "Traceback" not in done.stdout
+    deployed.configure(postgres={"vectors": {"dimensions": 64}})
+    deployed.ops("up")
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT set_config('app.organisation_id', %s, false)", [organisation])
+        assert connection.execute("SELECT content FROM document_vectors WHERE document_id = 'kept'").fetchone() == ("kept",)
+
+
+def test_a_lost_volume_is_provisioned_again(deployed: Clone) -> None:
+    """The stack's settings are unchanged, the volume is gone: buckets, key and policy are made anew."""
+    deployed.docker.containers.get(deployed.name("minio")).remove(force=True)
+    deployed.docker.volumes.get(deployed.name("minio-data")).remove()
+    deployed.ops("up")
+    done = deployed.health(deployed.outputs(), "tests/health/test_minio.py")
+    assert done.returncode == 0, done.stdout
+
+
+def test_down_keeps_data_and_up_finds_it(deployed: Clone) -> None:
+    with queue(deployed) as client:
+        client.set("survives:down", "yes")
+    volumes = deployed.volumes()
+    text = deployed.ops("down").stdout
+    assert "Data is kept" in text
+    assert deployed.containers() == {}
+    assert deployed.volumes() == volumes
+    _killed_up_converges(deployed)
+    with queue(deployed) as client:
+        assert client.get("survives:down") == "yes"
+
+
+def _killed_up_converges(clone: Clone) -> None:
+    """The `up` after `down` is killed half-way with SIGKILL; the next one cleans up after it and converges."""
+    clone.start_and_kill(["up"], when=lambda: len(clone.containers()) >= 4)
+    text = clone.ops("up").stdout
+    assert "recovery:" in text
+    assert " passed" in text
+
+
+def test_purge_needs_the_stacks_name(deployed: Clone) -> None:
+    before = deployed.snapshot()
+    for arguments in (["purge"], ["purge", "--confirm", "other"]):
+        assert deployed.ops(*arguments, check=False).returncode != 0
+    assert deployed.snapshot() == before
+
+
+def test_purge_leaves_nothing_behind(deployed: Clone) -> None:
+    deployed.ops("purge", "--confirm", deployed.stack)
+    assert deployed.containers() == {}
+    assert deployed.volumes() == set()
+    assert deployed.docker.networks.list(filters=deployed.own()) == []
+    assert not list((deployed.root / ".groundwork" / "state").rglob(f"stacks/**/{deployed.stack}.json"))

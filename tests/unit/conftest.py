@@ -1,0 +1,44 @@
+"""Settings and platforms for pure tests: no Docker, no Pulumi engine, no files but the tree's own."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from infra import services
+from infra.secret import Keyring, Secret
+from infra.services.context import Context
+from infra.settings import Settings
+from infra.spec import Platform
+
+# Made for the tests only; no stack uses it.
+MASTER = "Zq7mT2xVb9LcR4nKw8JhP3sDfG6yUe5A"
+MIRROR = "mirror.test:5000/groundwork"
+IMAGE_SOURCES = ("registry", "packages", MIRROR)
+
+
+def make_settings(**keys: Any) -> Settings:
+    """Settings as a stack file would give them: keys in camelCase."""
+    raw = {"masterSecret": MASTER, "instance": "abc123", **copy.deepcopy(keys)}
+    return Settings.model_validate(raw, by_alias=True, by_name=False)
+
+
+def make_context(**keys: Any) -> Context:
+    settings = make_settings(**keys)
+    return Context(settings, Keyring(Secret(MASTER)))
+
+
+def make_platform(**keys: Any) -> Platform:
+    return services.build(make_settings(**keys))
+
+
+@pytest.fixture(params=IMAGE_SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    """Each image source in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def platform(source: str) -> Platform:
+    """The default platform with every image source."""
+    return make_platform(images=source)

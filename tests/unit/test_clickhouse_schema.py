@@ -1,0 +1,60 @@
+"""The analytics schema on the real ClickHouse engine, in-process."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chdb import session as chdb
+
+from infra.services import clickhouse
+from tests.unit.conftest import make_context
+
+_ORGANISATION = "11111111-1111-1111-1111-111111111111"
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Any]:
+    """An engine of its own with the schema applied."""
+    opened: Any = chdb.Session()  # type: ignore[no-untyped-call]
+    _apply(opened, clickhouse.schema(make_context()))
+    yield opened
+    opened.close()
+
+
+def _apply(session: Any, schema: str) -> None:
+    for statement in schema.split(";\n"):
+        if statement.strip():
+            session.query(statement)
+
+
+def _ask(session: Any, query: str) -> str:
+    return str(session.query(query, "CSV")).strip()
+
+
+def test_can_be_applied_again(session: Any) -> None:
+    """Provisioning runs at every change: the second time is no error, and a new retention takes effect."""
+    _apply(session, clickhouse.schema(make_context(clickhouse={"retention": "30d"})))
+    assert "toIntervalDay(30)" in _ask(session, "SELECT create_table_query FROM system.tables WHERE database = 'analytics' AND name = 'events'")
+
+
+def test_partitions_by_month_and_expires(session: Any) -> None:
+    found = _ask(session, "SELECT partition_key FROM system.tables WHERE database = 'analytics' AND name = 'events'")
+    assert found == '"toYYYYMM(timestamp)"'
+
+
+def test_view_counts_what_is_inserted(session: Any) -> None:
+    session.query(
+        f"INSERT INTO analytics.events (organisation_id, user_id, name, duration_ms, cost_usd) "
+        f"SELECT '{_ORGANISATION}', toString(number % 7), 'search', number, 0.01 FROM numbers(1000)"
+    )
+    assert _ask(session, "SELECT sum(events), sum(cost_usd), uniqMerge(users) FROM analytics.events_hourly") == "1000,10,7"
+    median = float(_ask(session, "SELECT quantilesMerge(0.5, 0.95, 0.99)(duration_ms)[1] FROM analytics.events_hourly"))
+    assert 490 < median < 510
+
+
+def test_aggregates_over_a_million_rows_are_right(session: Any) -> None:
+    session.query(
+        "INSERT INTO analytics.events (timestamp, organisation_id, user_id, name, duration_ms) "
+        "SELECT now64(3) - INTERVAL number % 3600 SECOND, generateUUIDv4(), toString(number), 'load', 1 FROM numbers(1000000)"
+    )
+    assert _ask(session, "SELECT sum(events) FROM analytics.events_hourly WHERE name = 'load'") == "1000000"

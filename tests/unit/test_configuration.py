@@ -1,0 +1,107 @@
+"""The stack's configuration: what is refused, by which key, why, and with which fix."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra import configuration, invariants
+from infra.refusal import Problem, Refused
+from tests.unit.conftest import MASTER, make_settings
+
+BASE = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123"}
+SECRET = ("groundwork:masterSecret",)
+
+
+def load(config: dict[str, Any], secret_keys: tuple[str, ...] = SECRET) -> list[Problem]:
+    flat = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**BASE, **config}.items() if value is not None}
+    try:
+        settings = configuration.load(flat, secret_keys)
+    except Refused as refused:
+        return list(refused.problems)
+    return invariants.check(settings)
+
+
+def test_accepts_the_smallest_configuration() -> None:
+    assert load({}) == []
+
+
+REFUSED = [
+    ("a mistyped key", {"groundwork:postgress": {}}, "groundwork:postgress", "did you mean `postgres`?"),
+    ("a mistyped nested key", {"groundwork:postgres": {"memroy": "1GiB"}}, "groundwork:postgres.memroy", "did you mean `memory`?"),
+    ("a mistyped key in a list", {"groundwork:minio": {"buckets": [{"name": "abc", "versions": True}]}}, "groundwork:minio.buckets.0.versions", "did you mean `versioning`?"),
+    ("a key in snake case", {"groundwork:postgres": {"max_connections": 10}}, "groundwork:postgres.max_connections", "did you mean `maxConnections`?"),
+    ("a mistyped namespace", {"groundwerk:images": "registry"}, "groundwerk:images", "write `groundwork:images`"),
+    ("a size without a unit", {"groundwork:postgres": {"memory": 512}}, "groundwork:postgres.memory", None),
+    ("a size in another unit", {"groundwork:postgres": {"memory": "512MB"}}, "groundwork:postgres.memory", None),
+    ("too little memory", {"groundwork:postgres": {"memory": "8MiB"}}, "groundwork:postgres.memory", None),
+    ("a duration without a unit", {"groundwork:prometheus": {"retention": "15"}}, "groundwork:prometheus.retention", None),
+    ("a port that is a word", {"groundwork:postgres": {"port": "http"}}, "groundwork:postgres.port", None),
+    ("a port out of range", {"groundwork:postgres": {"port": 70000}}, "groundwork:postgres.port", None),
+    ("a boolean that is a word", {"groundwork:postgres": {"enabled": "maybe"}}, "groundwork:postgres.enabled", None),
+    ("an unknown target", {"groundwork:target": "swarm"}, "groundwork:target", None),
+    ("an unknown image source", {"groundwork:images": "Docker Hub"}, "groundwork:images", None),
+    ("an unknown eviction policy", {"groundwork:redis": {"cache": {"policy": "random"}}}, "groundwork:redis.cache.policy", None),
+    ("a queue that evicts", {"groundwork:redis": {"queue": {"policy": "allkeys-lru"}}}, "groundwork:redis.queue.policy", "noeviction"),
+    ("too many dimensions for an index", {"groundwork:postgres": {"vectors": {"dimensions": 4096}}}, "groundwork:postgres.vectors.dimensions", None),
+    ("HNSW with too few candidates", {"groundwork:postgres": {"vectors": {"hnsw": {"m": 40}}}}, "groundwork:postgres.vectors.hnsw", None),
+    ("a bucket's name that S3 forbids", {"groundwork:minio": {"buckets": [{"name": "My_Bucket"}]}}, "groundwork:minio.buckets.0.name", None),
+    ("a bucket twice", {"groundwork:minio": {"buckets": [{"name": "abc"}, {"name": "abc"}]}}, "groundwork:minio.buckets", "remove one"),
+    ("a lifecycle finer than days", {"groundwork:minio": {"buckets": [{"name": "abc", "expireAfter": "36h"}]}}, "groundwork:minio.buckets.0", None),
+    ("an external service without an endpoint", {"groundwork:qdrant": {"external": {"port": 6333}}}, "groundwork:qdrant.external.host", "set it"),
+    ("an external database without a user", {"groundwork:postgres": {"external": {"host": "db", "port": 5432}}}, "groundwork:postgres.external.username", "set it"),
+    ("LiteLLM without Redis", {"groundwork:redis": {"enabled": False}}, "groundwork:redis.enabled", "external"),
+    ("LiteLLM without Postgres", {"groundwork:postgres": {"enabled": False}}, "groundwork:postgres.enabled", "external"),
+    ("Grafana without Prometheus", {"groundwork:prometheus": {"enabled": False}}, "groundwork:prometheus.enabled", "external"),
+    ("an API key in plain text", {"groundwork:litellm": {"providers": {"openai": {"apiKey": "sk-live"}}}}, "groundwork:litellm.providers.openai.apiKey", "--secret"),
+    ("a default master secret", {"groundwork:masterSecret": "changeme"}, "groundwork:masterSecret", "make up"),
+    ("a weak master secret", {"groundwork:masterSecret": "a" * 40}, "groundwork:masterSecret", "make up"),
+    ("no master secret", {"groundwork:masterSecret": None}, "groundwork:masterSecret", "make up"),
+    ("no instance", {"groundwork:instance": None}, "groundwork:instance", "make up"),
+    ("an instance with a space", {"groundwork:instance": "a b c d"}, "groundwork:instance", None),
+    ("a scrape target without a port", {"groundwork:prometheus": {"targets": [{"name": "app", "address": "app"}]}}, "groundwork:prometheus.targets.0.address", None),
+    ("a scrape target twice", {"groundwork:prometheus": {"targets": [{"name": "app", "address": "a:1"}, {"name": "app", "address": "b:1"}]}}, "groundwork:prometheus.targets", "rename"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "key", "fix"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_refuses(config: dict[str, Any], key: str, fix: str | None) -> None:
+    """One message with the key, a reason and a fix."""
+    problems = load(config)
+    found = [problem for problem in problems if problem.key == key]
+    assert len(found) == 1, problems
+    assert found[0].reason
+    assert found[0].fix
+    assert fix is None or fix in found[0].fix
+
+
+def test_reports_every_problem_at_once() -> None:
+    problems = load({"groundwork:postgress": {}, "groundwork:redis": {"cache": {"memory": 1}}})
+    assert {problem.key for problem in problems} == {"groundwork:postgress", "groundwork:redis.cache.memory"}
+
+
+def test_master_secret_in_plain_text_is_refused() -> None:
+    assert [problem.key for problem in load({}, secret_keys=())] == ["groundwork:masterSecret"]
+
+
+def test_a_refusal_shows_no_secret() -> None:
+    weak = "changeme-" + MASTER
+    message = str(Refused(load({"groundwork:masterSecret": weak, "groundwork:litellm": {"providers": {"openai": {"apiKey": ["sk-live-key"]}}}})))
+    assert MASTER not in message
+    assert "sk-live-key" not in message
+
+
+@pytest.mark.parametrize("namespace", ["docker", "kubernetes", "pulumi", "aws"])
+def test_leaves_other_namespaces_alone(namespace: str) -> None:
+    assert load({f"{namespace}:host": "x"}) == []
+
+
+@pytest.mark.parametrize("images", ["registry", "packages", "mirror.example.org", "localhost:5000", "mirror.example.org:5000/team/groundwork"])
+def test_accepts_every_image_source(images: str) -> None:
+    assert load({"groundwork:images": images}) == []
+
+
+def test_settings_are_immutable() -> None:
+    settings = make_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port_offset = 1  # type: ignore[misc]

@@ -1,0 +1,188 @@
+"""What the Docker target declares, over all containers and image sources, recorded by Pulumi's mocks."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra.identity import Identity
+from infra.preflight import HostFacts
+from infra.secret import Secret
+from infra.spec import Platform
+from infra.targets import docker
+from tests.unit.conftest import IMAGE_SOURCES, make_platform, make_settings
+
+# Pulumi's test decorator leaves its event loop open.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+CONTAINER, NETWORK, VOLUME = "docker:index/container:Container", "docker:index/network:Network", "docker:index/volume:Volume"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
+
+
+@dataclass
+class Recorder(pulumi.runtime.Mocks):
+    """Keeps every declared resource's inputs."""
+
+    resources: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.append((args.typ, args.name, dict(args.inputs)))
+        computed = {"imageId": f"sha256:{args.name}"} if args.typ == IMAGE else {}
+        return f"id-of-{args.name}", {**args.inputs, **computed}
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(args.token)
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {name: inputs for typ, name, inputs in self.resources if typ == kind}
+
+
+def declare(source: str, **keys: Any) -> tuple[Platform, Recorder]:
+    """Declares the platform under mocks and waits for all of it."""
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project="groundwork", stack="dev")
+    settings = make_settings(images=source, **keys)
+    platform = make_platform(images=source, **keys)
+    ids = {service.image.reference: f"sha256:{service.name}" for service in platform.services}
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def run() -> None:
+        docker.DockerTarget(settings, IDENTITY, HostFacts(memory=1, cpus=1, image_ids=ids)).deploy(platform)
+
+    run()
+    return platform, recorder
+
+
+@pytest.fixture(scope="module", params=IMAGE_SOURCES)
+def declared(request: pytest.FixtureRequest) -> tuple[Platform, Recorder]:
+    """The default platform, declared with each image source."""
+    return declare(str(request.param))
+
+
+Declared = tuple[Platform, Recorder]
+
+
+def test_every_service_and_job_is_a_container(declared: Declared) -> None:
+    platform, recorder = declared
+    wanted = {IDENTITY.name(name) for service in platform.services for name in (service.name, *(job.name for job in service.jobs))}
+    assert set(recorder.of(CONTAINER)) == wanted
+    assert all(inputs["name"] == name for name, inputs in recorder.of(CONTAINER).items())
+
+
+def test_every_container_is_confined(declared: Declared) -> None:
+    for name, inputs in declared[1].of(CONTAINER).items():
+        assert inputs["capabilities"] == {"drops": ["ALL"]}, name
+        assert "no-new-privileges:true" in inputs["securityOpts"], name
+        assert inputs["user"], name
+        assert not inputs.get("privileged"), name
+        assert inputs["restart"] == "unless-stopped", name
+        assert (inputs["logDriver"], inputs["logOpts"]) == ("json-file", {"max-file": "3", "max-size": "10m"}), name
+
+
+def test_limits_are_written_as_the_provider_reads_them_back(declared: Declared) -> None:
+    """`memory` wants `memory_swap` beside it, and `cpus` does not survive the provider's reading."""
+    for name, inputs in declared[1].of(CONTAINER).items():
+        assert inputs["memorySwap"] == inputs["memory"] > 0, name
+        assert inputs["cpuQuota"] > 0, name
+        assert inputs["cpuPeriod"] == 100_000, name
+        assert "cpus" not in inputs, name
+
+
+def test_ready_means_the_readiness_check_agreed(declared: Declared) -> None:
+    """A container with a health check is waited for, as long as its own numbers say."""
+    for name, inputs in declared[1].of(CONTAINER).items():
+        assert inputs.get("wait", False) == ("healthcheck" in inputs), name
+        if "healthcheck" in inputs:
+            assert inputs["waitTimeout"] >= 60, name
+            assert inputs["healthcheck"]["tests"][0] == "CMD", name
+            for key in ("interval", "timeout", "startPeriod"):
+                value = inputs["healthcheck"][key]
+                assert not value.endswith("60s"), (name, key, value)
+
+
+def test_containers_are_stopped_and_not_killed(declared: Declared) -> None:
+    for name, inputs in declared[1].of(CONTAINER).items():
+        assert inputs["destroyGraceSeconds"] >= 1, name
+
+
+def test_every_port_is_on_loopback(declared: Declared) -> None:
+    ports = [port for inputs in declared[1].of(CONTAINER).values() for port in inputs.get("ports", [])]
+    assert ports
+    assert {port["ip"] for port in ports} == {"127.0.0.1"}
+
+
+def test_publishing_containers_join_the_edge_and_only_they(declared: Declared) -> None:
+    """A port on a container that has only internal networks is never published."""
+    edge = IDENTITY.name("edge")
+    for name, inputs in declared[1].of(CONTAINER).items():
+        joined = {item["name"] for item in inputs["networksAdvanced"]}
+        assert (edge in joined) == bool(inputs.get("ports")), name
+
+
+def test_networks_are_internal_but_for_an_edge_without_neighbours(declared: Declared) -> None:
+    networks = declared[1].of(NETWORK)
+    for name, inputs in networks.items():
+        assert inputs["internal"] == (name != IDENTITY.name("edge"))
+    assert networks[IDENTITY.name("edge")]["options"] == {"com.docker.network.bridge.enable_icc": "false"}
+
+
+def test_everything_carries_the_owner(declared: Declared) -> None:
+    for typ in (CONTAINER, NETWORK, VOLUME):
+        for name, inputs in declared[1].of(typ).items():
+            labels = {item["label"]: item["value"] for item in inputs["labels"]}
+            assert IDENTITY.owns(labels), name
+            assert [item["label"] for item in inputs["labels"]] == sorted(labels), "sorted labels keep diffs quiet"
+
+
+def test_volume_labels_are_identity_only(declared: Declared) -> None:
+    """A label that could change would replace the volume at every `up`; the ledger is made to be replaced."""
+    for name, inputs in declared[1].of(VOLUME).items():
+        if "ledger" not in name:
+            assert {item["label"]: item["value"] for item in inputs["labels"]} == IDENTITY.labels
+
+
+def test_ledger_names_the_version_of_every_store(declared: Declared) -> None:
+    platform, recorder = declared
+    ledgers = [inputs for name, inputs in recorder.of(VOLUME).items() if "ledger" in name]
+    assert len(ledgers) == 1
+    labels = {item["label"]: item["value"] for item in ledgers[0]["labels"]}
+    for service in platform.services:
+        assert labels.get(f"groundwork.version.{service.name}") == (service.image.version if service.volumes else None)
+
+
+def test_images_are_ids_or_pulled_by_digest(declared: Declared) -> None:
+    platform, recorder = declared
+    for service in platform.services:
+        image = recorder.of(CONTAINER)[IDENTITY.name(service.name)]["image"]
+        assert image.startswith("sha256:"), service.name
+    for name, inputs in recorder.of(IMAGE).items():
+        assert "@sha256:" in inputs["name"], name
+        assert inputs["keepLocally"] is True, name
+
+
+def test_secret_text_becomes_a_pulumi_secret() -> None:
+    """Under mocks a secret arrives as its bare value, so the wrapping itself is looked at."""
+
+    async def is_secret(value: Secret | str) -> bool:
+        wrapped = docker._text(value)
+        return isinstance(wrapped, pulumi.Output) and await wrapped.is_secret()
+
+    with asyncio.Runner() as runner:
+        assert runner.run(is_secret(Secret("hidden"))) is True
+        assert runner.run(is_secret("plain")) is False
+
+
+def test_jobs_run_again_for_a_new_container(declared: Declared) -> None:
+    platform, recorder = declared
+    for service in platform.services:
+        for job in service.jobs:
+            envs = recorder.of(CONTAINER)[IDENTITY.name(job.name)]["envs"]
+            assert f"GROUNDWORK_FOR_CONTAINER=id-of-{IDENTITY.name(service.name)}" in envs
+
+
+def test_bind_address_is_a_setting() -> None:
+    _, recorder = declare("packages", bindAddress="10.0.0.5")
+    assert {port["ip"] for inputs in recorder.of(CONTAINER).values() for port in inputs.get("ports", [])} == {"10.0.0.5"}

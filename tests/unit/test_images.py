@@ -1,0 +1,81 @@
+"""Which image a service gets, and that nothing floats."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infra import images, versions
+from infra.images import IMAGES, local_tag
+from tests.unit.conftest import MIRROR, make_settings
+
+
+@pytest.mark.parametrize("name", versions.OFFICIAL)
+def test_official_images_are_pinned_by_tag_and_digest(name: str) -> None:
+    official = versions.OFFICIAL[name]
+    assert re.fullmatch(r"[0-9a-f]{64}", official.digest)
+    assert official.tag not in ("latest", "main", "stable")
+    assert re.search(r"\d", official.tag)
+
+
+@pytest.mark.parametrize("name", versions.OFFICIAL)
+def test_a_mirror_holds_the_same_digest_below_its_prefix(name: str) -> None:
+    """One rule: the registry's host is replaced by the prefix, path, tag and digest stay."""
+    official = versions.OFFICIAL[name]
+    found = images.image(make_settings(images=MIRROR), name)
+    assert found is not None
+    path = official.repository.split("/", 1)[1]
+    assert found.reference == f"{MIRROR}/{path}:{official.tag}@sha256:{official.digest}"
+
+
+@pytest.mark.parametrize("name", versions.RECIPES)
+def test_package_versions_are_exact(name: str) -> None:
+    recipe = versions.RECIPES[name]
+    assert (IMAGES / recipe.folder / "Dockerfile").is_file()
+    for key, value in recipe.arguments.items():
+        if key.endswith("_VERSION"):
+            assert re.fullmatch(r"[0-9][0-9A-Za-z.+:~-]*", value), (key, value)
+
+
+def test_every_service_has_packages_or_a_reason() -> None:
+    assert set(versions.RECIPES) | set(versions.NO_PACKAGE) == set(versions.OFFICIAL)
+    assert not set(versions.RECIPES) & set(versions.NO_PACKAGE)
+
+
+def test_a_tag_changes_with_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So an image is built again exactly when its inputs change."""
+    recipe = versions.RECIPES["redis"]
+    before = local_tag("redis", recipe)
+    assert local_tag("redis", recipe) == before
+    (tmp_path / recipe.folder).mkdir()
+    (tmp_path / recipe.folder / "Dockerfile").write_text((IMAGES / recipe.folder / "Dockerfile").read_text() + "# changed\n")
+    monkeypatch.setattr(images, "IMAGES", tmp_path)
+    assert local_tag("redis", recipe) != before
+
+
+@pytest.mark.parametrize("path", sorted(IMAGES.rglob("Dockerfile")), ids=lambda path: path.parent.name)
+def test_dockerfiles_pin_what_they_install(path: Path) -> None:
+    """The service's own packages come with `=version`, what stands beside them by Debian's own choice is a tool."""
+    text = path.read_text()
+    assert text.startswith("ARG BASE\nFROM ${BASE}")
+    assert "=${" in text
+    assert "latest" not in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(Path(images.IMAGES.parent).glob("requirements/*.txt")), IMAGES / "litellm" / "requirements.txt"],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_lock_files_are_exact_and_hashed(path: Path) -> None:
+    packages = re.findall(r"^([a-z0-9][\w.-]*(?:\[[^\]]*\])?)(==)?", path.read_text(), re.M)
+    assert packages
+    assert all(exact for _, exact in packages)
+    assert path.read_text().count("--hash=sha256:") >= len(packages)
+
+
+def test_litellm_is_not_one_of_the_versions_to_avoid() -> None:
+    """1.82.7 and 1.82.8 were malicious; before 1.103.1 stands GHSA-7hp6-4w63-5g45."""
+    for version in (versions.OFFICIAL["litellm"].version, versions.RECIPES["litellm"].version):
+        assert tuple(map(int, version.split("."))) >= (1, 103, 1)
+    assert "litellm==" in (IMAGES / "litellm" / "requirements.txt").read_text().replace("[proxy]", "")

@@ -1,0 +1,94 @@
+"""What is refused because of the host: facts in, problems out."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra import preflight
+from infra.identity import Identity
+from infra.preflight import HostFacts
+from infra.refusal import Problem
+from infra.units import GIB
+from tests.unit.conftest import make_platform, make_settings
+
+IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
+ROOMY = HostFacts(memory=64 * GIB, cpus=8, root_shared=True, disk_total=1000 * GIB, disk_free=900 * GIB)
+OTHER = Identity(project="groundwork", stack="dev", instance="other1", master="feedfacefeed")
+OTHER_MASTER = Identity(project="groundwork", stack="dev", instance="abc123", master="000000000000")
+DATA = IDENTITY.name("postgres-data")
+
+
+def check(facts: HostFacts, **keys: Any) -> list[Problem]:
+    keys.setdefault("images", "packages")
+    return preflight.check(make_settings(**keys), make_platform(**keys), IDENTITY, facts)
+
+
+def ledger(identity: Identity = IDENTITY, /, **versions: str) -> dict[str, str]:
+    return {**identity.labels, "groundwork.role": "ledger", **{f"groundwork.version.{name}": version for name, version in versions.items()}}
+
+
+def redis_ledger(version: str) -> dict[str, str]:
+    return {**ledger(), "groundwork.version.redis-cache": version}
+
+
+def test_a_roomy_host_is_fine() -> None:
+    assert check(ROOMY) == []
+
+
+CASES: list[tuple[str, HostFacts, dict[str, Any], str, str]] = [
+    ("one limit beyond the host", ROOMY, {"postgres": {"memory": "100GiB"}}, "groundwork:postgres.memory", "more than the host has"),
+    ("all limits beyond the host", replace(ROOMY, memory=3 * GIB), {}, "groundwork:postgres.memory", "all limits together"),
+    ("more cores than the host", replace(ROOMY, cpus=1), {}, "groundwork:litellm.cpus", "cores"),
+    ("volumes beyond the disk", replace(ROOMY, disk_total=20 * GIB), {}, "groundwork:postgres.disk", "has in all"),
+    ("new volumes beyond the free disk", replace(ROOMY, disk_free=20 * GIB), {}, "groundwork:postgres.disk", "has free"),
+    ("two services on one port", ROOMY, {"prometheus": {"port": 5432}}, "groundwork:prometheus (port 5432, http)", "already given to postgres"),
+    ("a port that a process holds", replace(ROOMY, taken_ports={9000: "another process on this host"}), {}, "groundwork:minio (port 9000, s3)", "held by another process"),
+    ("a port beyond the last", ROOMY, {"minio": {"port": 65000}, "portOffset": 1000}, "groundwork:minio (port 66000, s3)", "beyond 65535"),
+    ("a volume of another instance", replace(ROOMY, volumes={DATA: OTHER.labels}), {}, f"volume {DATA}", "belongs to another"),
+    ("a volume that nobody labelled", replace(ROOMY, volumes={DATA: {}}), {}, f"volume {DATA}", "belongs to another"),
+    ("a volume of another master", replace(ROOMY, volumes={DATA: OTHER_MASTER.labels}), {}, "groundwork:masterSecret", "another master secret"),
+    ("a container of a stranger", replace(ROOMY, containers={IDENTITY.name("minio"): {}}), {}, f"container {IDENTITY.name('minio')}", "belongs to another"),
+    ("Postgres of another major", replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="18")}), {}, "groundwork:images", "holds a Postgres 18 data directory"),
+    ("Postgres of an older major", replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12")}), {"images": "registry"}, "groundwork:images", "holds a Postgres 17 data directory"),
+    ("a downgrade", replace(ROOMY, volumes={IDENTITY.name("minio-data"): IDENTITY.labels, "l": ledger(minio="2026.09.16")}), {}, "groundwork:images", "older than 2026.09.16"),
+    ("a downgrade after several upgrades", replace(ROOMY, volumes={IDENTITY.name("redis-cache-data"): IDENTITY.labels, "a": redis_ledger("8.10.2"), "b": redis_ledger("8.0.1")}), {}, "groundwork:images", "older than 8.10.2"),
+    ("an image that was not built", replace(ROOMY, missing_images={make_platform(images="packages").by_name("redis-cache").image.reference: "it has not been built on this host"}), {}, "groundwork:images (redis-cache)", "cannot be had"),
+    ("a root that is not shared", replace(ROOMY, root_shared=False), {}, "groundwork:exporters.node.enabled", "shared mount"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "keys", "key", "reason"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_refuses(facts: HostFacts, keys: dict[str, Any], key: str, reason: str) -> None:
+    """One message with the key, a reason and a fix."""
+    problems = check(facts, **keys)
+    assert [problem.key for problem in problems] == [key], problems
+    assert reason in problems[0].reason
+    assert problems[0].fix
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12", minio="2026.02.12")}),
+        replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.1")}),
+        replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(OTHER, postgres="18")}),
+        replace(ROOMY, volumes={"l": ledger(postgres="18")}),
+        replace(ROOMY, taken_ports={5432: "x"}, own_ports=frozenset({5432})),
+        replace(ROOMY, disk_total=None, disk_free=None, root_shared=None),
+        replace(ROOMY, containers={IDENTITY.name("postgres"): IDENTITY.labels}),
+    ],
+    ids=["own volumes", "older minor", "another instance's ledger", "ledger without its volume", "own port", "engine elsewhere", "own container"],
+)
+def test_accepts(facts: HostFacts) -> None:
+    assert check(facts) == []
+
+
+@pytest.mark.parametrize(("version", "parts"), [("17.12", (17, 12)), ("v1.19.1", (1, 19, 1)), ("2026.02.12", (2026, 2, 12)), ("18-rc1", ()), ("", ())])
+def test_compares_versions_by_number(version: str, parts: tuple[int, ...]) -> None:
+    assert preflight.version_tuple(version) == parts
+
+
+def test_two_clones_do_not_share_a_name() -> None:
+    assert IDENTITY.name("postgres-data") != OTHER.name("postgres-data")
+    assert not IDENTITY.owns(OTHER.labels)

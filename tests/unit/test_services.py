@@ -1,0 +1,303 @@
+"""What holds for every service, whatever the image source, and what is particular to one."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from infra import preflight
+from infra.secret import Secret
+from infra.services import clickhouse, litellm
+from infra.services.context import APP_NETWORK
+from infra.spec import File, Platform, Service
+from infra.units import GIB, MIB
+from tests.unit.conftest import IMAGE_SOURCES, MASTER, make_context, make_platform, make_settings
+
+STORES = {"postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana"}
+# Grafana's own metrics come with the observability dashboards.
+UNSCRAPED = {"grafana"}
+SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
+
+
+def get(source: str, name: str) -> Service:
+    return make_platform(images=source).by_name(name)
+
+
+def file(service: Service, name: str) -> str:
+    found = next(item for item in _files(service) if item.path.endswith(f"/{name}"))
+    return found.content.reveal() if isinstance(found.content, Secret) else found.content
+
+
+def _files(service: Service) -> list[File]:
+    return [*service.files, *(item for job in service.jobs for item in job.files)]
+
+
+def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
+    everything = STORES | {"litellm", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
+    assert {service.name for service in make_platform().services} == everything
+    packages = make_platform(images="packages")
+    assert everything - {service.name for service in packages.services} == {"qdrant", "clickhouse", "grafana"}
+    assert {"qdrant", "clickhouse", "grafana"} <= {item.service for item in packages.left_out}
+    assert all(item.reason for item in packages.left_out)
+
+
+@pytest.mark.parametrize(("source", "name"), SERVICES, ids=str)
+class TestEveryService:
+    """Invariants over all services and image sources."""
+
+    def test_has_a_pinned_image(self, source: str, name: str) -> None:
+        reference = get(source, name).image.reference
+        pattern = r"groundwork/[a-z-]+:[0-9.]+-[0-9a-f]{12}" if source == "packages" else r"[^@]+:[^@]+@sha256:[0-9a-f]{64}"
+        assert re.fullmatch(pattern, reference)
+
+    def test_keeps_data_on_a_volume_exactly_if_it_is_a_store(self, source: str, name: str) -> None:
+        assert bool(get(source, name).volumes) == (name in STORES)
+
+    def test_has_limits_and_a_graceful_stop(self, source: str, name: str) -> None:
+        service = get(source, name)
+        assert service.limits.memory >= 16 * MIB
+        assert 0 < service.limits.cpus <= 2
+        assert service.stop_grace >= 10
+
+    def test_has_a_readiness_check_if_its_image_has_a_binary_for_one(self, source: str, name: str) -> None:
+        service = get(source, name)
+        shell_less = name.endswith("redis-cache-exporter") or name.endswith("redis-queue-exporter")
+        assert (service.readiness is None) == (shell_less and source != "packages")
+
+    def test_runs_without_root_where_the_image_allows_it(self, source: str, name: str) -> None:
+        user = get(source, name).user
+        assert re.fullmatch(r"\d+:\d+", user)
+        assert user.startswith("0:") == (name == "minio" and source != "packages")
+
+    def test_shows_no_secret_in_its_environment_or_command(self, source: str, name: str) -> None:
+        service = get(source, name)
+        shown = json.dumps([dict(service.env), service.command, service.entrypoint, [dict(job.env) for job in service.jobs]], default=str)
+        for secret in _derived(make_platform(images=source)):
+            assert secret not in shown
+
+    def test_shows_no_secret_in_files_that_are_not_secret(self, source: str, name: str) -> None:
+        plain = [item.content for item in _files(get(source, name)) if isinstance(item.content, str)]
+        plain += [job.script for job in get(source, name).jobs]
+        for secret in _derived(make_platform(images=source)):
+            assert not any(secret in text for text in plain)
+
+    def test_secret_files_are_readable_by_its_group_only(self, source: str, name: str) -> None:
+        """Files are root's; the service reads them by group 0, which it runs with."""
+        service = get(source, name)
+        secrets = [item for item in service.files if isinstance(item.content, Secret)]
+        assert all(item.mode == "0440" for item in secrets)
+        assert not secrets or service.user.endswith(":0")
+        for job in service.jobs:
+            assert job.user.endswith(":0")
+
+    def test_says_how_it_is_scraped_or_who_does_it(self, source: str, name: str) -> None:
+        exporter = {"postgres": "postgres-exporter", "redis-cache": "redis-cache-exporter", "redis-queue": "redis-queue-exporter"}
+        jobs = file(get(source, "prometheus"), "prometheus.yml")
+        assert (f"job_name: {exporter.get(name, name)}\n" in jobs) == (name not in UNSCRAPED)
+
+    def test_its_numbers_are_its_settings(self, source: str, name: str) -> None:
+        """Every service is found in the settings, so a problem can name its key."""
+        node: Any = make_settings(images=source)
+        for part in preflight.settings_path(get(source, name)):
+            node = getattr(node, part)
+        assert node.memory == get(source, name).limits.memory
+
+
+def _derived(platform: Platform) -> set[str]:
+    return {secret.reveal() for service in platform.services for secret in service.credentials.values()} | {MASTER}
+
+
+def test_description_is_the_same_twice(source: str) -> None:
+    """Nothing random: a difference would be a change at every `up`."""
+    assert make_platform(images=source) == make_platform(images=source)
+
+
+def test_platform_prints_no_secret(platform: Platform) -> None:
+    text = repr(platform)
+    assert not any(secret in text for secret in _derived(platform))
+
+
+def test_dev_fits_a_machine_with_8_gib(platform: Platform) -> None:
+    assert sum(service.limits.memory for service in platform.services) <= 7 * GIB
+
+
+def test_host_ports_are_distinct_and_shifted_together(source: str) -> None:
+    def ports(**keys: Any) -> list[int]:
+        return [port.host for service in make_platform(images=source, **keys).services for port in service.ports if port.host]
+
+    assert len(set(ports())) == len(ports())
+    assert ports(portOffset=10000) == [port + 10000 for port in ports()]
+
+
+def test_ports_of_the_mission() -> None:
+    platform = make_platform()
+    assert platform.by_name("prometheus").ports[0].host == 9090
+    assert platform.by_name("grafana").ports[0].host == 3001
+
+
+def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
+    """A store is reached by its exporter, by Prometheus where it is scraped directly, and by LiteLLM where it keeps something."""
+    names = {service.name for service in platform.services}
+    members: dict[str, set[str]] = {}
+    for service in platform.services:
+        for network in service.networks:
+            members.setdefault(network, set()).add(service.name)
+    litellm_store = {"litellm"} if platform.by_name("litellm").image.recipe is None else set()
+    assert members["postgres"] == {"postgres", "postgres-exporter"} | litellm_store
+    assert members["redis-cache"] == {"redis-cache", "redis-cache-exporter", "litellm"}
+    assert members["redis-queue"] == {"redis-queue", "redis-queue-exporter"}
+    assert members["minio"] == {"minio", "prometheus"}
+    assert members["litellm"] == {"litellm", "prometheus"}
+    assert members[APP_NETWORK] == {"prometheus"}
+    assert members["observability"] == {name for name in names if name.endswith("-exporter") or name in ("prometheus", "grafana")}
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus"])
+def test_can_be_turned_off(name: str) -> None:
+    platform = make_platform(**{name: {"enabled": False}, "grafana": {"enabled": False}, **({"litellm": {"enabled": False}} if name != "litellm" else {})})
+    assert not any(service.name == name or service.name.startswith(f"{name}-") for service in platform.services)
+    assert f"job_name: {name}" not in "".join(file(s, "prometheus.yml") for s in platform.services if s.name == "prometheus").replace(
+        "job_name: prometheus", ""
+    )
+
+
+EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": "u", "password": "external-password", "database": "d"}
+
+
+def test_litellm_is_wired_to_external_stores() -> None:
+    platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
+    config = yaml.safe_load(file(platform.by_name("litellm"), "config.yaml"))
+    assert config["general_settings"]["database_url"] == "postgresql://u:external-password@store.example.org:7777/d?sslmode=require"
+    assert config["litellm_settings"]["cache_params"]["host"] == "store.example.org"
+    assert config["litellm_settings"]["cache_params"]["ssl"] is True
+    assert not {"postgres", "redis-cache"} & set(platform.by_name("litellm").networks)
+
+
+def test_exporters_watch_external_stores() -> None:
+    platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
+    assert platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"] == "store.example.org:7777/d?sslmode=require"
+    assert platform.by_name("redis-exporter").env["REDIS_ADDR"] == "rediss://store.example.org:7777"
+
+
+def test_grafana_reads_an_external_prometheus() -> None:
+    platform = make_platform(prometheus={"external": EXTERNAL})
+    source = yaml.safe_load(file(platform.by_name("grafana"), "datasources/prometheus.yaml"))["datasources"][0]
+    assert (source["url"], source["basicAuthUser"]) == ("https://store.example.org:7777", "u")
+
+
+def test_shared_redis_is_one_instance_that_never_evicts() -> None:
+    platform = make_platform(redis={"shared": True})
+    instances = [service for service in platform.services if service.kind == "redis"]
+    assert [service.name for service in instances] == ["redis-queue"]
+    assert instances[0].checks["policy"] == "noeviction"
+    assert "redis-queue" in platform.by_name("litellm").needs
+
+
+CHAIN = {
+    "providers": {
+        "ollama": {"url": "http://host.docker.internal:11434"},
+        "openrouter": {"apiKey": "key-or"},
+        "openai": {"apiKey": "key-oa", "baseUrl": "http://stub:1"},
+        "anthropic": {"apiKey": "key-an"},
+    }
+}
+
+
+def test_chain_is_in_the_order_of_the_mission() -> None:
+    config = yaml.safe_load(file(make_platform(litellm=CHAIN).by_name("litellm"), "config.yaml"))
+    assert [(item["litellm_params"]["model"].split("/")[0], item["litellm_params"]["order"]) for item in config["model_list"]] == [
+        ("ollama_chat", 1), ("openrouter", 2), ("openai", 3), ("anthropic", 4),
+    ]  # fmt: skip
+    assert {item["model_name"] for item in config["model_list"]} == {"default"}
+    assert config["litellm_settings"]["max_budget"] == 2.0
+    assert config["litellm_settings"]["budget_duration"] == "1d"
+
+
+def test_chain_holds_only_providers_that_can_be_asked() -> None:
+    context = make_context(litellm={"providers": {"openai": {"apiKey": "key-oa"}}})
+    assert [(item["model"], item["order"]) for item in litellm.chain(context)] == [("openai/gpt-4o-mini", 1)]
+    assert [item.service for item in litellm.left_out(context)] == ["litellm: ollama", "litellm: openrouter", "litellm: anthropic"]
+
+
+def test_budget_is_kept_in_redis_where_there_is_no_database() -> None:
+    config = yaml.safe_load(file(make_platform(images="packages", litellm=CHAIN).by_name("litellm"), "config.yaml"))
+    assert set(config["router_settings"]["provider_budget_config"]) == {"openrouter", "openai", "anthropic"}
+    assert "database_url" not in config["general_settings"]
+
+
+def test_salt_and_encryption_keys_survive_a_rotation() -> None:
+    before = make_platform()
+    after = make_platform(litellm={"secretGeneration": 2}, minio={"secretGeneration": 2}, postgres={"secretGeneration": 2}, grafana={"secretGeneration": 2})
+    for name, kept, rotated in (("litellm", "salt-key", "master-key"), ("minio", "encryption", "root"), ("postgres", "superuser", "app")):
+        assert before.by_name(name).credentials[kept] == after.by_name(name).credentials[kept]
+        assert before.by_name(name).credentials[rotated] != after.by_name(name).credentials[rotated]
+    assert file(before.by_name("grafana"), "secret-key") == file(after.by_name("grafana"), "secret-key")
+
+
+def test_litellm_master_key_is_strong_and_starts_as_litellm_wants() -> None:
+    assert re.fullmatch(r"sk-[A-Za-z0-9]{32}", make_platform().by_name("litellm").credentials["master-key"].reveal())
+
+
+@pytest.mark.parametrize(
+    ("index", "wanted", "unwanted"),
+    [("hnsw", "USING hnsw (embedding vector_cosine_ops)", "USING ivfflat"), ("ivfflat", "USING ivfflat (embedding vector_cosine_ops)", "USING hnsw")],
+)
+def test_vector_index_is_a_setting(index: str, wanted: str, unwanted: str) -> None:
+    schema = file(make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name("postgres"), "schema.sql")
+    assert wanted in schema
+    assert unwanted not in schema
+    assert "vector(384)" in schema
+
+
+def test_application_targets_are_scraped() -> None:
+    targets = [{"name": "web", "address": "host.docker.internal:3000"}, {"name": "api", "address": "api:8000", "path": "/m", "tls": True}]
+    jobs = yaml.safe_load(file(make_platform(prometheus={"targets": targets}).by_name("prometheus"), "prometheus.yml"))["scrape_configs"]
+    found = {job["job_name"]: (job["scheme"], job["metrics_path"], job["static_configs"][0]["targets"]) for job in jobs if job["job_name"] in ("web", "api")}
+    assert found == {"web": ("http", "/api/metrics", ["host.docker.internal:3000"]), "api": ("https", "/m", ["api:8000"])}
+
+
+def test_every_yaml_and_json_file_parses(platform: Platform) -> None:
+    for service in platform.services:
+        for item in _files(service):
+            text = item.content.reveal() if isinstance(item.content, Secret) else item.content
+            if item.path.endswith((".yml", ".yaml")):
+                assert isinstance(yaml.safe_load(text), dict), item.path
+            elif item.path.endswith(".json"):
+                assert isinstance(json.loads(text), dict), item.path
+
+
+def test_qdrant_is_closed_down() -> None:
+    config = yaml.safe_load(file(make_platform().by_name("qdrant"), "qdrant.yaml"))
+    assert config["service"]["enable_snapshot_url_recovery"] is False
+    assert config["telemetry_disabled"] is True
+    assert config["service"]["api_key"] != config["service"]["read_only_api_key"]
+    assert config["storage"]["snapshots_path"].startswith("/qdrant/storage/")
+
+
+def test_clickhouse_keeps_no_password_and_no_default_user() -> None:
+    service = make_platform().by_name("clickhouse")
+    users = yaml.safe_load(file(service, "users.d/groundwork.yaml"))["users"]
+    assert users["default"] == {"@remove": "remove"}
+    assert all(re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"]) for name in clickhouse.USERS)
+    config = yaml.safe_load(file(service, "config.d/groundwork.yaml"))
+    assert all("7 DAY" in config[table]["ttl"] for table in clickhouse.SYSTEM_LOGS)
+    pool = config["background_pool_size"]
+    assert all(value <= 2 * pool for value in config["merge_tree"].values()), "the server would exit with code 36"
+
+
+def test_minio_application_policy_names_only_declared_buckets() -> None:
+    policy = json.loads(file(make_platform(minio={"buckets": [{"name": "one"}, {"name": "two"}]}).by_name("minio"), "app-policy.json"))
+    resources = {resource for statement in policy["Statement"] for resource in statement["Resource"]}
+    assert resources == {"arn:aws:s3:::one", "arn:aws:s3:::one/*", "arn:aws:s3:::two", "arn:aws:s3:::two/*"}
+    assert not any("*" in action for statement in policy["Statement"] for action in statement["Action"])
+
+
+def test_prometheus_password_hash_fits_its_password() -> None:
+    import bcrypt
+
+    service = make_platform().by_name("prometheus")
+    hashes = yaml.safe_load(file(service, "web.yml"))["basic_auth_users"]
+    for user, stored in hashes.items():
+        assert bcrypt.checkpw(service.credentials[user].reveal().encode(), stored.encode())
