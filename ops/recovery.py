@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.errors import NotFound
@@ -17,8 +18,8 @@ from ops.paths import STATE
 from ops.stack import Stack
 
 
-def recover(stack: Stack) -> None:
-    """Makes the next `up` possible. It touches only what is this stack's own, and only if nobody works on it."""
+def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
+    """Makes the next `up` possible; `resources` are what the state records. It touches only what is this stack's own, and only if nobody works on it."""
     if stack.backend.local:
         locks = list(_locks(stack))
         alive = [lock for lock in locks if _alive(lock)]
@@ -28,7 +29,7 @@ def recover(stack: Stack) -> None:
             _end_orphans()
             stack.ask("cancel", "--yes", "--stack", stack.name)
             console.out.print("recovery: the last run was interrupted; its lock is removed")
-    removed = _remove_unrecorded(stack)
+    removed = _remove_unrecorded(stack, {resource.get("id") for resource in resources})
     if removed:
         console.out.print(f"recovery: removed what an interrupted run had left unrecorded: {', '.join(removed)}")
 
@@ -85,16 +86,20 @@ def _is_pulumi(pid: int) -> bool:
     return before.partition("(")[2].startswith("pulumi") and after.split()[0] != "Z"
 
 
-def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
-    """A filter for the Docker API that matches this stack of this instance, and nothing else."""
+def owner_labels(stack: Stack) -> list[str]:
+    """Labels that this stack of this instance carries, and nothing else does."""
     instance = stack.config().get(f"{NAMESPACE}:instance")
     if not isinstance(instance, str) or not instance:
         raise console.Failed(f"{stack.file.name} names no instance, so nothing can be told to be this stack's", "make up")
-    return {"label": [f"{PREFIX}project=groundwork", f"{PREFIX}stack={stack.name}", f"{PREFIX}instance={instance}"]}
+    return [f"{PREFIX}project=groundwork", f"{PREFIX}stack={stack.name}", f"{PREFIX}instance={instance}"]
 
 
-def _remove_unrecorded(stack: Stack) -> list[str]:
-    recorded = {resource.get("id") for resource in stack.resources()}
+def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
+    """The same as a filter of the Docker API."""
+    return {"label": owner_labels(stack)}
+
+
+def _remove_unrecorded(stack: Stack, recorded: Set[Any]) -> list[str]:
     removed: list[str] = []
     client = docker.from_env()
     try:

@@ -1,7 +1,6 @@
 """The closing table: what runs, where, how long it took, and what was left out."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import docker
@@ -9,22 +8,22 @@ from docker.errors import NotFound
 from rich.table import Table
 
 from ops import console
+from ops.progress import Watch
 
 
-def show(outputs: Mapping[str, Any], *, began: float | None = None) -> None:
-    """Prints the table of services from a stack's outputs. `began` is when the deploy started (Unix time)."""
+def show(outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
+    """Prints the table of services from a stack's outputs, with the times that a deploy's watch saw."""
     table = Table(title=f"Groundwork `{outputs['identity']['groundwork.stack']}`", title_justify="left")
     for column in ("service", "state", "endpoint", "version", "memory", "cpus", "time to healthy"):
         table.add_column(column, overflow="fold")
     client = docker.from_env()
     try:
-        waits = _waits(client, outputs, began)
         for name, service in outputs["services"].items():
             endpoints = [f"{end['scheme']}://{end['host']}:{end['port']}" for end in service["endpoints"].values()]
             limits = service["limits"]
             table.add_row(
                 name, _state(client, service["container"]), "\n".join(endpoints) or "inside only", service["version"],
-                limits["memory"], f"{limits['cpus']:g}", waits.get(service["container"], "unchanged"),
+                limits["memory"], f"{limits['cpus']:g}", _wait(watch, service["container"]),
             )  # fmt: skip
     finally:
         client.close()
@@ -39,15 +38,6 @@ def show(outputs: Mapping[str, Any], *, began: float | None = None) -> None:
         console.out.print(f"  note: {note}")
 
 
-def anything_started(outputs: Mapping[str, Any], began: float) -> bool:
-    """Whether any of the stack's containers was started since `began` (Unix time)."""
-    client = docker.from_env()
-    try:
-        return bool(_waits(client, outputs, began))
-    finally:
-        client.close()
-
-
 def _state(client: docker.DockerClient, container: str) -> str:
     try:
         state = client.containers.get(container).attrs["State"]
@@ -58,20 +48,8 @@ def _state(client: docker.DockerClient, container: str) -> str:
     return f"[green]{status}[/green]" if status in ("healthy", "running") else f"[red]{status}[/red]"
 
 
-def _waits(client: docker.DockerClient, outputs: Mapping[str, Any], began: float | None) -> dict[str, str]:
-    """Seconds from a container's start to its first healthy answer, for those started since `began`."""
-    if began is None:
-        return {}
-    identity = outputs["identity"]
-    labels = [f"groundwork.{key}={identity[f'groundwork.{key}']}" for key in ("stack", "instance")]
-    started: dict[str, float] = {}
-    waits: dict[str, str] = {}
-    events = client.api.events(since=int(began), until=int(datetime.now().timestamp()) + 1, decode=True, filters={"label": labels, "type": "container"})
-    for event in events:
-        name, at = event["Actor"]["Attributes"]["name"], event["timeNano"] / 1e9
-        if event["Action"] == "start":
-            started[name] = at
-            waits[name] = "started"
-        elif event["Action"].startswith("health_status: healthy") and waits.get(name) == "started":
-            waits[name] = f"{at - started[name]:.1f} s"
-    return waits
+def _wait(watch: Watch | None, container: str) -> str:
+    if watch is None or container not in watch.started:
+        return "unchanged"
+    seconds = watch.seconds(container)
+    return "started" if seconds is None else f"{seconds:.1f} s"

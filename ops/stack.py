@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 
 from infra.configuration import NAMESPACE
-from ops import console, state, toolchain
+from ops import console, progress, state, toolchain
 from ops.paths import ROOT
 from ops.toolchain import Toolchain
 
 _WRONG_PASSPHRASE = re.compile(r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed", re.I)
-_HOW_TO_PASS = (
+_HOW_TO_OPEN = (
     "use the passphrase that this stack was made with: PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE "
     "(`make up` keeps the one it generates in .groundwork/passphrase)"
 )
@@ -49,16 +49,23 @@ class Stack:
         loaded = yaml.safe_load(self.file.read_text()) or {}
         return dict(loaded.get("config") or {})
 
-    def pulumi(self, *arguments: str, capture: bool = False, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs the CLI in the tree. Output goes to the terminal unless captured."""
+    def show(self, *arguments: str) -> int:
+        """Runs the CLI for a person to watch; returns its exit status."""
+        command = ["pulumi", *arguments, "--stack", self.name]
+        if interactive():
+            return subprocess.run(command, cwd=ROOT, env=self.environment, check=False).returncode
+        return progress.stream([command[0], "--non-interactive", *command[1:]], cwd=ROOT, env=self.environment)
+
+    def pulumi(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs the CLI in the tree and captures its output."""
         return subprocess.run(
-            ["pulumi", *([] if interactive() and not capture else ["--non-interactive"]), *arguments], cwd=ROOT, env=self.environment, text=True, check=False,
-            input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=capture,
+            ["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=self.environment, text=True, check=False,
+            input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
         )  # fmt: skip
 
     def ask(self, *arguments: str, stdin: str | None = None) -> str:
         """The CLI's output. Raises Failed, with the passphrase's fix where that is what is wrong."""
-        done = self.pulumi(*arguments, capture=True, stdin=stdin)
+        done = self.pulumi(*arguments, stdin=stdin)
         if done.returncode != 0:
             raise self.failure(arguments, done.stderr + done.stdout)
         return done.stdout
@@ -66,13 +73,13 @@ class Stack:
     def failure(self, arguments: Sequence[str], output: str) -> console.Failed:
         """What a failed call of the CLI means, in a person's words."""
         if _WRONG_PASSPHRASE.search(output):
-            return console.Failed(f"the passphrase does not open the stack `{self.name}`", _HOW_TO_PASS)
+            return console.Failed(f"the passphrase does not open the stack `{self.name}`", _HOW_TO_OPEN)
         lines = [line for line in output.strip().splitlines() if line.strip()]
         return console.Failed(f"`pulumi {' '.join(arguments[:3])}` failed:\n    " + "\n    ".join(lines[-10:]))
 
     def exists(self) -> bool:
         """Whether the backend knows the stack."""
-        done = self.pulumi("stack", "ls", "--json", capture=True)
+        done = self.pulumi("stack", "ls", "--json")
         if done.returncode != 0:
             raise self.failure(("stack", "ls"), done.stderr + done.stdout)
         return any(item["name"].rsplit("/", 1)[-1] == self.name for item in json.loads(done.stdout or "[]"))

@@ -27,6 +27,15 @@ STACK = "live"
 _BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123, 9004)
 
 
+# The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.
+_ORDER = ("test_checkers", "test_refusals", "test_breaking", "test_mirror", "test_lifecycle")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Brings the modules into the order above; within one the order is that of the file."""
+    items.sort(key=lambda item: _ORDER.index(item.path.stem) if item.path.stem in _ORDER else -1)
+
+
 def free_offset() -> int:
     """A port offset at which every port of the platform is free."""
     for offset in range(20000, 50000, 173):

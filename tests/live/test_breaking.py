@@ -1,0 +1,223 @@
+"""Every health check is seen to fail: the service is broken in the way that the check is there to notice."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import Clone
+from tests.live.stubs import Stubs
+
+HEALTH = Path(__file__).resolve().parents[1] / "health"
+Break = Callable[[Clone, Stubs], AbstractContextManager[None]]
+_CONFIG = "/etc/groundwork"
+
+
+def execute(clone: Clone, part: str, script: str) -> str:
+    """Runs a script as root in a container; it must succeed."""
+    code, output = clone.docker.containers.get(clone.name(part)).exec_run(["sh", "-c", script], user="0")
+    text = output.decode() if isinstance(output, bytes) else ""
+    assert code == 0, text
+    return text
+
+
+def wait_healthy(clone: Clone, part: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        state = clone.docker.containers.get(clone.name(part)).attrs["State"]
+        if state["Running"] and state["Health"]["Status"] == "healthy":
+            return
+        assert time.monotonic() < deadline, state
+        time.sleep(0.3)
+
+
+def sql(broken: str, mended: str, *, database: str = "app") -> Break:
+    @contextmanager
+    def make(clone: Clone, _: Stubs) -> Iterator[None]:
+        run = f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d {database} -c "
+        execute(clone, "postgres", f'{run} "{broken}"')
+        try:
+            yield
+        finally:
+            execute(clone, "postgres", f'{run} "{mended}"')
+
+    return make
+
+
+def edited(part: str, name: str, expression: str, *, restart: bool, then: str = "true", settle: float = 0) -> Break:
+    """Edits a configuration file inside a container; the file is put back afterwards."""
+
+    @contextmanager
+    def make(clone: Clone, _: Stubs) -> Iterator[None]:
+        path = f"{_CONFIG}/{name}"
+
+        def apply(script: str) -> None:
+            execute(clone, part, script)
+            if restart:
+                clone.docker.containers.get(clone.name(part)).restart(timeout=10)
+                wait_healthy(clone, part)
+            else:
+                execute(clone, part, then)
+                time.sleep(settle)
+
+        # The root of a container without capabilities may still change the mode of its own files.
+        apply(f"chmod u+w {path} && cp {path} {path}.kept && sed -i -E '{expression}' {path} && ! cmp -s {path} {path}.kept && chmod 0444 {path}")
+        try:
+            yield
+        finally:
+            apply(f"chmod u+w {path} && cat {path}.kept > {path}")
+
+    return make
+
+
+def minio(broken: str, mended: str) -> Break:
+    @contextmanager
+    def make(clone: Clone, _: Stubs) -> Iterator[None]:
+        execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {broken}")
+        try:
+            yield
+        finally:
+            execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {mended}")
+
+    return make
+
+
+def stopped(part: str) -> Break:
+    @contextmanager
+    def make(clone: Clone, _: Stubs) -> Iterator[None]:
+        container = clone.docker.containers.get(clone.name(part))
+        container.stop(timeout=10)
+        try:
+            yield
+        finally:
+            container.start()
+            wait_healthy(clone, part)
+
+    return make
+
+
+@contextmanager
+def crashing(clone: Clone, _: Stubs) -> Iterator[None]:
+    """The service restarts while its stability is watched."""
+    container = clone.docker.containers.get(clone.name("redis-queue"))
+    container.restart(timeout=5)
+    timer = threading.Timer(6, lambda: container.restart(timeout=5))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+        wait_healthy(clone, "redis-queue")
+
+
+@contextmanager
+def careless(clone: Clone, _: Stubs) -> Iterator[None]:
+    """In place of an exporter stands a container that publishes to everybody, keeps its capabilities and shows a secret."""
+    name = clone.name("redis-queue-exporter")
+    original = clone.docker.containers.get(name)
+    secret = clone.outputs()["credentials"]["postgres"]["app"]
+    original.rename(f"{name}-aside")
+    substitute = clone.docker.containers.run(
+        original.attrs["Image"], ["sleep", "600"], entrypoint="", name=name, detach=True,
+        ports={"9121/tcp": ("0.0.0.0", 0)}, environment={"PASSWORD": secret}, labels=original.labels,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        substitute.remove(force=True)
+        original.rename(name)
+
+
+@contextmanager
+def providers_down(_: Clone, stubs: Stubs) -> Iterator[None]:
+    stubs.working.failing = True
+    try:
+        yield
+    finally:
+        stubs.working.failing = False
+
+
+UNDEFENDED = "s/^ *master_key: .*/  dangerously_permit_weak_or_unset_master_key: true/"
+OPEN_HBA = "s/scram-sha-256/trust/"
+RELOAD = f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -h 127.0.0.1 -U postgres -d postgres -c 'SELECT pg_reload_conf()'"
+
+BREAKS: list[tuple[str, str, Break]] = [
+    ("test_containers.py::test_is_running_and_ready", "redis-queue", stopped("redis-queue")),
+    ("test_containers.py::test_is_stable", "redis-queue", crashing),
+    ("test_containers.py::test_listens_on_loopback_only", "redis-queue-exporter", careless),
+    ("test_containers.py::test_is_confined", "redis-queue-exporter", careless),
+    ("test_containers.py::test_shows_no_secret", "redis-queue-exporter", careless),
+    ("test_postgres.py::test_writes_and_finds_the_nearest_vector", "postgres", sql("REVOKE INSERT ON document_vectors FROM app", "GRANT INSERT ON document_vectors TO app")),
+    ("test_postgres.py::test_hides_other_organisations", "postgres", sql("ALTER TABLE document_vectors DISABLE ROW LEVEL SECURITY", "ALTER TABLE document_vectors ENABLE ROW LEVEL SECURITY")),
+    ("test_postgres.py::test_refuses_to_write_for_another_organisation", "postgres", sql("ALTER TABLE document_vectors DISABLE ROW LEVEL SECURITY", "ALTER TABLE document_vectors ENABLE ROW LEVEL SECURITY")),
+    ("test_postgres.py::test_uses_the_index_over_many_rows", "postgres", sql("DROP INDEX document_vectors_hnsw", "SET ROLE app_owner; CREATE INDEX document_vectors_hnsw ON document_vectors USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)")),
+    ("test_postgres.py::test_application_role_is_least_privileged", "postgres", sql("ALTER ROLE app CREATEDB", "ALTER ROLE app NOCREATEDB")),
+    ("test_postgres.py::test_refuses_without_credentials", "postgres", edited("postgres", "pg_hba.conf", OPEN_HBA, restart=False, then=RELOAD, settle=1)),
+    ("test_redis.py::test_returns_what_was_set", "redis-cache", edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 -set/", restart=True)),
+    ("test_redis.py::test_delivers_a_message", "redis-cache", edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 -publish/", restart=True)),
+    ("test_redis.py::test_evicts_as_its_use_needs", "redis-cache", edited("redis-cache", "redis.conf", "s/^maxmemory-policy .*/maxmemory-policy noeviction/", restart=True)),
+    ("test_redis.py::test_keeps_its_data_on_disk", "redis-cache", edited("redis-cache", "redis.conf", "s/^appendonly yes/appendonly no/", restart=True)),
+    ("test_redis.py::test_refuses_without_credentials", "redis-cache", edited("redis-cache", "users.acl", "s/^user default off/user default on nopass ~* +@all/", restart=True)),
+    ("test_redis.py::test_application_user_is_no_administrator", "redis-cache", edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 +@all/", restart=True)),
+    ("test_minio.py::test_returns_what_was_put", "minio", minio("mc admin policy detach store groundwork-app --user app", "mc admin policy attach store groundwork-app --user app")),
+    ("test_minio.py::test_keeps_earlier_versions", "minio", minio("mc version suspend store/documents", "mc version enable store/documents")),
+    ("test_minio.py::test_application_key_opens_nothing_else", "minio", minio("mc admin policy attach store readwrite --user app", "mc admin policy detach store readwrite --user app")),
+    ("test_minio.py::test_refuses_without_credentials", "minio", minio("mc anonymous set public store/documents", "mc anonymous set none store/documents")),
+    ("test_litellm.py::test_knows_its_model", "litellm", edited("litellm", "config.yaml", "s/model_name: .*/model_name: other/", restart=True)),
+    ("test_litellm.py::test_refuses_without_credentials", "litellm", edited("litellm", "config.yaml", UNDEFENDED, restart=True)),
+    ("test_litellm.py::test_completes_through_the_chain", "litellm", providers_down),
+    ("test_litellm.py::test_streams", "litellm", providers_down),
+    ("test_prometheus.py::test_every_target_is_up", "prometheus", stopped("redis-queue-exporter")),
+    ("test_prometheus.py::test_answers_a_query", "prometheus", edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6)),
+    ("test_prometheus.py::test_refuses_without_credentials", "prometheus", edited("prometheus", "web.yml", "s/.*//", restart=False)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "service", "broken"), BREAKS, ids=[f"{check.split('::')[1]}" for check, _, _ in BREAKS])
+def test_check_notices(deployed: Clone, stubs: Stubs, check: str, service: str, broken: Break) -> None:
+    """The check fails, by its own assertion, while the service is broken."""
+    outputs = deployed.outputs()
+    with broken(deployed, stubs):
+        done = deployed.health(outputs, f"tests/health/{check}", "-k", f"[{service}")
+    assert done.returncode == 1, done.stdout
+    assert re.search(rf"^FAILED tests/health/{re.escape(check)}\[{service}", done.stdout, re.M), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "part"), [("postgres", "postgres"), ("redis", "redis-cache"), ("minio", "minio"), ("litellm", "litellm"), ("prometheus", "prometheus")]
+)
+def test_no_check_passes_for_a_service_that_is_gone(deployed: Clone, stubs: Stubs, file: str, part: str) -> None:
+    """A dead service refuses everybody: that must not pass for "refused without credentials"."""
+    outputs = deployed.outputs()
+    with stopped(part)(deployed, stubs):
+        done = deployed.health(outputs, f"tests/health/test_{file}.py", "-m", "not deep", "-k", f"[{part}")
+    assert done.returncode == 1, done.stdout
+    summary = done.stdout.strip().splitlines()[-1]
+    assert " passed" not in summary, done.stdout
+    assert " skipped" not in summary, done.stdout
+
+
+def test_every_check_of_a_deployed_service_is_broken_here() -> None:
+    """A new check comes with a way to see it fail."""
+    elsewhere = {"test_qdrant.py", "test_clickhouse.py", "test_grafana.py"}
+    checks = {
+        f"{path.name}::{name}"
+        for path in HEALTH.glob("test_*.py")
+        if path.name not in elsewhere
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    assert checks == {check for check, _, _ in BREAKS}
+
+
+def test_everything_is_mended(deployed: Clone) -> None:
+    """After all that breaking the whole suite passes again."""
+    outputs = deployed.outputs()
+    deadline = time.monotonic() + 90
+    while deployed.health(outputs, "tests/health/test_litellm.py").returncode and time.monotonic() < deadline:
+        time.sleep(5)  # LiteLLM leaves a provider that failed alone for 30 s
+    done = deployed.health(outputs, "tests/health")
+    assert done.returncode == 0, done.stdout

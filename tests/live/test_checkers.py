@@ -1,0 +1,97 @@
+"""Rendered configuration, judged by the services' own checkers in the images that are deployed."""
+
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from infra.secret import Secret
+from infra.spec import File, Service
+from infra.units import parse_size
+from tests.unit.conftest import make_platform
+
+
+def _place(files: list[File], root: Path) -> dict[str, dict[str, str]]:
+    """Writes files below a folder and returns the binds that show them at their own paths."""
+    binds: dict[str, dict[str, str]] = {}
+    for item in files:
+        path = root / item.path.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(item.content.reveal() if isinstance(item.content, Secret) else item.content)
+        path.chmod(0o644)
+        binds[str(path)] = {"bind": item.path, "mode": "ro"}
+    return binds
+
+
+def _check(engine: docker.DockerClient, service: Service, root: Path, command: list[str], *, user: str | None = None) -> str:
+    """Runs a command in the service's image over its files; raises with its output if it does not exit 0."""
+    files = [*service.files, *(item for job in service.jobs for item in job.files)]
+    output = engine.containers.run(
+        service.image.reference, command[1:], entrypoint=command[0], user=user or service.user, volumes=_place(files, root),
+        network_mode="none", remove=True, stderr=True,
+    )  # fmt: skip
+    return bytes(output).decode()
+
+
+SIZES = [{"memory": "256MiB"}, {"memory": "1GiB"}, {"memory": "64GiB", "cpus": 16, "maxConnections": 1000}]
+
+
+@pytest.mark.parametrize("keys", SIZES, ids=lambda keys: keys["memory"])
+def test_postgres_accepts_its_configuration(engine: docker.DockerClient, tmp_path: Path, keys: dict[str, Any]) -> None:
+    """The server reads it and computes what was meant."""
+    service = make_platform(images="packages", postgres=keys).by_name("postgres")
+    for name, wanted in (("shared_buffers", parse_size(keys["memory"]) // 4 // 8192), ("max_connections", keys.get("maxConnections", 150))):
+        output = _check(engine, service, tmp_path, ["postgres", "-C", name, *service.command[1:]])
+        assert output.strip().splitlines()[-1] == str(wanted)
+
+
+@pytest.mark.parametrize("name", ["redis-cache", "redis-queue"])
+@pytest.mark.parametrize("memory", ["32MiB", "256MiB", "16GiB"])
+def test_redis_accepts_its_configuration(engine: docker.DockerClient, tmp_path: Path, name: str, memory: str) -> None:
+    """The server starts on it and is still there when the time is up (status 124 is timeout's)."""
+    part = name.removeprefix("redis-")
+    service = make_platform(images="packages", redis={part: {"memory": memory}}).by_name(name)
+    script = f"timeout 1 redis-server {service.command[0]} --dir /tmp --port 0; test $? = 124"
+    assert "Ready to accept connections" in _check(engine, service, tmp_path, ["sh", "-c", script])
+    with pytest.raises(docker.errors.ContainerError):
+        _check(engine, service, tmp_path, ["sh", "-c", script.replace("--port 0", "--port 0 --no-such-option 1")])
+
+
+TARGETS = [{"name": "shop", "address": "host.docker.internal:3000"}, {"name": "api", "address": "api.example.org:443", "tls": True}]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["promtool", "check", "config", "/etc/groundwork/prometheus.yml"], ["promtool", "check", "web-config", "/etc/groundwork/web.yml"]],
+    ids=lambda command: command[2],
+)
+def test_prometheus_accepts_its_configuration(engine: docker.DockerClient, tmp_path: Path, command: list[str]) -> None:
+    """promtool finds the configuration, the credential files and the web configuration valid."""
+    service = make_platform(images="packages", prometheus={"targets": TARGETS}).by_name("prometheus")
+    assert "SUCCESS" in _check(engine, service, tmp_path, command)
+
+
+def test_promtool_would_notice(engine: docker.DockerClient, tmp_path: Path) -> None:
+    """A broken configuration is not found valid."""
+    service = make_platform(images="packages").by_name("prometheus")
+    _place(list(service.files), tmp_path)
+    broken = tmp_path / "broken.yml"
+    broken.write_text("scrape_configs: [{job_name: a}, {job_name: a}]\n")
+    with pytest.raises(docker.errors.ContainerError, match="check"):
+        engine.containers.run(
+            service.image.reference, ["check", "config", "/broken.yml"], entrypoint="promtool",
+            volumes={str(broken): {"bind": "/broken.yml", "mode": "ro"}}, remove=True,
+        )  # fmt: skip
+
+
+JOBS = [(source, service.name) for source in ("registry", "packages") for service in make_platform(images=source).services if service.jobs]
+
+
+@pytest.mark.parametrize(("source", "name"), JOBS)
+def test_job_scripts_parse(engine: docker.DockerClient, tmp_path: Path, name: str, source: str) -> None:
+    """The shell that runs a job finds its script well formed."""
+    script = tmp_path / "job.sh"
+    script.write_text(make_platform(images=source).by_name(name).jobs[0].script)
+    shell = make_platform(images="packages").by_name("redis-cache").image.reference
+    engine.containers.run(shell, ["-n", "/job.sh"], entrypoint="sh", volumes={str(script): {"bind": "/job.sh", "mode": "ro"}}, remove=True)

@@ -1,0 +1,197 @@
+"""What `make` calls, as far as it is pure: filters, watches, locks, files."""
+
+import json
+import os
+import socket
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import versions
+from ops import console, drift, progress, recovery, state, testing, toolchain
+from ops.paths import ROOT
+from ops.progress import Watch
+
+QUIET = [
+    "@ updating.....",
+    "",
+    "    docker:index:Volume gw-dev-x-postgres-data  ",
+    "    pulumi:pulumi:Stack groundwork-dev running ",
+    " ~  docker:index:Network gw-dev-x-app refreshing (0s) ",
+    " ~  docker:index:Network gw-dev-x-app refresh (2s) ",
+    "Updating (dev):",
+]
+TELLING = [
+    " +  docker:index:Container gw-dev-x-postgres created (4s) ",
+    " ~  docker:index:Container gw-dev-x-minio refresh (0.58s) [diff: ~mustRun]",
+    " -- docker:index:Container gw-dev-x-minio deleting original (0s) ",
+    " +  docker:index:Container gw-dev-x-minio **creating failed** error: 1 error occurred:",
+]
+
+
+@pytest.mark.parametrize("line", QUIET)
+def test_progress_leaves_out_what_does_not_change(line: str) -> None:
+    assert list(progress.telling([line + "\n"])) == []
+
+
+@pytest.mark.parametrize("line", TELLING)
+def test_progress_shows_what_changes(line: str) -> None:
+    assert list(progress.telling([line + "\n"])) == [line.rstrip("\n")]
+
+
+def test_progress_shows_every_line_of_the_diagnostics() -> None:
+    lines = ["Diagnostics:", "  docker:index:Container (gw-dev-x-minio):", "    error: Refused", "@ what follows"]
+    assert list(progress.telling(f"{line}\n" for line in lines)) == lines
+
+
+def event(name: str, action: str, at: float) -> dict[str, Any]:
+    return {"Actor": {"Attributes": {"name": name}}, "Action": action, "timeNano": int(at * 1e9)}
+
+
+def test_watch_counts_from_the_last_start_to_the_first_healthy_answer() -> None:
+    watch = Watch()
+    for item in (event("a", "start", 1), event("a", "health_status: healthy", 2), event("a", "start", 10), event("a", "health_status: unhealthy", 11), event("a", "health_status: healthy", 14), event("a", "health_status: healthy", 20)):  # fmt: skip
+        watch.see(item)
+    assert watch.seconds("a") == pytest.approx(4)
+    assert watch.seconds("b") is None
+
+
+SHOWN: dict[str, Any] = {
+    "State": {"Running": True},
+    "Image": "sha256:1",
+    "HostConfig": {"Memory": 64 * 1024**2, "CpuQuota": 25000, "RestartPolicy": {"Name": "unless-stopped"}},
+    "NetworkSettings": {"Networks": {"a": {"NetworkID": "1"}}},
+}
+INPUTS: dict[str, Any] = {"memory": 64, "cpuQuota": 25000, "restart": "unless-stopped", "image": "sha256:1", "networksAdvanced": [{}]}
+
+
+def test_no_drift_where_the_engine_shows_what_is_recorded() -> None:
+    assert not any(drift._container_differs(SHOWN, INPUTS))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"State": {"Running": False}},
+        {"Image": "sha256:2"},
+        {"HostConfig": {**SHOWN["HostConfig"], "Memory": 1}},
+        {"HostConfig": {**SHOWN["HostConfig"], "CpuQuota": 1}},
+        {"HostConfig": {**SHOWN["HostConfig"], "RestartPolicy": {"Name": "no"}}},
+        {"NetworkSettings": {"Networks": {}}},
+    ],
+    ids=["stopped", "another image", "memory", "cores", "restart policy", "a network left"],
+)
+def test_drift_is_found(shown: dict[str, Any]) -> None:
+    assert any(drift._container_differs({**SHOWN, **shown}, INPUTS))
+
+
+def lock(folder: Path, **held: Any) -> Path:
+    path = folder / "lock.json"
+    path.write_text(json.dumps({"pid": os.getpid(), "hostname": socket.gethostname(), **held}))
+    return path
+
+
+def test_lock_of_another_machine_counts_as_held(tmp_path: Path) -> None:
+    assert recovery._alive(lock(tmp_path, hostname="elsewhere"))
+
+
+def test_lock_of_a_process_that_is_no_pulumi_is_free(tmp_path: Path) -> None:
+    """Process ids are used again after a reboot."""
+    assert not recovery._alive(lock(tmp_path))
+
+
+def test_lock_of_a_process_that_ended_is_free(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    assert not recovery._alive(lock(tmp_path, pid=process.pid))
+
+
+def test_lock_of_a_zombie_is_free(tmp_path: Path) -> None:
+    """A killed CLI whose parent was killed too may never be waited for."""
+    program = tmp_path / "pulumi"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    process = subprocess.Popen([program])
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{process.pid}/stat").read_text().split(") ")[1][0] == "Z"
+        assert not recovery._alive(lock(tmp_path, pid=process.pid))
+    finally:
+        process.wait()
+
+
+def test_private_files_are_private_from_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("old")
+    path.chmod(0o644)
+    state.write_private(path, "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_generated_values_are_random_and_safe_in_yaml() -> None:
+    """A value that begins with a letter cannot be read as a number."""
+    values = {state.generate(40) for _ in range(50)}
+    assert len(values) == 50
+    assert all(value[0] in string.ascii_letters and value.isalnum() and len(value) == 40 for value in values)
+    assert all(state.instance_id()[0].isalpha() for _ in range(50))
+
+
+def test_tools_are_those_that_the_lock_file_and_the_modules_name() -> None:
+    lockfile = (ROOT / "requirements" / "runtime.txt").read_text()
+    assert f"pulumi=={toolchain.PULUMI} " in lockfile
+    assert f"pulumi-docker=={toolchain.DOCKER_PLUGIN} " in lockfile
+    assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}" in (ROOT / "ops/toolchain/pulumi/go.mod").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / "ops/toolchain").rglob("go.mod")), *sorted((ROOT / "images").rglob("go.mod"))], ids=lambda path: path.parent.name
+)
+def test_go_modules_have_their_checksums(path: Path) -> None:
+    assert (path.parent / "go.sum").read_text().count(" h1:") > 50
+    assert "latest" not in path.read_text()
+
+
+def test_a_changed_recipe_is_built_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a cache never serves a tool of other sources."""
+    before = toolchain._recipe_folder("pulumi")
+    (tmp_path / "pulumi").mkdir()
+    (tmp_path / "pulumi" / "go.mod").write_text("module changed\n")
+    monkeypatch.setattr(toolchain, "_MODULES", tmp_path)
+    assert toolchain._recipe_folder("pulumi").name != before.name
+
+
+def test_what_was_never_executed_is_named_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that was skipped in one run and executed in another was executed."""
+    from rich.console import Console
+
+    monkeypatch.setattr(console, "out", Console(width=120, highlight=False))
+    records = [
+        {"check": "a", "outcome": "skipped", "reason": "Skipped: not deployed"},
+        {"check": "b", "outcome": "skipped", "reason": "Skipped: not deployed"},
+        {"check": "b", "outcome": "passed", "reason": ""},
+    ]
+    path = tmp_path / "outcomes"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    testing._never_executed(path)
+    text = capsys.readouterr().out
+    assert "Never executed here: 1 checks (of 2)" in text
+    assert "1: not deployed" in text
+    assert "      a\n" in text
+
+
+def test_go_tools_of_recipes_have_modules() -> None:
+    for recipe in versions.RECIPES.values():
+        if recipe.go_tool:
+            assert "\ntool " in (ROOT / "images" / recipe.folder / "go.mod").read_text()
+
+
+def test_make_help_names_every_target() -> None:
+    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("up", "preview", "health", "env", "logs", "down", "purge", "test", "bench"):
+        assert f"make {target} " in text
