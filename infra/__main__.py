@@ -45,7 +45,7 @@ def main() -> None:
     )
     pulumi.export("networks", {name: identity.name(name) for name in sorted(target.networks)})
     pulumi.export("leftOut", [{"service": item.service, "reason": item.reason} for item in platform.left_out])
-    pulumi.export("notes", list(platform.notes))
+    pulumi.export("notes", [*platform.notes, *preflight.notes(settings, facts)])
     pulumi.export("environment", _secret(outputs.environment(settings, platform, context)))
     pulumi.export("credentials", {service.name: _secret(service.credentials) for service in platform.services if service.credentials})
 

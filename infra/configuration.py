@@ -52,6 +52,12 @@ def _decode(value: str) -> Any:
 
 
 def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Problem]:
+    if "docker:host" in config:
+        yield Problem(
+            key="docker:host",
+            reason="the checks look at the engine that DOCKER_HOST names, and this would deploy to another",
+            fix="remove it, and set DOCKER_HOST in the environment",
+        )
     for key in config:
         namespace, _, name = key.partition(":")
         if namespace != NAMESPACE and difflib.get_close_matches(namespace, [NAMESPACE], cutoff=0.75):

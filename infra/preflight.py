@@ -10,6 +10,8 @@ from infra.spec import Platform, Service
 from infra.units import format_size
 
 LEDGER_ROLE = "ledger"
+# The first major version of Docker that drops such packets.
+_ISOLATES_LOOPBACK = (28,)
 # What the operating system, Docker and the deploy itself need beside the services.
 HOST_RESERVE = 512 * 1024**2
 
@@ -20,6 +22,7 @@ class HostFacts:
 
     memory: int
     cpus: int
+    engine: str = ""
     root_shared: bool | None = None
     disk_total: int | None = None
     disk_free: int | None = None
@@ -44,6 +47,17 @@ def check(settings: Settings, platform: Platform, identity: Identity, facts: Hos
         *_images(platform, facts),
         *_mounts(platform, facts),
     ]
+
+
+def notes(settings: Settings, facts: HostFacts) -> list[str]:
+    """What a person should know about the host."""
+    major = version_tuple(facts.engine)[:1]
+    if major and major < _ISOLATES_LOOPBACK and settings.bind_address == "127.0.0.1":
+        return [
+            f"Docker {facts.engine} lets neighbours on the same network segment reach ports published on loopback; "
+            "28 and newer do not (docs.docker.com, port publishing). Use this host on networks that you trust."
+        ]
+    return []
 
 
 def _memory(platform: Platform, facts: HostFacts) -> Iterator[Problem]:

@@ -106,7 +106,7 @@ def _remove_unrecorded(stack: Stack, recorded: Set[Any]) -> list[str]:
         for container in client.containers.list(all=True, filters=owner_filter(stack)):
             if container.id not in recorded:
                 removed.append(str(container.name))
-                container.remove(force=True)
+                container.remove(force=True, v=True)
         for network in client.networks.list(filters=owner_filter(stack)):
             if network.id not in recorded:
                 removed.append(str(network.name))

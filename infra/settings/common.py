@@ -50,8 +50,8 @@ class Sized(Model):
     secret_generation: int = Field(1, ge=1, strict=True, description="Raise by one to rotate its generated passwords.")
 
 
-class ServiceSettings(Sized):
-    """What every service has."""
+class Switchable(Model):
+    """What can be turned off, or replaced by one that runs elsewhere."""
 
     enabled: bool = Field(True, description="Whether it is deployed.")
     external: External | None = Field(None, description="Use a service that runs elsewhere instead; nothing of ours is deployed.")
@@ -65,3 +65,7 @@ class ServiceSettings(Sized):
     def usable(self) -> bool:
         """Whether dependents find it, here or elsewhere."""
         return self.enabled
+
+
+class ServiceSettings(Sized, Switchable):
+    """What every service of one container has."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from infra.settings.common import External, HostPort, Identifier, Model, ServiceSettings, Sized
+from infra.settings.common import HostPort, Identifier, Model, ServiceSettings, Sized, Switchable
 from infra.units import GIB, MIB, Duration, Size
 
 
@@ -73,24 +73,12 @@ class RedisQueue(RedisInstance):
     policy: str = Field("noeviction", description="Always `noeviction`: an evicting queue loses jobs.")
 
 
-class Redis(Model):
+class Redis(Switchable):
     """Redis for cache, queues and pub/sub."""
 
-    enabled: bool = Field(True, description="Whether it is deployed.")
     shared: bool = Field(False, description="One instance for cache and queue (never evicting), instead of two.")
-    external: External | None = Field(None, description="Use a Redis that runs elsewhere, for both uses.")
     cache: RedisCache = Field(default_factory=RedisCache, description="The evicting instance.")
     queue: RedisQueue = Field(default_factory=RedisQueue, description="The instance for queues and pub/sub.")
-
-    @property
-    def deployed(self) -> bool:
-        """Whether it runs here."""
-        return self.enabled and self.external is None
-
-    @property
-    def usable(self) -> bool:
-        """Whether dependents find it, here or elsewhere."""
-        return self.enabled
 
 
 class Bucket(Model):

@@ -57,6 +57,7 @@ def read_facts(platform: Platform, identity: Identity) -> HostFacts:
     return HostFacts(
         memory=info["MemTotal"],
         cpus=info["NCPU"],
+        engine=str(info.get("ServerVersion", "")),
         root_shared=_root_shared() if local else None,
         disk_total=total,
         disk_free=free,

@@ -158,7 +158,7 @@ class Clone:
         if self.instance is None:
             return
         for container in self.docker.containers.list(all=True, filters=self.own()):
-            container.remove(force=True)
+            container.remove(force=True, v=True)
         for volume in self.docker.volumes.list(filters=self.own()):
             volume.remove(force=True)
         for network in self.docker.networks.list(filters=self.own()):

@@ -17,9 +17,9 @@ Break = Callable[[Clone, Stubs], AbstractContextManager[None]]
 _CONFIG = "/etc/groundwork"
 
 
-def execute(clone: Clone, part: str, script: str) -> str:
-    """Runs a script as root in a container; it must succeed."""
-    code, output = clone.docker.containers.get(clone.name(part)).exec_run(["sh", "-c", script], user="0")
+def execute(clone: Clone, part: str, script: str, *, user: str = "0") -> str:
+    """Runs a script in a container, as root unless told otherwise; it must succeed."""
+    code, output = clone.docker.containers.get(clone.name(part)).exec_run(["sh", "-c", script], user=user)
     text = output.decode() if isinstance(output, bytes) else ""
     assert code == 0, text
     return text
@@ -77,11 +77,11 @@ def edited(part: str, name: str, expression: str, *, restart: bool, then: str = 
 def minio(broken: str, mended: str) -> Break:
     @contextmanager
     def make(clone: Clone, _: Stubs) -> Iterator[None]:
-        execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {broken}")
+        execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {broken}", user="1000")
         try:
             yield
         finally:
-            execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {mended}")
+            execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {mended}", user="1000")
 
     return make
 
@@ -128,7 +128,7 @@ def careless(clone: Clone, _: Stubs) -> Iterator[None]:
     try:
         yield
     finally:
-        substitute.remove(force=True)
+        substitute.remove(force=True, v=True)
         original.rename(name)
 
 

@@ -21,9 +21,17 @@ from infra.versions import OFFICIAL, RECIPES
 from tests.live.conftest import Clone, copy_tree, free_offset
 
 SERVICES = ("redis", "prometheus", "node-exporter")
+# Debian's own configuration asks for a password; this registry lives on loopback for a minute.
+_CONFIG = """\
+version: 0.1
+storage:
+  filesystem: {rootdirectory: /var/lib/docker-registry}
+http: {addr: ":5000"}
+"""
 _DOCKERFILE = """\
 FROM {base}
 RUN apt-get update && apt-get install -y --no-install-recommends docker-registry && rm -rf /var/lib/apt/lists/*
+COPY config.yml /etc/docker/registry/config.yml
 ENTRYPOINT ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 """
 _TAG = "groundwork-test/registry"
@@ -34,6 +42,7 @@ def registry(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFacto
     """A real registry on loopback: `127.0.0.1:port`."""
     context = tmp_path_factory.mktemp("registry")
     (context / "Dockerfile").write_text(_DOCKERFILE.format(base=BASE_TAG))
+    (context / "config.yml").write_text(_CONFIG)
     command = ["docker", "build", "--quiet", "--network", "host", "--tag", _TAG, str(context)]
     subprocess.run(command, env={**os.environ, "DOCKER_BUILDKIT": "0"}, check=True, capture_output=True)
     running = engine.containers.run(_TAG, detach=True, ports={"5000/tcp": ("127.0.0.1", 0)}, tmpfs={"/var/lib/docker-registry": ""})

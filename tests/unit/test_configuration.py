@@ -91,7 +91,7 @@ def test_a_refusal_shows_no_secret() -> None:
     assert "sk-live-key" not in message
 
 
-@pytest.mark.parametrize("namespace", ["docker", "kubernetes", "pulumi", "aws"])
+@pytest.mark.parametrize("namespace", ["gcp", "kubernetes", "pulumi", "aws"])
 def test_leaves_other_namespaces_alone(namespace: str) -> None:
     assert load({f"{namespace}:host": "x"}) == []
 
@@ -99,6 +99,10 @@ def test_leaves_other_namespaces_alone(namespace: str) -> None:
 @pytest.mark.parametrize("images", ["registry", "packages", "mirror.example.org", "localhost:5000", "mirror.example.org:5000/team/groundwork"])
 def test_accepts_every_image_source(images: str) -> None:
     assert load({"groundwork:images": images}) == []
+
+
+def test_an_engine_of_another_configuration_is_refused() -> None:
+    assert [problem.key for problem in load({"docker:host": "tcp://elsewhere:2376"})] == ["docker:host"]
 
 
 def test_settings_are_immutable() -> None:
