@@ -8,8 +8,9 @@ from infra import sizing
 from infra.secret import Secret
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
 from infra.settings.stores import Bucket
-from infra.spec import Endpoint, File, HealthCheck, Job, Metrics, Port, Service, Volume
+from infra.spec import Endpoint, File, HealthCheck, Job, Limits, Metrics, Port, Service, Volume
 from infra.templating import render
+from infra.units import MIB
 
 NAME = "minio"
 APPLICATION_USER = "app"
@@ -86,6 +87,8 @@ def _provision(context: Context, root_password: Secret) -> Job:
     return Job(
         name="minio-provision",
         user="1000:0",
+        # Each admin call derives a key with Argon2id, which takes 64 MiB by itself.
+        limits=Limits(memory=256 * MIB, cpus=0.5),
         # The client keeps its aliases in a directory; /tmp is the one place a job may write to.
         env={"MC_CONFIG_DIR": "/tmp/mc", "MC_DISABLE_PAGER": "1"},  # noqa: S108 - inside its own container
         script=render(
