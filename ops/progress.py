@@ -16,7 +16,10 @@ from docker.errors import DockerException
 from ops import console
 
 # Lines of Pulumi's own progress that say that nothing happened.
-_QUIET = re.compile(r"^(@ |\s*$|\s{4}(docker|pulumi):|.*\brefresh(ing)? \((?:[\d.]+s)\)\s*$|Refreshing|Updating \(|Destroying \()")
+_QUIET = re.compile(
+    r"^(@ |\s*$|\s{4}(docker|pulumi):|Refreshing|Updating \(|Destroying \("
+    r"|.*\brefresh(ing)? \([\d.]+s\)\s*$|.*:(Volume|Network) .* (creating|deleting) \(0s\)\s*$)"
+)
 
 
 def stream(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:

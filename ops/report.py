@@ -14,7 +14,7 @@ from ops.progress import Watch
 def show(outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
     """Prints the table of services from a stack's outputs, with the times that a deploy's watch saw."""
     table = Table(title=f"Groundwork `{outputs['identity']['groundwork.stack']}`", title_justify="left")
-    for column in ("service", "state", "endpoint", "version", "memory", "cpus", "time to healthy"):
+    for column in ("service", "state", "endpoint", "image", "memory", "cpus", "time to healthy"):
         table.add_column(column, overflow="fold")
     client = docker.from_env()
     try:
@@ -22,7 +22,7 @@ def show(outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
             endpoints = [f"{end['scheme']}://{end['host']}:{end['port']}" for end in service["endpoints"].values()]
             limits = service["limits"]
             table.add_row(
-                name, _state(client, service["container"]), "\n".join(endpoints) or "inside only", service["version"],
+                name, _state(client, service["container"]), "\n".join(endpoints) or "inside only", service["image"].partition("@")[0],
                 limits["memory"], f"{limits['cpus']:g}", _wait(watch, service["container"]),
             )  # fmt: skip
     finally:

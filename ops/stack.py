@@ -86,9 +86,13 @@ class Stack:
 
     def outputs(self) -> dict[str, Any]:
         """The last deploy's outputs, secrets revealed. Raises Failed if there was none."""
-        if not self.exists():
+        arguments = ("stack", "output", "--json", "--show-secrets", "--stack", self.name)
+        done = self.pulumi(*arguments)
+        if "no stack named" in done.stderr:
             raise console.Failed(f"the stack `{self.name}` does not exist", f"make up STACK={self.name}")
-        found: dict[str, Any] = json.loads(self.ask("stack", "output", "--json", "--show-secrets", "--stack", self.name) or "{}")
+        if done.returncode != 0:
+            raise self.failure(arguments, done.stderr + done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout or "{}")
         if "services" not in found:
             raise console.Failed(f"the stack `{self.name}` is not deployed", f"make up STACK={self.name}")
         return found

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 ANSWER = "Blue, says the second provider."
+EXPENSIVE = "an expensive question"
 
 
 class _Provider(BaseHTTPRequestHandler):
@@ -25,7 +26,10 @@ class _Provider(BaseHTTPRequestHandler):
             self._send(200, "text/event-stream", "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n")
         else:
             message = {"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}
-            body = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [message], "usage": {"prompt_tokens": 9, "completion_tokens": 6, "total_tokens": 15}}  # fmt: skip
+            # A hundred million tokens cost more than a day's budget of 2 USD at any provider's price.
+            tokens = 100_000_000 if EXPENSIVE in json.dumps(request) else 9
+            usage = {"prompt_tokens": tokens, "completion_tokens": 6, "total_tokens": tokens + 6}
+            body = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [message], "usage": usage}
             self._send(200, "application/json", json.dumps(body))
 
     def do_GET(self) -> None:

@@ -5,12 +5,13 @@ import signal
 import time
 from collections.abc import Callable
 
+import httpx
 import psycopg
 import pytest
 import redis
 
 from tests.live.conftest import Clone
-from tests.live.stubs import ANSWER, Stubs
+from tests.live.stubs import EXPENSIVE, Stubs
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
@@ -86,12 +87,9 @@ def test_completion_falls_back_to_the_second_provider(deployed: Clone, stubs: St
     assert "skipped" not in done.stdout.splitlines()[-1]
     assert stubs.failing.requests, "the first provider was never asked"
     assert [bool(request.get("stream")) for request in stubs.working.requests] == [False, True]
-    assert ANSWER
 
 
 def test_application_metrics_are_scraped(deployed: Clone) -> None:
-    import httpx
-
     found = deployed.outputs()["environment"]
     auth = (found["PROMETHEUS_USER"], found["PROMETHEUS_PASSWORD"])
     answer = httpx.get(f"{found['PROMETHEUS_URL']}/api/v1/query", params={"query": "shop_orders_total"}, auth=auth, timeout=10)
@@ -206,6 +204,26 @@ def _killed_up_converges(clone: Clone) -> None:
     text = clone.ops("up").stdout
     assert "recovery:" in text
     assert " passed" in text
+
+
+def test_a_spent_budget_refuses_the_next_request(deployed: Clone, stubs: Stubs) -> None:
+    """One answer that costs more than the day's 2 USD; soon after it no provider is asked any more."""
+    environment = deployed.outputs()["environment"]
+
+    def ask(question: str) -> httpx.Response:
+        return httpx.post(
+            f"{environment['LLM_BASE_URL']}/chat/completions",
+            headers={"Authorization": f"Bearer {environment['LLM_API_KEY']}"},
+            json={"model": environment["LLM_MODEL"], "messages": [{"role": "user", "content": question}], "cache": {"no-cache": True}},
+            timeout=60,
+        )
+
+    wait_for(lambda: ask("a cheap question").status_code == 200, seconds=90)
+    assert ask(EXPENSIVE).status_code == 200
+    wait_for(lambda: "budget" in ask("a cheap question").text.lower(), seconds=60)
+    asked = len(stubs.working.requests)
+    assert ask("a cheap question").status_code == 429
+    assert len(stubs.working.requests) == asked
 
 
 def test_purge_needs_the_stacks_name(deployed: Clone) -> None:

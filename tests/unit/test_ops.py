@@ -24,9 +24,12 @@ QUIET = [
     " ~  docker:index:Network gw-dev-x-app refreshing (0s) ",
     " ~  docker:index:Network gw-dev-x-app refresh (2s) ",
     "Updating (dev):",
+    " +  docker:index:Volume gw-dev-x-minio-data creating (0s) ",
 ]
 TELLING = [
     " +  docker:index:Container gw-dev-x-postgres created (4s) ",
+    " +  docker:index:Container gw-dev-x-postgres creating (0s) ",
+    " +  docker:index:Network gw-dev-x-app creating (1s) error: no address pool left",
     " ~  docker:index:Container gw-dev-x-minio refresh (0.58s) [diff: ~mustRun]",
     " -- docker:index:Container gw-dev-x-minio deleting original (0s) ",
     " +  docker:index:Container gw-dev-x-minio **creating failed** error: 1 error occurred:",
