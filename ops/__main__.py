@@ -47,7 +47,7 @@ def init() -> None:
     """Make the stack and its generated keys, and deploy nothing."""
     from ops.stack import open_stack
 
-    open_stack(initialise=True)
+    open_stack().initialise()
 
 
 @command

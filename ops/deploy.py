@@ -14,10 +14,10 @@ def up() -> None:
     """Sets up, deploys, proves. Raises Failed if the platform is not healthy at the end."""
     total = time.monotonic()
     engine.ensure()
-    stack = open_stack(initialise=True)
+    stack = open_stack()
+    resources = stack.initialise()
     if images.choose(stack) == "packages":
         images.build_missing()
-    resources = stack.resources()
     recovery.recover(stack, resources)
     clock = time.monotonic()
     # What the engine shows is compared here, in a tenth of the time that a refresh takes; where
@@ -41,9 +41,9 @@ def preview() -> None:
     """What `up` would change. Nothing is changed, built or stored."""
     engine.ensure()
     stack = open_stack()
-    stack.check_passphrase()
-    if not stack.exists():
+    if stack.export() is None:
         raise console.Failed(f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}")
+    stack.check_passphrase()
     if stack.show("preview", "--diff") != 0:
         raise console.Failed("the preview was refused; the reasons are above")
 
@@ -52,9 +52,10 @@ def down() -> None:
     """Removes containers and networks; volumes stay."""
     engine.ensure()
     stack = open_stack()
-    if not stack.exists():
+    resources = stack.export()
+    if resources is None:
         raise console.Failed(f"the stack `{stack.name}` does not exist")
-    recovery.recover(stack, stack.resources())
+    recovery.recover(stack, resources)
     if stack.show("destroy", "--yes", "--skip-preview", "--refresh") != 0:
         raise console.Failed("not everything could be removed; the messages are above", "run `make down` again")
     kept = [volume.name for volume in _volumes(stack)]
@@ -75,20 +76,17 @@ def purge(*, confirmation: str | None = None) -> None:
         confirmation = console.out.input("Type the stack's name to go on: ").strip()
     if confirmation != stack.name:
         raise console.Failed(f"`{confirmation}` is not `{stack.name}`; nothing was deleted")
-    if stack.exists():
-        recovery.recover(stack, stack.resources())
-        _unprotect(stack)
+    resources = stack.export()
+    if resources is not None:
+        recovery.recover(stack, resources)
+        if any(resource.get("protect") for resource in resources):
+            stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
         if stack.show("destroy", "--yes", "--skip-preview", "--refresh") != 0:
             raise console.Failed("not everything could be removed; the messages are above", "run `make purge` again")
         stack.ask("stack", "rm", "--yes", "--preserve-config", stack.name)
     for volume in _volumes(stack):
         volume.remove()
     console.out.print(f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}.")
-
-
-def _unprotect(stack: Stack) -> None:
-    if any(resource.get("protect") for resource in stack.resources()):
-        stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
 
 
 def _volumes(stack: Stack) -> list[Volume]:

@@ -77,13 +77,6 @@ class Stack:
         lines = [line for line in output.strip().splitlines() if line.strip()]
         return console.Failed(f"`pulumi {' '.join(arguments[:3])}` failed:\n    " + "\n    ".join(lines[-10:]))
 
-    def exists(self) -> bool:
-        """Whether the backend knows the stack."""
-        done = self.pulumi("stack", "ls", "--json")
-        if done.returncode != 0:
-            raise self.failure(("stack", "ls"), done.stderr + done.stdout)
-        return any(item["name"].rsplit("/", 1)[-1] == self.name for item in json.loads(done.stdout or "[]"))
-
     def outputs(self) -> dict[str, Any]:
         """The last deploy's outputs, secrets revealed. Raises Failed if there was none."""
         arguments = ("stack", "output", "--json", "--show-secrets", "--stack", self.name)
@@ -97,14 +90,27 @@ class Stack:
             raise console.Failed(f"the stack `{self.name}` is not deployed", f"make up STACK={self.name}")
         return found
 
-    def resources(self) -> list[dict[str, Any]]:
-        """What the state records; empty for a stack that was never deployed."""
-        deployment = json.loads(self.ask("stack", "export", "--stack", self.name)).get("deployment") or {}
+    def export(self) -> list[dict[str, Any]] | None:
+        """The resources that the state records, or None where there is no such stack.
+
+        Secrets are asked for, so that a wrong passphrase is found in the same call. Raises Failed for it.
+        """
+        arguments = ("stack", "export", "--show-secrets", "--stack", self.name)
+        done = self.pulumi(*arguments)
+        if "no stack named" in done.stderr:
+            return None
+        if done.returncode != 0:
+            raise self.failure(arguments, done.stderr + done.stdout)
+        deployment = json.loads(done.stdout).get("deployment") or {}
         return list(deployment.get("resources") or [])
 
-    def initialise(self) -> None:
-        """Makes the stack and the keys it needs; says which it adds to the stack file."""
-        if not self.exists():
+    def initialise(self) -> list[dict[str, Any]]:
+        """Makes the stack and the keys it needs, and says which it adds to the stack file; returns what the state records."""
+        resources = self.export()
+        if not resources:
+            # Nothing encrypted is in the state yet, so only the stack's file can tell.
+            self.check_passphrase()
+        if resources is None:
             self.ask("stack", "init", self.name)
             console.out.print(f"stack: made `{self.name}` ({self.backend.describe()})")
         config = self.config()
@@ -118,6 +124,7 @@ class Stack:
             added.append("instance")
         if added:
             console.out.print(f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its encryption needs")
+        return resources or []
 
     def check_passphrase(self) -> None:
         """Raises Failed if the encrypted configuration cannot be read."""
@@ -129,17 +136,13 @@ class Stack:
         self.ask("config", "set", f"{NAMESPACE}:images", source, "--stack", self.name)
 
 
-def open_stack(*, initialise: bool = False) -> Stack:
+def open_stack() -> Stack:
     """The stack that STACK names (default `dev`), with the toolchain made ready."""
     name = os.environ.get("STACK") or "dev"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
         raise console.Failed(f"`{name}` is no name for a stack", "use lower-case letters, digits and hyphens, at most 31")
     tools = toolchain.ensure()
-    stack = Stack(name, tools, state.backend(tools))
-    if initialise:
-        stack.check_passphrase()
-        stack.initialise()
-    return stack
+    return Stack(name, tools, state.backend(tools))
 
 
 def interactive() -> bool:

@@ -70,9 +70,7 @@ def build(context: Context) -> Service:
     settings = context.settings.litellm
     database = has_database(context)
     cache = redis.endpoint(context, "cache", "litellm") if context.settings.redis.usable else None
-    needs = [endpoint.network for endpoint in (cache,) if endpoint and endpoint.network]
-    if database and postgres.endpoint(context, "litellm").network:
-        needs.append(postgres.NAME)
+    store = postgres.endpoint(context, "litellm").network if database else None
     master_key, salt_key = _master_key(context), Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
     return Service(
         name=NAME,
@@ -95,7 +93,9 @@ def build(context: Context) -> Service:
             File(path=f"{CONFIG_DIR}/start.sh", content=_START.format(dir=CONFIG_DIR), executable=True),
         ),
         ports=(Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),),
-        needs=tuple(needs),
+        # Its tables are made at its start, so Postgres must be there; to Redis it connects when it needs it.
+        needs=(store,) if store else (),
+        reaches=(cache.network,) if cache and cache.network else (),
         # Providers may be anywhere, and Ollama is usually on the host.
         host_gateway=True,
         readiness=HealthCheck(command=("python3", "-c", _READY), interval=5, start_period=180),

@@ -2,25 +2,31 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from qdrant_client import QdrantClient
-from qdrant_client.http.exceptions import UnexpectedResponse
-from qdrant_client.models import Distance, PointStruct, VectorParams
 
 from tests.health.conftest import Deployed
+
+# The client takes most of a second to import, so only where there is something to check.
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
 
 pytestmark = pytest.mark.kind("qdrant")
 
 
-def _client(service: Deployed, key: str) -> QdrantClient:
+def _client(service: Deployed, key: str) -> "QdrantClient":
+    from qdrant_client import QdrantClient
+
     return QdrantClient(url=service.url("rest"), api_key=service.credentials[key], timeout=10, prefer_grpc=False)
 
 
 @pytest.fixture
 def collection(service: Deployed) -> Iterator[str]:
     """A collection of its own, deleted afterwards."""
+    from qdrant_client.models import Distance, VectorParams
+
     client, name = _client(service, "api-key"), f"groundwork-health-{uuid.uuid4()}"
     client.create_collection(name, vectors_config=VectorParams(size=4, distance=Distance.COSINE))
     yield name
@@ -29,6 +35,8 @@ def collection(service: Deployed) -> Iterator[str]:
 
 def test_finds_the_nearest_point(service: Deployed, collection: str) -> None:
     """Two points written, the nearer one is found first with its payload."""
+    from qdrant_client.models import PointStruct
+
     client = _client(service, "api-key")
     points = [PointStruct(id=1, vector=[1, 0, 0, 0], payload={"name": "near"}), PointStruct(id=2, vector=[0, 1, 0, 0], payload={"name": "far"})]
     client.upsert(collection, points=points, wait=True)
@@ -46,6 +54,8 @@ def test_takes_a_snapshot(service: Deployed, collection: str) -> None:
 
 def test_read_only_key_only_reads(service: Deployed, collection: str) -> None:
     """The read-only key lists collections and is refused when it writes."""
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
     client = _client(service, "read-only-key")
     assert collection in [item.name for item in client.get_collections().collections]
     with pytest.raises(UnexpectedResponse, match="403"):

@@ -192,7 +192,7 @@ def test_shared_redis_is_one_instance_that_never_evicts() -> None:
     instances = [service for service in platform.services if service.kind == "redis"]
     assert [service.name for service in instances] == ["redis-queue"]
     assert instances[0].checks["policy"] == "noeviction"
-    assert "redis-queue" in platform.by_name("litellm").needs
+    assert "redis-queue" in platform.by_name("litellm").networks
 
 
 CHAIN = {
