@@ -1,8 +1,11 @@
 """The Pulumi program: settings, services, checks, target, outputs."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pulumi
+import yaml
 
 from infra import configuration, invariants, outputs, preflight, services
 from infra.identity import Identity
@@ -15,7 +18,7 @@ def main() -> None:
     """Declares one stack, or raises RunError with every reason not to."""
     config = pulumi.runtime.get_config_env()
     settings = configuration.load(config, pulumi.runtime.get_config_secret_keys_env())
-    problems = invariants.check(settings)
+    problems = [*invariants.check(settings), *configuration.plain_text_in(_stack_file())]
     if problems:
         raise Refused(problems)
     context = Context(settings, Keyring(settings.master_secret))
@@ -48,6 +51,11 @@ def main() -> None:
     pulumi.export("notes", [*platform.notes, *preflight.notes(settings, facts)])
     pulumi.export("environment", _secret(outputs.environment(settings, platform, context)))
     pulumi.export("credentials", {service.name: _secret(service.credentials) for service in platform.services if service.credentials})
+
+
+def _stack_file() -> dict[str, Any]:
+    path = Path(__file__).resolve().parent.parent / f"Pulumi.{pulumi.get_stack()}.yaml"
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
 
 
 def _secret(values: Mapping[str, Secret]) -> dict[str, pulumi.Output[str]]:

@@ -52,20 +52,16 @@ def _decode(value: str) -> Any:
 
 
 def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Problem]:
-    if "docker:host" in config:
+    for key in {"docker:host", "docker:context"} & config.keys():
         yield Problem(
-            key="docker:host",
+            key=key,
             reason="the checks look at the engine that DOCKER_HOST names, and this would deploy to another",
             fix="remove it, and set DOCKER_HOST in the environment",
         )
     for key in config:
         namespace, _, name = key.partition(":")
-        if namespace != NAMESPACE and difflib.get_close_matches(namespace, [NAMESPACE], cutoff=0.75):
-            yield Problem(
-                key=key,
-                reason=f"nothing reads the namespace `{namespace}`",
-                fix=f"write `{NAMESPACE}:{name}`",
-            )
+        if namespace not in (NAMESPACE, *_FOREIGN):
+            yield Problem(key=key, reason=f"nothing reads the namespace `{namespace}`", fix=f"write `{NAMESPACE}:{name}`, or remove it")
 
 
 def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable[Problem]:
@@ -85,11 +81,18 @@ def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable
             )
 
 
+def plain_text_in(file: Mapping[str, Any]) -> list[Problem]:
+    """Secrets in plain text in a stack's file. Beside one encrypted value Pulumi calls the whole group secret, so only the file tells."""
+    config = file.get("config") or {}
+    groups = {key.partition(":")[2]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
+    return list(_plain_text(groups, frozenset()))
+
+
 def _secret_paths(value: Any, path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and set(value) != {"secure"}:
         for key, item in value.items():
             yield from _secret_paths(item, (*path, key))
-    elif path[-1] in ("apiKey", "password", "masterSecret") and value is not None:
+    elif isinstance(value, str) and path[-1] in ("apiKey", "password", "masterSecret"):
         yield path
 
 

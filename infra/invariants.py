@@ -1,14 +1,58 @@
 """What must hold between services, whatever host they run on. Pure."""
 
+import ipaddress
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from infra.refusal import Problem
 from infra.settings import Settings
 
+_EXTERNAL = ("postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus")
+_OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana")
+# Beside the databases that are there already, words that SQL reserves.
+_RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "litellm", "user", "all", "default", "table", "select"})
+
 
 def check(settings: Settings) -> list[Problem]:
     """Every contradiction in one stack's settings."""
-    return [*_dependencies(settings), *_redis(settings), *_externals(settings), *_buckets(settings), *_targets(settings)]
+    return [
+        *_places(settings),
+        *_dependencies(settings),
+        *_redis(settings),
+        *_externals(settings),
+        *_buckets(settings),
+        *_targets(settings),
+    ]
+
+
+def _places(settings: Settings) -> Iterator[Problem]:
+    try:
+        ipaddress.IPv4Address(settings.bind_address)
+    except ValueError:
+        yield Problem(key="groundwork:bindAddress", reason=f"`{settings.bind_address}` is no IPv4 address", fix="127.0.0.1, or an address of this host")
+    mirror = (settings.mirror or "localhost").partition("/")[0]
+    if mirror != "localhost" and not {".", ":"} & set(mirror):
+        yield Problem(
+            key="groundwork:images",
+            reason=f"`{settings.images}` is neither `registry` nor `packages`, and `{mirror}` is no registry's host",
+            fix="write `registry`, `packages`, or a mirror with its host, such as mirror.example.org/groundwork",
+        )
+    if settings.postgres.database in _RESERVED_DATABASES:
+        yield Problem(
+            key="groundwork:postgres.database",
+            reason=f"`{settings.postgres.database}` is used by Postgres or by LiteLLM itself",
+            fix="choose another name, such as `app`",
+        )
+    hosts = {f"{name}.external.host": getattr(settings, name).external.host for name in _EXTERNAL if getattr(settings, name).external}
+    if settings.litellm.providers.ollama.url:
+        hosts["litellm.providers.ollama.url"] = urlsplit(settings.litellm.providers.ollama.url).hostname
+    for key, host in hosts.items():
+        if host == "localhost" or str(host).startswith("127."):
+            yield Problem(
+                key=f"groundwork:{key}",
+                reason=f"`{host}` is, inside a container, the container itself",
+                fix="write `host.docker.internal` for what runs on this host",
+            )
 
 
 def _dependencies(settings: Settings) -> Iterator[Problem]:
@@ -33,6 +77,12 @@ def _dependencies(settings: Settings) -> Iterator[Problem]:
 
 
 def _redis(settings: Settings) -> Iterator[Problem]:
+    if settings.redis.shared and "cache" in settings.redis.model_fields_set:
+        yield Problem(
+            key="groundwork:redis.cache",
+            reason="with `shared` there is no cache of its own, and these settings would do nothing",
+            fix="set groundwork:redis.queue instead, or shared to false",
+        )
     if settings.redis.queue.policy != "noeviction":
         yield Problem(
             key="groundwork:redis.queue.policy",
@@ -72,5 +122,7 @@ def _buckets(settings: Settings) -> Iterator[Problem]:
 
 def _targets(settings: Settings) -> Iterator[Problem]:
     names = [target.name for target in settings.prometheus.targets]
+    for name in sorted({name for name in names if name in _OWN_JOBS or name.endswith("-exporter")}):
+        yield Problem(key="groundwork:prometheus.targets", reason=f"`{name}` is the name of a job of Groundwork's own", fix="rename the target")
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")

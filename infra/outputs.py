@@ -91,7 +91,7 @@ def _pairs(settings: Settings, context: Context, deployed: Mapping[str, Service]
         port = deployed["grafana"].ports[0].host
         yield "GRAFANA_URL", f"http://{settings.bind_address}:{port}"
         yield "GRAFANA_USER", "admin"
-        yield "GRAFANA_PASSWORD", context.secret("grafana", "admin").reveal()
+        yield "GRAFANA_PASSWORD", deployed["grafana"].credentials["admin"].reveal()
 
 
 def _http(at: Endpoint) -> str:

@@ -149,7 +149,7 @@ class Service:
     """One container with everything it needs, and how others see it.
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
-    it shares a network with both. `binds` maps host paths to container paths, read-only.
+    it shares a network with both. `egress` gives a service without ports a way out of the host. `binds` maps host paths to container paths, read-only.
     """
 
     name: str
@@ -169,6 +169,7 @@ class Service:
     needs: tuple[str, ...] = ()
     reaches: tuple[str, ...] = ()
     network: str | None = None
+    egress: bool = False
     host_gateway: bool = False
     host_pid: bool = False
     shm_size: int | None = None

@@ -58,8 +58,24 @@ def go_duration(seconds: int) -> str:
     return f"{minutes}m{secs}s" if minutes else f"{secs}s"
 
 
-Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size, return_type=str)]
+def whole_mebibytes(value: Any) -> int:
+    """A size rounded down to MiB, the unit in which Docker's provider takes limits."""
+    return parse_size(value) // MIB * MIB
+
+
+def whole_days(value: Any) -> int:
+    """Seconds of a duration that is whole days. Raises ValueError for anything finer."""
+    seconds = parse_duration(value)
+    if seconds == 0 or seconds % 86400:
+        raise ValueError(f"{value!r} is not a number of whole days, such as 30d; nothing finer is supported here")
+    return seconds
+
+
+Size = Annotated[int, BeforeValidator(whole_mebibytes), PlainSerializer(format_size, return_type=str)]
 """A setting in bytes, written `512MiB`."""
 
 Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 """A setting in seconds, written `15d`."""
+
+Days = Annotated[int, BeforeValidator(whole_days), PlainSerializer(format_duration, return_type=str)]
+"""A setting in seconds that is whole days, written `15d`."""

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Annotated, ParamSpec
 
 import typer
+from docker.errors import DockerException
 
 from infra.refusal import Refused
 from ops import console
@@ -28,6 +29,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             console.fail(error)
         except Refused as refused:
             console.fail(console.Failed(str(refused)))
+        except (DockerException, OSError) as error:
+            console.fail(console.Failed(f"{type(error).__name__}: {error}", "see that Docker answers (`docker info`), then run the same command again"))
         except KeyboardInterrupt:
             console.fail(console.Failed("interrupted", "run the same command again: it goes on from here"))
 
@@ -113,6 +116,8 @@ def shellenv() -> None:
     """Print what to `eval` to use plain `pulumi` here."""
     import shlex
 
+    # What is printed is for a shell; what is told is for a person.
+    console.out = console.err
     from ops.stack import open_stack
 
     stack = open_stack()

@@ -27,7 +27,7 @@ def main() -> int:
     if all(stamp.exists() and stamp.read_text() == value for stamp, value in zip(stamps, wanted, strict=True)):
         return 0
     began = time.monotonic()
-    print("python: making .venv from the lock files …", flush=True)
+    print("python: making .venv from the lock files …", file=sys.stderr, flush=True)
     try:
         _make(locks)
     except subprocess.CalledProcessError as error:
@@ -35,7 +35,7 @@ def main() -> int:
         return 1
     for stamp, value in zip(stamps, wanted, strict=True):
         stamp.write_text(value)
-    print(f"python: .venv is ready ({time.monotonic() - began:.0f} s)")
+    print(f"python: .venv is ready ({time.monotonic() - began:.0f} s)", file=sys.stderr)
     return 0
 
 
@@ -69,7 +69,7 @@ def _install_venv_package() -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         print("groundwork: this Python has no venv module. Fix: install your distribution's python3-venv package.", file=sys.stderr)
         raise SystemExit(1)
-    print("python: installing python3-venv …", flush=True)
+    print("python: installing python3-venv …", file=sys.stderr, flush=True)
     subprocess.run(["apt-get", "update", "-qq"], check=True)
     subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"], check=True)
 

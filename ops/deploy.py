@@ -6,7 +6,8 @@ import time
 import docker
 from docker.models.volumes import Volume
 
-from ops import console, drift, engine, health, images, progress, recovery, report
+from infra import services
+from ops import console, drift, engine, health, images, keys, progress, recovery, report
 from ops.stack import Stack, open_stack
 
 
@@ -17,7 +18,8 @@ def up() -> None:
     stack = open_stack()
     resources = stack.initialise()
     if images.choose(stack) == "packages":
-        images.build_missing()
+        # Bad settings are refused before minutes are spent on images, and only what is declared is built.
+        images.build_missing(lambda: {str(service.image.recipe) for service in services.build(stack.settings()).services})
     recovery.recover(stack, resources)
     clock = time.monotonic()
     # What the engine shows is compared here, in a tenth of the time that a refresh takes; where
@@ -32,7 +34,7 @@ def up() -> None:
         raise console.Failed("the deploy did not succeed; the messages are above", "correct what they name and run `make up` again: it goes on from here")
     deployed = time.monotonic() - clock
     outputs = stack.outputs()
-    health.prove(stack, outputs, deep=bool(watch.started))
+    health.prove(stack, outputs, deep=not health.proven(stack, outputs))
     report.show(outputs, watch)
     console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and proof together {time.monotonic() - total:.1f} s.")
 
@@ -56,7 +58,9 @@ def down() -> None:
     if resources is None:
         raise console.Failed(f"the stack `{stack.name}` does not exist")
     recovery.recover(stack, resources)
-    if stack.show("destroy", "--yes", "--skip-preview", "--refresh") != 0:
+    recovery.release_networks(stack)
+    protected = ["--exclude-protected"] if any(resource.get("protect") for resource in resources) else []
+    if stack.show("destroy", "--yes", "--skip-preview", "--refresh", *protected) != 0:
         raise console.Failed("not everything could be removed; the messages are above", "run `make down` again")
     kept = [volume.name for volume in _volumes(stack)]
     console.out.print(f"Data is kept in {len(kept)} volumes; `make up` uses it again, `make purge` deletes it.")
@@ -79,6 +83,7 @@ def purge(*, confirmation: str | None = None) -> None:
     resources = stack.export()
     if resources is not None:
         recovery.recover(stack, resources)
+        recovery.release_networks(stack)
         if any(resource.get("protect") for resource in resources):
             stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
         if stack.show("destroy", "--yes", "--skip-preview", "--refresh") != 0:
@@ -86,6 +91,7 @@ def purge(*, confirmation: str | None = None) -> None:
         stack.ask("stack", "rm", "--yes", "--preserve-config", stack.name)
     for volume in _volumes(stack):
         volume.remove()
+    keys.forget(stack.name)
     console.out.print(f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}.")
 
 

@@ -38,6 +38,7 @@ def _differs(client: docker.DockerClient, resource: Mapping[str, Any], container
 def _container_differs(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[bool]:
     host = shown["HostConfig"]
     yield not shown["State"]["Running"]
+    yield (shown["State"].get("Health") or {}).get("Status") == "unhealthy"
     yield shown["Image"] != inputs["image"]
     yield host["Memory"] != int(inputs["memory"]) * MIB
     yield host["CpuQuota"] != int(inputs["cpuQuota"])

@@ -48,7 +48,7 @@ def ensure() -> None:
 def _share_root() -> None:
     """Makes `/` a shared mount where no systemd has done it: node-exporter cannot see the host's disks otherwise."""
     local = not os.environ.get("DOCKER_HOST", "unix://").startswith(("tcp:", "ssh:"))
-    if local and os.geteuid() == 0 and not Path("/run/systemd/system").is_dir() and Path("/proc/self/mountinfo").exists():
+    if local and os.geteuid() == 0 and not Path("/run/systemd/system").is_dir() and shutil.which("mount"):
         subprocess.run(["mount", "--make-rshared", "/"], capture_output=True, check=False)
 
 
@@ -58,7 +58,7 @@ def _install() -> None:
     with console.step("docker: installing the engine from the distribution's packages"):
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         console.run(["apt-get", "update", "-qq"], env=env, fix=_MANUAL)
-        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables"], env=env, fix=_MANUAL)
+        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables", "iproute2"], env=env, fix=_MANUAL)
 
 
 def _start() -> None:

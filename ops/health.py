@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import docker
+
 from ops import console
-from ops.paths import ROOT
+from ops.paths import ROOT, STATE
 from ops.stack import Stack
+from ops.state import write_private
 
 _ENVIRONMENT = "GROUNDWORK_OUTPUTS"
 
@@ -25,10 +28,29 @@ def prove(stack: Stack, outputs: Mapping[str, Any], *, deep: bool = True) -> Non
     if not deep:
         arguments += ["-m", "not deep"]
     console.out.print(f"[bold]proving `{stack.name}`[/bold] …" + ("" if deep else " (nothing changed: without the check over 10,000 vectors)"))
+    record = STATE / f"{stack.name}.proven.json"
     if run(outputs, arguments) != 0:
+        record.unlink(missing_ok=True)
         raise console.Failed(
             f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above", "make logs S=<service> shows why; then `make health`"
         )
+    if deep:
+        write_private(record, json.dumps(_containers(outputs)))
+
+
+def proven(stack: Stack, outputs: Mapping[str, Any]) -> bool:
+    """Whether these very containers have passed all checks, the deep ones included."""
+    record = STATE / f"{stack.name}.proven.json"
+    return record.exists() and json.loads(record.read_text()) == _containers(outputs)
+
+
+def _containers(outputs: Mapping[str, Any]) -> dict[str, str]:
+    client = docker.from_env()
+    try:
+        ids = {str(item["Names"][0]).lstrip("/"): str(item["Id"]) for item in client.api.containers()}
+    finally:
+        client.close()
+    return {name: ids.get(service["container"], "") for name, service in outputs["services"].items()}
 
 
 def run(outputs: Mapping[str, Any], arguments: list[str]) -> int:

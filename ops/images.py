@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,17 +47,23 @@ def _registry_unreachable() -> str | None:
     host = OFFICIAL["postgres"].repository.partition("/")[0]
     host = {"docker.io": "registry-1.docker.io"}.get(host, host)
     try:
-        httpx.get(f"https://{host}/v2/", timeout=_REACH_SECONDS)
+        status = httpx.get(f"https://{host}/v2/", timeout=_REACH_SECONDS).status_code
     except httpx.HTTPError as error:
         return f"{host}: {type(error).__name__}"
-    return None
+    # A registry lets in or asks for a token; anything else is a proxy's word.
+    return None if status in (200, 401) else f"{host}: status {status}"
 
 
-def build_missing() -> list[str]:
-    """Builds every packages image that is not there yet; returns the tags that were built."""
+def build_missing(wanted: Callable[[], Container[str]] = lambda: RECIPES) -> list[str]:
+    """Builds the packages images that are not there yet; returns the tags that were built.
+
+    `wanted` names the recipes that are needed; it is asked only if any image is missing.
+    """
     client = docker.from_env()
     try:
         missing = {name: recipe for name, recipe in RECIPES.items() if not _exists(client, local_tag(name, recipe))}
+        needed = wanted() if missing else ()
+        missing = {name: recipe for name, recipe in missing.items() if name in needed}
         if not missing:
             return []
         if not _exists(client, BASE_TAG):
@@ -89,7 +96,7 @@ def _make_base() -> None:
                 fix="see that Debian's packages can be reached, then run make again",
             )
             fresh.rename(archive)
-    console.run(["docker", "import", archive, BASE_TAG])
+    console.run(["docker", "import", archive, BASE_TAG], env={**os.environ, "DOCKER_CONTEXT": "default"})
 
 
 def _install_mmdebstrap() -> None:
@@ -114,14 +121,17 @@ def _build(name: str, recipe: Recipe) -> str:
         (context / "host-ca.crt").write_bytes(certificates.read_bytes() if certificates.exists() else b"")
         if recipe.go_tool:
             shutil.copy2(_go_tool(recipe), context / recipe.go_tool)
-        arguments = {"BASE": BASE_TAG, **recipe.arguments, **_proxies()}
+        arguments = {"BASE": BASE_TAG, **recipe.arguments}
         command = ["docker", "build", "--network", "host", "--tag", tag, "--label", "groundwork.image=packages"]
         for key, value in arguments.items():
             command += ["--build-arg", f"{key}={value}"]
+        for key in _proxies():
+            # By name only: an address may hold a password, and Docker takes the value from the environment.
+            command += ["--build-arg", key]
         with console.step(f"images: building {name} {recipe.version}"):
             # The builder that every engine has; BuildKit's plug-in is a download on some distributions.
             console.run(
-                [*command, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "0"},
+                [*command, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
                 fix="if a package version is gone from Debian, a security update has replaced it: put the new version into infra/versions.py",
             )  # fmt: skip
     return tag
@@ -147,6 +157,6 @@ def _go_tool(recipe: Recipe) -> Path:
     return binary
 
 
-def _proxies() -> dict[str, str]:
+def _proxies() -> list[str]:
     names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
+    return [name for name in names if os.environ.get(name)]

@@ -28,10 +28,13 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
     alive = [lock for lock in locks if _alive(lock)]
     if alive:
         raise console.Failed(f"another `pulumi` works on the stack `{stack.name}` ({_describe(alive[0])})", "wait for it to end, or stop it")
-    if locks:
-        _end_orphans()
-        stack.ask("cancel", "--yes", "--stack", stack.name)
-        console.out.print("recovery: the last run was interrupted; its lock is removed")
+    if not locks:
+        # Without an interrupted run nothing is unrecorded that is ours: another clone with this stack's
+        # file and a state of its own may be at work.
+        return
+    _end_orphans()
+    stack.ask("cancel", "--yes", "--stack", stack.name)
+    console.out.print("recovery: the last run was interrupted; its lock is removed")
     removed = _remove_unrecorded(stack, {resource.get("id") for resource in resources})
     if removed:
         console.out.print(f"recovery: removed what an interrupted run had left unrecorded: {', '.join(removed)}")
@@ -109,6 +112,7 @@ def _remove_unrecorded(stack: Stack, recorded: Set[Any]) -> list[str]:
         for container in client.containers.list(all=True, filters=owner_filter(stack)):
             if container.id not in recorded:
                 removed.append(str(container.name))
+                container.stop(timeout=30)
                 container.remove(force=True, v=True)
         for network in client.networks.list(filters=owner_filter(stack)):
             if network.id not in recorded:
@@ -117,6 +121,21 @@ def _remove_unrecorded(stack: Stack, recorded: Set[Any]) -> list[str]:
     finally:
         client.close()
     return removed
+
+
+def release_networks(stack: Stack) -> None:
+    """Disconnects containers that are not this stack's from its networks, which could not be removed otherwise; says which."""
+    client = docker.from_env()
+    try:
+        own = {container.id for container in client.containers.list(all=True, filters=owner_filter(stack))}
+        for found in client.networks.list(filters=owner_filter(stack)):
+            network = client.networks.get(str(found.id))
+            for container_id, shown in (network.attrs.get("Containers") or {}).items():
+                if container_id not in own:
+                    network.disconnect(container_id, force=True)
+                    console.out.print(f"network {network.name}: disconnected {shown['Name']}, which is not of this stack")
+    finally:
+        client.close()
 
 
 def _remove_network(client: docker.DockerClient, network_id: str) -> None:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 from infra.configuration import NAMESPACE, nested_model
 from infra.secret import Secret
 from infra.settings import Settings
-from infra.units import Duration, Size, format_duration, format_size
+from infra.units import Days, Duration, Size, format_duration, format_size
 from ops import console
 from ops.paths import ROOT
 
@@ -68,7 +68,7 @@ def _is_list(field: FieldInfo) -> bool:
 
 def _unit(field: FieldInfo) -> str | None:
     text = f"{field.annotation} {field.metadata}"
-    for name, alias in (("size", Size), ("duration", Duration)):
+    for name, alias in (("size", Size), ("duration", Duration), ("days", Days)):
         marker = get_args(alias)[1].func.__name__
         if marker in text:
             return name
@@ -101,7 +101,7 @@ def _show(field: FieldInfo, default: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     unit = _unit(field)
-    shown = format_size(default) if unit == "size" else format_duration(default) if unit == "duration" else default
+    shown = format_size(default) if unit == "size" else format_duration(default) if unit in ("duration", "days") else default
     return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
 
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import yaml
 
-from infra.configuration import NAMESPACE
-from ops import console, progress, state, toolchain
+from infra import invariants
+from infra.configuration import NAMESPACE, load
+from infra.refusal import Refused
+from infra.settings import Settings
+from ops import console, keys, progress, state, toolchain
 from ops.paths import ROOT
 from ops.toolchain import Toolchain
 
@@ -107,13 +110,21 @@ class Stack:
     def initialise(self) -> list[dict[str, Any]]:
         """Makes the stack and the keys it needs, and says which it adds to the stack file; returns what the state records."""
         resources = self.export()
-        if not resources:
-            # Nothing encrypted is in the state yet, so only the stack's file can tell.
-            self.check_passphrase()
+        if keys.restore(self.name, self.file):
+            console.out.print(f"stack: put this stack's own keys back into {self.file.name}, from which they were gone")
         if resources is None:
             self.ask("stack", "init", self.name)
             console.out.print(f"stack: made `{self.name}` ({self.backend.describe()})")
+        if not resources:
+            # Nothing encrypted is in the state yet, so only the stack's file can tell.
+            self.check_passphrase()
         config = self.config()
+        missing = [key for key in ("masterSecret", "instance") if f"{NAMESPACE}:{key}" not in config]
+        if missing and resources:
+            raise console.Failed(
+                f"`{self.name}` is deployed, and {self.file.name} no longer holds its {' and '.join(missing)}",
+                "put the former file back: a new secret would not open the data",
+            )
         added: list[str] = []
         if f"{NAMESPACE}:masterSecret" not in config:
             # On standard input: a command line can be read by every user of the machine.
@@ -124,7 +135,18 @@ class Stack:
             added.append("instance")
         if added:
             console.out.print(f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its encryption needs")
+        keys.keep(self.name, self.file)
         return resources or []
+
+    def settings(self) -> Settings:
+        """The stack's settings, as the program will read them. Raises Refused."""
+        shown = json.loads(self.ask("config", "--json", "--show-secrets", "--stack", self.name) or "{}")
+        flat = {key: json.dumps(item["objectValue"]) if "objectValue" in item else item.get("value", "") for key, item in shown.items()}
+        loaded = load(flat, [key for key, item in shown.items() if item.get("secret")])
+        problems = invariants.check(loaded)
+        if problems:
+            raise Refused(problems)
+        return loaded
 
     def check_passphrase(self) -> None:
         """Raises Failed if the encrypted configuration cannot be read."""
@@ -134,6 +156,7 @@ class Stack:
     def set_images(self, source: str) -> None:
         """Stores the choice of the image source."""
         self.ask("config", "set", f"{NAMESPACE}:images", source, "--stack", self.name)
+        keys.keep(self.name, self.file)
 
 
 def open_stack() -> Stack:

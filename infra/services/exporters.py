@@ -39,7 +39,8 @@ def _node(context: Context) -> Service:
         user="65534:65534",
         entrypoint=("node_exporter",),
         command=(
-            "--path.rootfs=/host", "--web.listen-address=:9100", "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
+            "--path.rootfs=/host", "--no-collector.systemd",
+            "--web.listen-address=:9100", "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
         ),
         binds={"/": "/host"},
         host_pid=True,
@@ -66,6 +67,8 @@ def _postgres(context: Context) -> Service:
         },
         files=(File(path=_PASSWORD, content=at.password or Secret("")),),
         reaches=(at.network,) if at.network else (),
+        egress=at.network is None,
+        host_gateway=at.network is None,
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:9187/"),
         metrics=(Metrics(port=9187),),
@@ -89,6 +92,8 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
         env={"REDIS_ADDR": address, "REDIS_USER": at.username or "", "REDIS_PASSWORD_FILE": _PASSWORD},
         files=(File(path=_PASSWORD, content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True))),),
         reaches=(at.network,) if at.network else (),
+        egress=at.network is None,
+        host_gateway=at.network is None,
         network=OBSERVABILITY_NETWORK,
         # The official image holds one binary and no shell: nothing in it can ask for readiness, so
         # there the scrape target's state is the check.

@@ -14,7 +14,8 @@ NAME = "grafana"
 def build(context: Context) -> Service:
     """Grafana with its data source and dashboards."""
     settings = context.settings.grafana
-    admin = context.secret(NAME, "admin")
+    # Grafana takes it at its first start only, so it has no generation: change it in Grafana.
+    admin = context.keyring.derive(NAME, "admin")
     return Service(
         name=NAME,
         kind="grafana",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from infra.secret import Secret
 from infra.services import postgres, redis
@@ -124,9 +125,9 @@ def _config(context: Context, cache: Endpoint | None, *, database: bool, master_
 
 def _database_url(context: Context) -> Secret:
     at = postgres.endpoint(context, "litellm")
-    password = at.password.reveal() if at.password else ""
+    user, password = quote(at.username or "", safe=""), quote(at.password.reveal() if at.password else "", safe="")
     query = "?sslmode=require" if at.tls else ""
-    return Secret(f"postgresql://{at.username}:{password}@{at.host}:{at.port}/{at.database}{query}")
+    return Secret(f"postgresql://{user}:{password}@{at.host}:{at.port}/{at.database}{query}")
 
 
 def _master_key(context: Context) -> Secret:

@@ -77,7 +77,12 @@ def build(context: Context) -> Service:
         metrics=(
             Metrics(port=9000, path="/minio/v2/metrics/cluster", bearer=_metrics_token(root_password)),
         ),
-        checks={"buckets": ",".join(bucket.name for bucket in settings.buckets), "user": APPLICATION_USER},
+        checks={
+            "buckets": ",".join(bucket.name for bucket in settings.buckets),
+            "versioned": ",".join(bucket.name for bucket in settings.buckets if bucket.versioning),
+            "private": ",".join(bucket.name for bucket in settings.buckets if bucket.policy == "private"),
+            "user": APPLICATION_USER,
+        },
         credentials={"root": root_password, "app": context.secret(NAME, "app"), "encryption": kms_key},
     )  # fmt: skip
 

@@ -78,7 +78,11 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             interval=5,
         ),
         stop_grace=60,
-        checks={"jobs": ",".join(sorted([NAME, *(service.name for service in scraped), *(target.name for target in settings.targets)]))},
+        checks={
+            "targets": ",".join(sorted(target.name for target in settings.targets)),
+            "interval": str(settings.scrape_interval),
+            "jobs": ",".join(sorted([NAME, *(service.name for service in scraped)])),
+        },
         credentials=passwords,
     )  # fmt: skip
 

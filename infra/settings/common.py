@@ -46,7 +46,12 @@ class Sized(Model):
     """What every container has."""
 
     memory: Size
-    cpus: float = Field(1, gt=0, le=256, description="Cores it may use at most.")
+    cpus: float = Field(1, ge=0.01, le=256, description="Cores it may use at most.")
+
+
+class Rotatable(Model):
+    """What has generated passwords that can be changed."""
+
     secret_generation: int = Field(1, ge=1, strict=True, description="Raise by one to rotate its generated passwords.")
 
 
@@ -67,5 +72,5 @@ class Switchable(Model):
         return self.enabled
 
 
-class ServiceSettings(Sized, Switchable):
+class ServiceSettings(Sized, Rotatable, Switchable):
     """What every service of one container has."""

@@ -41,7 +41,7 @@ class Exporter(Sized):
 
     enabled: bool = Field(True, description="Whether it is deployed.")
     memory: Size = Field(64 * MIB, ge=16 * MIB, description="Memory limit.")
-    cpus: float = Field(0.25, gt=0, le=256, description="Cores it may use at most.")
+    cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
 
 
 class Exporters(Model):

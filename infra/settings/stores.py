@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from infra.settings.common import HostPort, Identifier, Model, ServiceSettings, Sized, Switchable
-from infra.units import GIB, MIB, Duration, Size
+from infra.settings.common import HostPort, Identifier, Model, Rotatable, ServiceSettings, Sized, Switchable
+from infra.units import GIB, MIB, Days, Size
 
 
 class Hnsw(Model):
@@ -49,7 +49,7 @@ class Postgres(ServiceSettings):
     vectors: Vectors = Field(default_factory=Vectors, description="The `document_vectors` table.")
 
 
-class RedisInstance(Sized):
+class RedisInstance(Sized, Rotatable):
     """What both Redis instances have."""
 
     memory: Size = Field(256 * MIB, ge=32 * MIB, description="Memory limit; `maxmemory` is 70 % of it.")
@@ -84,18 +84,11 @@ class Redis(Switchable):
 class Bucket(Model):
     """One S3 bucket."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = Field(description="The bucket's name, as S3 allows it.")
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9]|[.-][a-z0-9]){2,62}$", max_length=63)] = Field(description="The bucket's name, as S3 allows it.")
     versioning: bool = Field(True, description="Keep earlier versions of objects.")
-    expire_after: Duration | None = Field(None, description="Delete objects this long after they were written (whole days).")
-    expire_noncurrent_after: Duration | None = Field(30 * 86400, description="Delete earlier versions after this long (whole days).")
+    expire_after: Days | None = Field(None, description="Delete objects this long after they were written (whole days).")
+    expire_noncurrent_after: Days | None = Field(30 * 86400, description="Delete earlier versions after this long (whole days).")
     policy: Literal["private", "download"] = Field("private", description="`download` lets anyone read who reaches the endpoint.")
-
-    @model_validator(mode="after")
-    def _whole_days(self) -> Self:
-        for name, seconds in (("expireAfter", self.expire_after), ("expireNoncurrentAfter", self.expire_noncurrent_after)):
-            if seconds is not None and seconds % 86400:
-                raise ValueError(f"{name} must be whole days, such as 30d: S3 lifecycle rules know nothing finer")
-        return self
 
 
 class Minio(ServiceSettings):
@@ -125,5 +118,5 @@ class Clickhouse(ServiceSettings):
     port: HostPort = Field(8123, description="Port of the HTTP endpoint on the host.")
     native_port: HostPort = Field(9004, description="Port of the native protocol on the host.")
     database: Identifier = Field("analytics", description="The analytics database.")
-    retention: Duration = Field(90 * 86400, ge=86400, description="How long raw events are kept.")
-    system_log_retention: Duration = Field(7 * 86400, ge=86400, description="How long ClickHouse's own logs are kept.")
+    retention: Days = Field(90 * 86400, description="How long raw events are kept.")
+    system_log_retention: Days = Field(7 * 86400, description="How long ClickHouse's own logs are kept.")

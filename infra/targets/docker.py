@@ -27,11 +27,9 @@ JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
 # So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
 _JOB_RUNNER = f"""\
 rm -f {JOB_MARKER}
-attempt=1
 until sh -eu {JOB_SCRIPT}; do
-    if [ $attempt -ge 3 ]; then echo "provisioning failed" >&2; exec sleep infinity; fi
-    attempt=$((attempt + 1))
-    sleep 2
+    echo "provisioning failed; trying again in 5 s" >&2
+    sleep 5
 done
 touch {JOB_MARKER}
 exec sleep infinity
@@ -70,8 +68,8 @@ class DockerTarget:
         wanted = {network for service in platform.services for network in service.networks} | {APP}
         for name in sorted(wanted):
             self.networks[name] = self._network(name, internal=True, options=None)
-        if any(_published(service) for service in platform.services):
-            # A published port needs an ordinary network. This one forbids its members to talk to
+        if any(_on_edge(service) for service in platform.services):
+            # A published port, and a way out of the host, need an ordinary network. This one forbids its members to talk to
             # each other, so that it opens no way around the networks above.
             self.networks[EDGE] = self._network(EDGE, internal=False, options={"com.docker.network.bridge.enable_icc": "false"})
 
@@ -126,7 +124,7 @@ class DockerTarget:
         return self._images[image.reference].image_id
 
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
-        networks = [*service.networks, EDGE] if _published(service) else list(service.networks)
+        networks = [*service.networks, EDGE] if _on_edge(service) else list(service.networks)
         depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         mounts += [
@@ -223,8 +221,8 @@ def _stamp(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _published(service: Service) -> bool:
-    return any(port.host is not None for port in service.ports)
+def _on_edge(service: Service) -> bool:
+    return service.egress or any(port.host is not None for port in service.ports)
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Reads facts from the Docker engine. It changes nothing."""
 
+import errno
+import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +12,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from requests import RequestException
 
 from infra.identity import Identity
 from infra.preflight import HostFacts
@@ -21,6 +24,9 @@ _LOOKUP_SECONDS = 20
 
 def connect() -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or the default socket names. Raises Refused if none answers."""
+    if os.environ.get("DOCKER_CONTEXT", "default") != "default":
+        reason = "Pulumi's provider follows it and the checks do not, so they would look at another engine"
+        raise Refused([Problem(key="DOCKER_CONTEXT", reason=reason, fix="unset it, and name the engine by DOCKER_HOST")])
     try:
         client = docker.from_env(timeout=_LOOKUP_SECONDS)
         client.ping()
@@ -51,8 +57,8 @@ def read_facts(platform: Platform, identity: Identity) -> HostFacts:
         raise Refused([unreachable(error)]) from None
     finally:
         client.close()
-    total, free = _disk(info)
     local = _is_local(client)
+    total, free = _disk(info) if local else (None, None)
     own, taken = _ports(containers, identity, platform, local=local)
     return HostFacts(
         memory=info["MemTotal"],
@@ -96,7 +102,7 @@ def _find(client: docker.DockerClient, image: Image) -> tuple[str | None, str | 
         return None, "it has not been built on this host"
     try:
         client.api.inspect_distribution(image.reference)  # type: ignore[no-untyped-call]
-    except (APIError, NotFound) as error:
+    except (APIError, NotFound, RequestException) as error:
         return None, _last_words(error)
     return None, None
 
@@ -155,8 +161,9 @@ def _bound(port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104 - only asks whether it could
-        except OSError:
-            return True
+        except OSError as error:
+            # Anything else, such as a port that only root may take, says nothing of others.
+            return error.errno == errno.EADDRINUSE
     return False
 
 

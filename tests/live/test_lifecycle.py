@@ -224,6 +224,10 @@ def test_a_spent_budget_refuses_the_next_request(deployed: Clone, stubs: Stubs) 
     asked = len(stubs.working.requests)
     assert ask("a cheap question").status_code == 429
     assert len(stubs.working.requests) == asked
+    deployed.docker.containers.get(deployed.name("litellm")).restart(timeout=30)
+    wait_for(lambda: healthy(deployed, "litellm"), seconds=90)
+    wait_for(lambda: "budget" in ask("a cheap question").text.lower(), seconds=30)
+    assert len(stubs.working.requests) == asked, "the spend was forgotten at the restart"
 
 
 def test_purge_needs_the_stacks_name(deployed: Clone) -> None:
@@ -233,9 +237,25 @@ def test_purge_needs_the_stacks_name(deployed: Clone) -> None:
     assert deployed.snapshot() == before
 
 
+def test_lost_keys_are_put_back(deployed: Clone) -> None:
+    """A `git checkout` of the stack's file takes the generated keys away; they come back, and nothing is generated anew."""
+    before = deployed.settings()
+    deployed.configure(masterSecret=None, instance=None)
+    text = deployed.ops("init").stdout
+    assert "put this stack's own keys back" in text
+    assert deployed.settings() == before
+
+
 def test_purge_leaves_nothing_behind(deployed: Clone) -> None:
     deployed.ops("purge", "--confirm", deployed.stack)
     assert deployed.containers() == {}
     assert deployed.volumes() == set()
     assert deployed.docker.networks.list(filters=deployed.own()) == []
     assert not list((deployed.root / ".groundwork" / "state").rglob(f"stacks/**/{deployed.stack}.json"))
+
+
+def test_a_purged_stack_can_be_made_again(deployed: Clone) -> None:
+    """Its file still holds the encrypted master secret, and its stack does not exist: so it is in a new clone, too."""
+    before = deployed.settings()
+    deployed.ops("init")
+    assert deployed.settings() == before

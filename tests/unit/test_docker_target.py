@@ -183,6 +183,15 @@ def test_jobs_run_again_for_a_new_container(declared: Declared) -> None:
             assert f"GROUNDWORK_FOR_CONTAINER=id-of-{IDENTITY.name(service.name)}" in envs
 
 
+def test_exporters_of_external_stores_have_a_way_out() -> None:
+    external = {"host": "db.example.org", "port": 5432, "username": "u", "password": "p", "database": "d"}
+    _, recorder = declare("packages", postgres={"external": external}, redis={"external": external})
+    for name in ("postgres-exporter", "redis-exporter"):
+        inputs = recorder.of(CONTAINER)[IDENTITY.name(name)]
+        assert IDENTITY.name("edge") in {item["name"] for item in inputs["networksAdvanced"]}
+        assert inputs["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
+
+
 def test_bind_address_is_a_setting() -> None:
     _, recorder = declare("packages", bindAddress="10.0.0.5")
     assert {port["ip"] for inputs in recorder.of(CONTAINER).values() for port in inputs.get("ports", [])} == {"10.0.0.5"}

@@ -6,13 +6,15 @@ import socket
 import string
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from infra import versions
-from ops import console, drift, progress, recovery, state, testing, toolchain
+from ops import console, drift, keys, progress, recovery, state, testing, toolchain
 from ops.paths import ROOT
 from ops.progress import Watch
 
@@ -135,6 +137,57 @@ def test_private_files_are_private_from_the_start(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+STACK_FILE = """\
+# A person's comment.
+config:
+  groundwork:target: docker # and another
+"""
+
+
+def test_generated_keys_come_back_after_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `make up` adds to a tracked file survives `git checkout` in a private copy; a person's text stays."""
+    monkeypatch.setattr(keys, "STATE", tmp_path / "state")
+    file = tmp_path / "Pulumi.dev.yaml"
+    generated = "  groundwork:masterSecret:\n    secure: v1:abc\n  groundwork:instance: abc123\nencryptionsalt: v1:salt\n"
+    file.write_text(STACK_FILE + generated)
+    keys.keep("dev", file)
+    assert keys.restore("dev", file) is False, "nothing is missing"
+    file.write_text(STACK_FILE)
+    assert keys.restore("dev", file) is True
+    assert yaml.safe_load(file.read_text()) == yaml.safe_load(STACK_FILE + generated)
+    assert "# A person's comment." in file.read_text()
+    keys.forget("dev")
+    file.write_text(STACK_FILE)
+    assert keys.restore("dev", file) is False
+
+
+@pytest.mark.parametrize("text", ["", "config: {}\n", "config:\n"])
+def test_generated_keys_come_back_into_an_empty_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "STATE", tmp_path / "state")
+    file = tmp_path / "Pulumi.dev.yaml"
+    content = {"config": {"groundwork:masterSecret": {"secure": "v1:abc"}, "groundwork:instance": "abc123"}, "encryptionsalt": "v1:salt"}
+    file.write_text(yaml.safe_dump(content))
+    keys.keep("dev", file)
+    file.write_text(text)
+    assert keys.restore("dev", file) is True
+    assert yaml.safe_load(file.read_text()) == content
+
+
+def test_archives_are_unpacked_by_old_and_new_pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian 12's Python 3.11.2 has no extraction filters."""
+    (tmp_path / "tool").write_text("#!")
+    with tarfile.open(tmp_path / "good.tar", "w") as archive:
+        archive.add(tmp_path / "tool", "pulumi/tool")
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        archive.add(tmp_path / "tool", "../outside")
+    monkeypatch.delattr(tarfile, "data_filter")
+    with tarfile.open(tmp_path / "good.tar") as archive:
+        toolchain._extract(archive, tmp_path / "out")
+    assert (tmp_path / "out" / "pulumi" / "tool").read_text() == "#!"
+    with tarfile.open(tmp_path / "bad.tar") as archive, pytest.raises(tarfile.TarError):
+        toolchain._extract(archive, tmp_path / "out")
 
 
 def test_generated_values_are_random_and_safe_in_yaml() -> None:

@@ -163,13 +163,13 @@ def test_can_be_turned_off(name: str) -> None:
     )
 
 
-EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": "u", "password": "external-password", "database": "d"}
+EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": "u", "password": "p@ss/word", "database": "d"}
 
 
 def test_litellm_is_wired_to_external_stores() -> None:
     platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
     config = yaml.safe_load(file(platform.by_name("litellm"), "config.yaml"))
-    assert config["general_settings"]["database_url"] == "postgresql://u:external-password@store.example.org:7777/d?sslmode=require"
+    assert config["general_settings"]["database_url"] == "postgresql://u:p%40ss%2Fword@store.example.org:7777/d?sslmode=require"
     assert config["litellm_settings"]["cache_params"]["host"] == "store.example.org"
     assert config["litellm_settings"]["cache_params"]["ssl"] is True
     assert not {"postgres", "redis-cache"} & set(platform.by_name("litellm").networks)

@@ -21,6 +21,12 @@ def test_writes_sizes(size: int, text: str) -> None:
     assert units.format_size(size) == text
 
 
+@pytest.mark.parametrize(("text", "size"), [("1.3GiB", 1331), ("32769KiB", 32), ("512MiB", 512)])
+def test_limits_are_whole_mebibytes(text: str, size: int) -> None:
+    """The provider knows nothing finer, and what is deployed must equal what is declared."""
+    assert units.whole_mebibytes(text) == size * units.MIB
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("15m", 900), ("12h", 43200), ("30d", 2592000)])
 def test_reads_and_writes_durations(text: str, seconds: int) -> None:
     assert units.parse_duration(text) == seconds
