@@ -126,7 +126,12 @@ def test_an_application_container_reaches_what_its_networks_give(deployed: Clone
     """An application joins a store's network, by the name in its environment, and finds the store by its short name."""
     image = deployed.docker.containers.get(deployed.name("redis-queue")).attrs["Image"]
     script = ["bash", "-c", "exec 3<>/dev/tcp/postgres/5432 && ! (exec 3<>/dev/tcp/redis-queue/6379) 2>/dev/null"]
-    deployed.docker.containers.run(image, script, entrypoint="", network=deployed.name("postgres"), remove=True)
+    container = deployed.docker.containers.create(image, script, entrypoint="", network=deployed.name("postgres"))
+    try:
+        container.start()
+        assert container.wait()["StatusCode"] == 0, container.logs()
+    finally:
+        container.remove(force=True, v=True)
 
 
 def test_a_crashed_process_comes_back_with_its_data(deployed: Clone) -> None:
