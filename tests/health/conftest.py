@@ -78,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not parameters and marker is not None:
         kind = marker.args[0]
         reason = next((item["reason"] for item in outputs["leftOut"] if item["service"] in (kind, _NAMES.get(kind))), "it is turned off")
-        parameters = [pytest.param(None, id=kind, marks=pytest.mark.skip(reason=f"{kind} is not deployed: {reason}"))]
+        parameters = [pytest.param(None, id=_NAMES.get(kind, kind), marks=pytest.mark.skip(reason=f"{kind} is not deployed: {reason}"))]
     metafunc.parametrize("service", parameters)
 
 
