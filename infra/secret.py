@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-MASTER_LENGTH = 40
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _WEAK = re.compile(r"changeme|change-me|password|secret|admin|example|default|groundwork|12345", re.I)
 

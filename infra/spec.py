@@ -6,11 +6,13 @@ Sizes are bytes, times seconds, CPUs cores.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from infra.secret import Secret
 
 Text = str | Secret
+
+APP_NETWORK = "app"
+"""The network where an application's own containers meet what scrapes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +198,6 @@ class LeftOut:
 
     service: str
     reason: str
-
-
-ImageSource = Literal["registry", "packages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ def prove(stack: Stack, outputs: Mapping[str, Any], *, deep: bool = True) -> Non
     if not deep:
         arguments += ["-m", "not deep"]
     console.out.print(f"[bold]proving `{stack.name}`[/bold] …" + ("" if deep else " (nothing changed: without the check over 10,000 vectors)"))
-    record = STATE / f"{stack.name}.proven.json"
+    record = _record(stack)
     if run(outputs, arguments) != 0:
         record.unlink(missing_ok=True)
         raise console.Failed(
@@ -40,8 +40,12 @@ def prove(stack: Stack, outputs: Mapping[str, Any], *, deep: bool = True) -> Non
 
 def proven(stack: Stack, outputs: Mapping[str, Any]) -> bool:
     """Whether these very containers have passed all checks, the deep ones included."""
-    record = STATE / f"{stack.name}.proven.json"
+    record = _record(stack)
     return record.exists() and json.loads(record.read_text()) == _containers(outputs)
+
+
+def _record(stack: Stack) -> Path:
+    return STATE / f"{stack.name}.proven.json"
 
 
 def _containers(outputs: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from infra.spec import Endpoint, Image, Limits
 from infra.versions import NO_PACKAGE
 
 CONFIG_DIR = "/etc/groundwork"
-APP_NETWORK = "app"
 OBSERVABILITY_NETWORK = "observability"
 
 

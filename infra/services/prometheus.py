@@ -8,8 +8,8 @@ import bcrypt
 
 from infra import sizing
 from infra.secret import Secret
-from infra.services.context import APP_NETWORK, CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Port, Service, Volume
+from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import APP_NETWORK, Endpoint, File, HealthCheck, Port, Service, Volume
 from infra.templating import render, render_secret
 from infra.units import format_duration
 

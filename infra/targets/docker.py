@@ -15,11 +15,10 @@ from infra.identity import Identity
 from infra.preflight import LEDGER_ROLE, HostFacts, ledger
 from infra.secret import Secret
 from infra.settings import Settings
-from infra.spec import File, HealthCheck, Job, Limits, Platform, Service
+from infra.spec import APP_NETWORK, File, HealthCheck, Job, Limits, Platform, Service
 from infra.units import MIB, go_duration
 
 EDGE = "edge"
-APP = "app"
 
 JOB_SCRIPT = "/etc/groundwork/job.sh"
 JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
@@ -65,7 +64,7 @@ class DockerTarget:
             self._ready[service.name] = [container, *(self._job(service, job, container) for job in service.jobs)]
 
     def _declare_networks(self, platform: Platform) -> None:
-        wanted = {network for service in platform.services for network in service.networks} | {APP}
+        wanted = {network for service in platform.services for network in service.networks} | {APP_NETWORK}
         for name in sorted(wanted):
             self.networks[name] = self._network(name, internal=True, options=None)
         if any(_on_edge(service) for service in platform.services):

@@ -10,8 +10,7 @@ import yaml
 from infra import preflight
 from infra.secret import Secret
 from infra.services import clickhouse, litellm
-from infra.services.context import APP_NETWORK
-from infra.spec import File, Platform, Service
+from infra.spec import APP_NETWORK, File, Platform, Service
 from infra.units import GIB, MIB
 from tests.unit.conftest import IMAGE_SOURCES, MASTER, make_context, make_platform, make_settings
 
