@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview health env logs down purge test test-unit test-live lint bench lock docs shellenv venv
+.PHONY: help up preview health forward env logs down purge test test-unit test-live lint bench lock docs shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -27,6 +27,9 @@ preview: venv ## Show what `make up` would change
 health: venv ## Prove that the deployed stack works: write, read back, compare
 	@$(GROUNDWORK) health
 
+forward: venv ## Bring a Kubernetes stack's endpoints to this machine (Ctrl-C ends it)
+	@$(GROUNDWORK) forward
+
 env: venv ## Write the application's environment to .env (mode 0600)
 	@$(GROUNDWORK) env
 
@@ -39,7 +42,10 @@ down: venv ## Remove the stack's containers and networks; keep its data
 purge: venv ## Delete the stack and its data, after asking for the stack's name
 	@$(GROUNDWORK) purge
 
-shellenv: venv ## Print what to `eval` to use plain `pulumi` here
+shellforward: venv ## Bring a Kubernetes stack's endpoints to this machine (Ctrl-C ends it)
+	@$(GROUNDWORK) forward
+
+env: venv ## Print what to `eval` to use plain `pulumi` here
 	@$(GROUNDWORK) shellenv
 
 bench: venv ## Measure speed and memory of the deployed stack

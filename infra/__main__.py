@@ -1,6 +1,5 @@
 """The Pulumi program: settings, services, checks, target, outputs."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,14 @@ from infra.identity import Identity
 from infra.refusal import Refused
 from infra.secret import Keyring, Secret
 from infra.services.context import Context
+from infra.settings import Settings
+from infra.spec import Platform
 
 
 def main() -> None:
     """Declares one stack, or raises RunError with every reason not to."""
     config = pulumi.runtime.get_config_env()
-    settings = configuration.load(config, pulumi.runtime.get_config_secret_keys_env())
+    settings = configuration.load(config, pulumi.runtime.get_config_secret_keys_env(), stack=pulumi.get_stack())
     problems = [*invariants.check(settings), *configuration.plain_text_in(_stack_file())]
     if problems:
         raise Refused(problems)
@@ -28,29 +29,37 @@ def main() -> None:
         master=context.keyring.fingerprint,
     )  # fmt: skip
 
+    deploy = _kubernetes if settings.clustered else _docker
+    notes = deploy(settings, identity, platform)
+    for name, value in outputs.build(settings, platform, context, identity, notes).items():
+        pulumi.export(name, _reveal(value))
+
+
+def _docker(settings: Settings, identity: Identity, platform: Platform) -> list[str]:
+    """Declares the platform on a Docker host; returns what a person should know about that host."""
     # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
     from infra.targets import docker_host
     from infra.targets.docker import DockerTarget
 
     facts = docker_host.read_facts(platform, identity)
-    problems = preflight.check(settings, platform, identity, facts)
+    problems = preflight.check(platform, identity, facts)
     if problems:
         raise Refused(problems)
-    target = DockerTarget(settings, identity, facts)
-    target.deploy(platform)
+    DockerTarget(settings, identity, facts).deploy(platform)
+    return preflight.notes(settings, facts)
 
-    pulumi.export("identity", {**identity.labels, "prefix": identity.name("")})
-    pulumi.export("images", settings.images)
-    pulumi.export("bindAddress", settings.bind_address)
-    pulumi.export(
-        "services",
-        {service.name: outputs.describe(service, container=identity.name(service.name), bind_address=settings.bind_address) for service in platform.services},
-    )
-    pulumi.export("networks", {name: identity.name(name) for name in sorted(target.networks)})
-    pulumi.export("leftOut", [{"service": item.service, "reason": item.reason} for item in platform.left_out])
-    pulumi.export("notes", [*platform.notes, *preflight.notes(settings, facts)])
-    pulumi.export("environment", _secret(outputs.environment(settings, platform, context)))
-    pulumi.export("credentials", {service.name: _secret(service.credentials) for service in platform.services if service.credentials})
+
+def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> list[str]:
+    """Declares the platform in a cluster; returns what a person should know about that cluster."""
+    from infra.targets import cluster_checks, kubernetes_api, releases
+    from infra.targets.kubernetes import KubernetesTarget
+
+    facts = kubernetes_api.read_facts(settings)
+    problems = cluster_checks.check(settings, platform, identity, facts)
+    if problems:
+        raise Refused(problems)
+    KubernetesTarget(settings, kubernetes_api.kubeconfig(settings)).deploy(releases.plan(settings, identity, platform))
+    return cluster_checks.notes(settings, platform, facts)
 
 
 def _stack_file() -> dict[str, Any]:
@@ -58,8 +67,15 @@ def _stack_file() -> dict[str, Any]:
     return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
 
 
-def _secret(values: Mapping[str, Secret]) -> dict[str, pulumi.Output[str]]:
-    return {name: pulumi.Output.secret(value.reveal()) for name, value in sorted(values.items())}
+def _reveal(value: Any) -> Any:
+    """The value with Pulumi's secrets in place of ours."""
+    match value:
+        case Secret():
+            return pulumi.Output.secret(value.reveal())
+        case dict():
+            return {key: _reveal(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 try:

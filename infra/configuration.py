@@ -18,8 +18,8 @@ PLACEHOLDER = "unset"
 _FOREIGN = ("docker", "kubernetes", "pulumi")
 
 
-def load(config: Mapping[str, str], secret_keys: Iterable[str]) -> Settings:
-    """Settings from Pulumi's flat `namespace:key` map; structured values are JSON.
+def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -> Settings:
+    """Settings of a stack from Pulumi's flat `namespace:key` map; structured values are JSON.
 
     Raises Refused with every problem found.
     """
@@ -39,7 +39,13 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str]) -> Settings:
         problems.extend(_weak_master(settings.master_secret))
     if problems:
         raise Refused(problems)
-    return settings
+    return _named(settings, stack)
+
+
+def _named(settings: Settings, stack: str) -> Settings:
+    """The settings with the namespace that follows from the stack's name, unless they name one."""
+    cluster = settings.kubernetes
+    return settings.model_copy(update={"kubernetes": cluster.model_copy(update={"namespace": cluster.namespace or f"groundwork-{stack}"})})
 
 
 def _decode(value: str) -> Any:

@@ -1,39 +1,84 @@
 """What a stack tells the outside: its services, and the environment that an application connects with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from infra.identity import Identity
 from infra.secret import Secret
 from infra.services import clickhouse, litellm, minio, postgres, prometheus, qdrant, redis
 from infra.services.context import Context
 from infra.settings import Settings
-from infra.spec import Endpoint, Platform, Service
+from infra.spec import Endpoint, Platform, Port, Service
 from infra.units import format_size
 
 INTERNAL = "_INTERNAL"
 
 
-def describe(service: Service, *, container: str, bind_address: str) -> dict[str, Any]:
+def build(settings: Settings, platform: Platform, context: Context, identity: Identity, notes: Sequence[str]) -> dict[str, Any]:
+    """All outputs of a stack, of the same shape on every target. Secrets in them are Secret values."""
+    return {
+        "identity": {**identity.labels, "prefix": identity.name("")},
+        "target": _target(settings),
+        "images": settings.images,
+        "bindAddress": settings.bind_address,
+        "services": {service.name: _describe(settings, service, identity) for service in platform.services},
+        "networks": _networks(settings, platform, identity),
+        "leftOut": [{"service": item.service, "reason": item.reason} for item in platform.left_out],
+        "notes": [*platform.notes, *notes],
+        "environment": environment(settings, platform, context),
+        "credentials": {service.name: dict(service.credentials) for service in platform.services if service.credentials},
+    }
+
+
+def _target(settings: Settings) -> dict[str, str]:
+    if not settings.clustered:
+        return {"kind": "docker"}
+    cluster = settings.kubernetes
+    return {"kind": "kubernetes", "context": cluster.context or "", "kubeconfig": cluster.kubeconfig or "", "namespace": settings.namespace}
+
+
+def _networks(settings: Settings, platform: Platform, identity: Identity) -> dict[str, str]:
+    """What a client joins to reach a service: a network on Docker, a pod's label on Kubernetes."""
+    if settings.clustered:
+        return {name: f"groundwork.joins.{name}" for name in platform.networks}
+    edge = ["edge"] if any(service.on_edge for service in platform.services) else []
+    return {name: identity.name(name) for name in sorted([*platform.networks, *edge])}
+
+
+def _describe(settings: Settings, service: Service, identity: Identity) -> dict[str, Any]:
     """One service for people and for health checks. It holds no secret."""
     return {
         "kind": service.kind,
-        "container": container,
+        **_place(settings, service, identity),
         "image": service.image.reference,
         "version": service.image.version,
         "limits": {"memory": format_size(service.limits.memory), "cpus": service.limits.cpus},
-        "endpoints": {port.name: {"host": bind_address, "port": port.host, "scheme": port.scheme} for port in service.ports if port.host is not None},
+        "endpoints": {port.name: _endpoint(settings, port) for port in service.ports if port.host is not None},
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
         "checks": dict(service.checks),
     }
 
 
+def _place(settings: Settings, service: Service, identity: Identity) -> dict[str, Any]:
+    if not settings.clustered:
+        return {"container": identity.name(service.name)}
+    namespace = settings.host_namespace if service.every_node else settings.namespace
+    return {"container": service.name, "namespace": namespace, "replicas": service.replicas, "everyNode": service.every_node}
+
+
+def _endpoint(settings: Settings, port: Port) -> dict[str, Any]:
+    """Where a client on this machine finds it; on Kubernetes through `kubectl port-forward`, from `servicePort`."""
+    found: dict[str, Any] = {"host": settings.bind_address, "port": port.host, "scheme": port.scheme}
+    return {**found, "servicePort": port.container} if settings.clustered else found
+
+
 def environment(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
     """The application's environment, name to value.
 
-    Each address comes twice: from the host, and with the suffix `_INTERNAL` from a container on
-    the service's network. The names are a contract; `docs/connecting.md` lists them.
+    Each address comes twice: from this machine, and with the suffix `_INTERNAL` from a container on
+    the service's network or a pod in the cluster. The names are a contract; `docs/connecting.md` lists them.
     """
     deployed = {service.name: service for service in platform.services}
     pairs = dict(_pairs(settings, context, deployed))
@@ -106,7 +151,8 @@ def _places(settings: Settings, inside: Endpoint, service: Service | None, port:
         published = next(item for item in service.ports if item.name == port)
         if published.host is not None:
             yield "", settings.bind_address, published.host
-    yield INTERNAL, inside.host, inside.port
+    inner = f"{inside.host}.{settings.namespace}" if settings.clustered and service is not None else inside.host
+    yield INTERNAL, inner, inside.port
 
 
 def _credentials(at: Endpoint) -> dict[str, str]:

@@ -35,12 +35,12 @@ class HostFacts:
     missing_images: Mapping[str, str] = field(default_factory=dict)
 
 
-def check(settings: Settings, platform: Platform, identity: Identity, facts: HostFacts) -> list[Problem]:
+def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Problem]:
     """Every reason not to deploy that the host gives."""
     return [
         *_memory(platform, facts),
         *_cpus(platform, facts),
-        *_disk(settings, platform, identity, facts),
+        *_disk(platform, identity, facts),
         *_ports(platform, facts),
         *_ownership(platform, identity, facts),
         *_versions(platform, identity, facts),
@@ -89,8 +89,8 @@ def _cpus(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
             )
 
 
-def _disk(settings: Settings, platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
-    wanted = [(service, _disk_of(settings, service)) for service in platform.services if service.volumes]
+def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+    wanted = [(service, sum(volume.size for volume in service.volumes)) for service in platform.services if service.volumes]
     if facts.disk_total is None or facts.disk_free is None or not wanted:
         return
     fresh = sum(disk for service, disk in wanted if any(identity.name(volume.name) not in facts.volumes for volume in service.volumes))
@@ -106,13 +106,6 @@ def _disk(settings: Settings, platform: Platform, identity: Identity, facts: Hos
                 fix="lower the `disk` of services, or move Docker's data to a larger disk",
             )
             return
-
-
-def _disk_of(settings: Settings, service: Service) -> int:
-    node = settings
-    for part in settings_path(service):
-        node = getattr(node, part)
-    return int(getattr(node, "disk", 0))
 
 
 def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
@@ -179,19 +172,24 @@ def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Itera
         before = opened.get(service.name)
         if before is None or not any(identity.name(volume.name) in facts.volumes for volume in service.volumes):
             continue
-        had, wanted = version_tuple(before), version_tuple(service.image.version)
-        if service.kind == "postgres" and had[:1] != wanted[:1]:
-            yield Problem(
-                key="groundwork:images",
-                reason=f"the volume {identity.name(service.volumes[0].name)} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
-                fix="keep the former image source, or dump with the old major version and restore into a new volume",
-            )
-        elif wanted < had:
-            yield Problem(
-                key="groundwork:images",
-                reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
-                fix="keep the former image source; stores do not read what a newer version has written",
-            )
+        yield from version_problems(service, before, identity.name(service.volumes[0].name))
+
+
+def version_problems(service: Service, before: str, volume: str) -> Iterator[Problem]:
+    """Why a service's version cannot open a volume that the version `before` has opened."""
+    had, wanted = version_tuple(before), version_tuple(service.image.version)
+    if service.kind == "postgres" and had[:1] != wanted[:1]:
+        yield Problem(
+            key="groundwork:images",
+            reason=f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
+            fix="keep the former image source, or dump with the old major version and restore into a new volume",
+        )
+    elif wanted < had:
+        yield Problem(
+            key="groundwork:images",
+            reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
+            fix="keep the former image source; stores do not read what a newer version has written",
+        )
 
 
 def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[str, str]:

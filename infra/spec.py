@@ -6,6 +6,7 @@ Sizes are bytes, times seconds, CPUs cores.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from infra.secret import Secret
 
@@ -25,10 +26,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """Data that outlives the container. `path` must be the image's own VOLUME where it has one."""
+    """Data that outlives the container. `path` must be the image's own VOLUME where it has one; `size` is in bytes."""
 
     name: str
     path: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,20 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operated:
+    """A custom resource from which an operator runs the service, in place of a container of ours.
+
+    Refused where the cluster does not know `api_version`; `home` says where the operator is had from.
+    """
+
+    api_version: str
+    kind: str
+    operator: str
+    home: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """Where a service's image comes from.
 
@@ -152,6 +168,8 @@ class Service:
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
     it shares a network with both. `egress` gives a service without ports a way out of the host. `binds` maps host paths to container paths, read-only.
+    Where the target has many nodes, `every_node` runs one on each, `replicas` that many (replica i of a
+    service with volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are busy.
     """
 
     name: str
@@ -175,6 +193,11 @@ class Service:
     host_gateway: bool = False
     host_pid: bool = False
     shm_size: int | None = None
+    every_node: bool = False
+    replicas: int = 1
+    max_replicas: int = 1
+    peer_ports: tuple[int, ...] = ()
+    operated: Operated | None = None
     stop_grace: int = 10
     jobs: tuple[Job, ...] = ()
     metrics: tuple[Metrics, ...] = ()
@@ -190,6 +213,11 @@ class Service:
     def networks(self) -> tuple[str, ...]:
         """The networks it joins: its own first, then those of what it talks to."""
         return tuple(dict.fromkeys((self.home_network, *self.needs, *self.reaches)))
+
+    @property
+    def on_edge(self) -> bool:
+        """Whether it is reached from outside its networks, or reaches out of them."""
+        return self.egress or any(port.host is not None for port in self.ports)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +235,11 @@ class Platform:
     services: tuple[Service, ...]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Every network that a service is on, and the one of applications that are scraped."""
+        return tuple(sorted({network for service in self.services for network in service.networks} | {APP_NETWORK}))
 
     def by_name(self, name: str) -> Service:
         """The service of that name. Raises StopIteration if there is none."""

@@ -3,7 +3,6 @@
 # ruff: noqa: PT028 - `test` is a command here
 
 import os
-import subprocess
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, ParamSpec
@@ -64,15 +63,21 @@ def preview() -> None:
 @command
 def health() -> None:
     """Prove that the deployed stack works."""
-    from ops import engine, report
-    from ops import health as checks
+    from ops import deploy
+
+    deploy.prove()
+
+
+@command
+def forward() -> None:
+    """Bring a cluster's endpoints to this machine, until it is interrupted."""
+    from ops import forward as forwards
     from ops.stack import open_stack
 
-    engine.ensure()
-    stack = open_stack()
-    outputs = stack.outputs()
-    checks.prove(stack, outputs)
-    report.show(outputs)
+    outputs = open_stack().outputs()
+    if outputs["target"]["kind"] != "kubernetes":
+        raise console.Failed("this stack is on a Docker host, where its ports are published already", "make env writes them to .env")
+    forwards.everything(outputs)
 
 
 @command
@@ -87,12 +92,14 @@ def env() -> None:
 @command
 def logs(service: Annotated[str, typer.Argument(help="The service, such as postgres.")]) -> None:
     """Follow a service's log."""
+    from ops import site
     from ops.stack import open_stack
 
-    services = open_stack().outputs()["services"]
+    stack = open_stack()
+    services = stack.outputs()["services"]
     if service not in services:
         raise console.Failed(f"there is no service `{service}` in this stack", f"make logs S=<one of {', '.join(services)}>")
-    subprocess.run(["docker", "logs", "--follow", "--tail", "200", services[service]["container"]], check=False)
+    site.of(stack).follow(service, services[service])
 
 
 @command

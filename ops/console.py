@@ -57,11 +57,12 @@ def run(command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[
 
 def fail(error: Failed) -> None:
     """Prints an error and its fix, and ends with status 1."""
-    err.print(f"\n[bold red]groundwork:[/bold red] {_plain(error.what)}")
+    err.print(f"\n[bold red]groundwork:[/bold red] {plain(error.what)}")
     if error.fix:
-        err.print(f"  [bold]fix:[/bold] {_plain(error.fix)}")
+        err.print(f"  [bold]fix:[/bold] {plain(error.fix)}")
     sys.exit(1)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Text from elsewhere, in which brackets are no markup."""
     return text.replace("[", "\\[")

@@ -9,17 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import docker
-
 from ops import console
 from ops.paths import ROOT, STATE
+from ops.site import Site
 from ops.stack import Stack
 from ops.state import write_private
 
 _ENVIRONMENT = "GROUNDWORK_OUTPUTS"
 
 
-def prove(stack: Stack, outputs: Mapping[str, Any], *, deep: bool = True) -> None:
+def prove(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool = True) -> None:
     """Runs `tests/health` for a stack. Raises Failed if a check fails.
 
     The deep checks (10,000 vectors) run after a change; what did not change keeps its proof.
@@ -35,26 +34,17 @@ def prove(stack: Stack, outputs: Mapping[str, Any], *, deep: bool = True) -> Non
             f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above", "make logs S=<service> shows why; then `make health`"
         )
     if deep:
-        write_private(record, json.dumps(_containers(outputs)))
+        write_private(record, json.dumps(place.identities(outputs)))
 
 
-def proven(stack: Stack, outputs: Mapping[str, Any]) -> bool:
+def proven(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> bool:
     """Whether these very containers have passed all checks, the deep ones included."""
     record = _record(stack)
-    return record.exists() and json.loads(record.read_text()) == _containers(outputs)
+    return record.exists() and json.loads(record.read_text()) == place.identities(outputs)
 
 
 def _record(stack: Stack) -> Path:
     return STATE / f"{stack.name}.proven.json"
-
-
-def _containers(outputs: Mapping[str, Any]) -> dict[str, str]:
-    client = docker.from_env()
-    try:
-        ids = {str(item["Names"][0]).lstrip("/"): str(item["Id"]) for item in client.api.containers()}
-    finally:
-        client.close()
-    return {name: ids.get(service["container"], "") for name, service in outputs["services"].items()}
 
 
 def run(outputs: Mapping[str, Any], arguments: list[str]) -> int:

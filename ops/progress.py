@@ -17,7 +17,7 @@ from ops import console
 
 # Lines of Pulumi's own progress that say that nothing happened.
 _QUIET = re.compile(
-    r"^(@ |\s*$|\s{4}(docker|pulumi):|Refreshing|Updating \(|Destroying \("
+    r"^(@ |\s*$|\s{4}(docker|kubernetes|pulumi):|Refreshing|Updating \(|Destroying \("
     r"|.*\brefresh(ing)? \([\d.]+s\)\s*$|.*:(Volume|Network) .* (creating|deleting) \(0s\)\s*$)"
 )
 
@@ -54,6 +54,10 @@ class Watch:
         if container not in self.started or container not in self.healthy:
             return None
         return self.healthy[container] - self.started[container]
+
+    def at(self, name: str, seconds: float, *, healthy: bool) -> None:
+        """Takes in that something started or first answered as healthy at a time."""
+        (self.healthy if healthy else self.started).setdefault(name, seconds)
 
     def see(self, event: Mapping[str, Any]) -> None:
         """Takes in one event of the engine."""

@@ -20,24 +20,31 @@ from ops.stack import Stack
 
 def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
     """Makes the next `up` possible; `resources` are what the state records. It touches only what is this stack's own, and only if nobody works on it."""
+    if not unlock(stack):
+        # Without an interrupted run nothing is unrecorded that is ours: another clone with this stack's
+        # file and a state of its own may be at work.
+        return
+    removed = _remove_unrecorded(stack, {resource.get("id") for resource in resources})
+    if removed:
+        console.out.print(f"recovery: removed what an interrupted run had left unrecorded: {', '.join(removed)}")
+
+
+def unlock(stack: Stack) -> bool:
+    """Removes the lock and ends the plug-ins of a run that was killed; whether there was one. Raises Failed if somebody works on the stack."""
     if not stack.backend.local:
         # Who else works on a shared backend cannot be seen here, and what looks unrecorded may be
         # somebody's deploy at this moment.
-        return
+        return False
     locks = list(_locks(stack))
     alive = [lock for lock in locks if _alive(lock)]
     if alive:
         raise console.Failed(f"another `pulumi` works on the stack `{stack.name}` ({_describe(alive[0])})", "wait for it to end, or stop it")
     if not locks:
-        # Without an interrupted run nothing is unrecorded that is ours: another clone with this stack's
-        # file and a state of its own may be at work.
-        return
+        return False
     _end_orphans()
     stack.ask("cancel", "--yes", "--stack", stack.name)
     console.out.print("recovery: the last run was interrupted; its lock is removed")
-    removed = _remove_unrecorded(stack, {resource.get("id") for resource in resources})
-    if removed:
-        console.out.print(f"recovery: removed what an interrupted run had left unrecorded: {', '.join(removed)}")
+    return True
 
 
 def _locks(stack: Stack) -> Iterator[Path]:

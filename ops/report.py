@@ -3,31 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-import docker
-from docker.errors import NotFound
 from rich.table import Table
 
 from ops import console
 from ops.progress import Watch
+from ops.site import Site
 
 
-def show(outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
+def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
     """Prints the table of services from a stack's outputs, with the times that a deploy's watch saw."""
     table = Table(title=f"Groundwork `{outputs['identity']['groundwork.stack']}`", title_justify="left")
     for column in ("service", "state", "endpoint", "image", "memory", "cpus", "time to healthy"):
         table.add_column(column, overflow="fold")
-    client = docker.from_env()
-    try:
-        for name, service in outputs["services"].items():
-            endpoints = [f"{end['scheme']}://{end['host']}:{end['port']}" for end in service["endpoints"].values()]
-            limits = service["limits"]
-            table.add_row(
-                name, _state(client, service["container"]), "\n".join(endpoints) or "inside only", service["image"].partition("@")[0],
-                limits["memory"], f"{limits['cpus']:g}", _wait(watch, service["container"]),
-            )  # fmt: skip
-    finally:
-        client.close()
+    states = place.states(outputs)
+    for name, service in outputs["services"].items():
+        limits = service["limits"]
+        table.add_row(
+            name, _colour(states[name]), "\n".join(_addresses(name, service)) or "inside only", service["image"].partition("@")[0],
+            limits["memory"], f"{limits['cpus']:g}", _wait(watch, service["container"]),
+        )  # fmt: skip
     console.out.print(table)
+    if outputs["target"]["kind"] == "kubernetes":
+        console.out.print("These addresses are inside the cluster; `make forward` brings them to this machine, on the ports that .env names.")
     images = outputs["images"]
     console.out.print(
         f"Images: {images}. Credentials: `make env` writes the application's to .env; all of them: `pulumi stack output credentials --show-secrets`."
@@ -38,14 +35,16 @@ def show(outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
         console.out.print(f"  note: {note}")
 
 
-def _state(client: docker.DockerClient, container: str) -> str:
-    try:
-        state = client.containers.get(container).attrs["State"]
-    except NotFound:
-        return "[red]missing[/red]"
-    health = (state.get("Health") or {}).get("Status")
-    status = health or ("running" if state.get("Running") else state.get("Status"))
-    return f"[green]{status}[/green]" if status in ("healthy", "running") else f"[red]{status}[/red]"
+def _addresses(name: str, service: Mapping[str, Any]) -> list[str]:
+    """Where clients find it: on this machine, or inside the cluster."""
+    ends = service["endpoints"].values()
+    if "namespace" in service:
+        return [f"{end['scheme']}://{name}.{service['namespace']}:{end['servicePort']}" for end in ends]
+    return [f"{end['scheme']}://{end['host']}:{end['port']}" for end in ends]
+
+
+def _colour(state: str) -> str:
+    return f"[green]{state}[/green]" if state in ("healthy", "running") else f"[red]{state}[/red]"
 
 
 def _wait(watch: Watch | None, container: str) -> str:

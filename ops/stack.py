@@ -41,6 +41,11 @@ class Stack:
         return ROOT / f"Pulumi.{self.name}.yaml"
 
     @property
+    def clustered(self) -> bool:
+        """Whether the stack's target is Kubernetes."""
+        return self.tools.target == "kubernetes"
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables under which the CLI is run."""
         return {**self.backend.environment, "PULUMI_STACK": self.name}
@@ -142,7 +147,7 @@ class Stack:
         """The stack's settings, as the program will read them. Raises Refused."""
         shown = json.loads(self.ask("config", "--json", "--show-secrets", "--stack", self.name) or "{}")
         flat = {key: json.dumps(item["objectValue"]) if "objectValue" in item else item.get("value", "") for key, item in shown.items()}
-        loaded = load(flat, [key for key, item in shown.items() if item.get("secret")])
+        loaded = load(flat, [key for key, item in shown.items() if item.get("secret")], stack=self.name)
         problems = invariants.check(loaded)
         if problems:
             raise Refused(problems)
@@ -161,11 +166,25 @@ class Stack:
 
 def open_stack() -> Stack:
     """The stack that STACK names (default `dev`), with the toolchain made ready."""
+    name = stack_name()
+    tools = toolchain.ensure(target_of(name))
+    return Stack(name, tools, state.backend(tools))
+
+
+def stack_name() -> str:
+    """The stack that STACK names. Raises Failed for what cannot be a name."""
     name = os.environ.get("STACK") or "dev"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
         raise console.Failed(f"`{name}` is no name for a stack", "use lower-case letters, digits and hyphens, at most 31")
-    tools = toolchain.ensure()
-    return Stack(name, tools, state.backend(tools))
+    return name
+
+
+def target_of(name: str) -> str:
+    """The stack's target, before anything is made for it; a wrong one is refused later, with the other keys."""
+    file = ROOT / f"Pulumi.{name}.yaml"
+    loaded = yaml.safe_load(file.read_text()) if file.exists() else None
+    target = ((loaded or {}).get("config") or {}).get(f"{NAMESPACE}:target")
+    return target if target in toolchain.PLUGINS else "docker"
 
 
 def interactive() -> bool:

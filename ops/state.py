@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops import console
 from ops.paths import ROOT, STATE, cache
-from ops.toolchain import DOCKER_PLUGIN, Toolchain
+from ops.toolchain import PLUGINS, Toolchain
 
 _ALPHABET = string.ascii_letters + string.digits
 PASSPHRASE_FILE = STATE / "passphrase"
@@ -69,7 +69,7 @@ def _install_plugin(home: Path, toolchain: Toolchain) -> None:
     """Puts the plug-in where a local backend's CLI looks first, so that it does not warn about the PATH."""
     if toolchain.plugin is None:
         return
-    place = home / "plugins" / f"resource-docker-v{DOCKER_PLUGIN}" / "pulumi-resource-docker"
+    place = home / "plugins" / f"resource-{toolchain.target}-v{PLUGINS[toolchain.target]}" / toolchain.plugin.name
     if place.is_symlink() and place.resolve() == toolchain.plugin.resolve():
         return
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pulumi's CLI, Python language host and Docker plug-in: found, downloaded, or built from Go modules."""
+"""Pulumi's CLI, Python language host and the target's plug-in: found, downloaded, or built from Go modules."""
 
 import hashlib
 import json
@@ -18,7 +18,8 @@ from ops import console
 from ops.paths import ROOT, VENV_BIN, cache
 
 PULUMI = "3.259.0"
-DOCKER_PLUGIN = "5.2.0"
+PLUGINS = {"docker": "5.2.0", "kubernetes": "4.34.2"}
+"""Version of each target's plug-in: that of its SDK in requirements/runtime.txt."""
 _OLDEST_CLI = (3, 200, 0)
 _MODULES = ROOT / "ops" / "toolchain"
 # Long enough for a slow name server, short enough not to be a wait on a machine without the internet.
@@ -32,6 +33,7 @@ class Toolchain:
 
     path: tuple[Path, ...]
     origin: dict[str, str]
+    target: str
     plugin: Path | None
 
     def environment(self) -> dict[str, str]:
@@ -46,17 +48,18 @@ class Toolchain:
         }
 
 
-def ensure() -> Toolchain:
-    """Finds or makes every tool; what is there is left alone."""
+def ensure(target: str = "docker") -> Toolchain:
+    """Finds or makes every tool for a target; what is there is left alone. Raises Failed for what cannot be had."""
     origin: dict[str, str] = {}
     folders: list[Path] = []
-    for name, find in (("pulumi", _cli), ("pulumi-language-python", _language_host), ("pulumi-resource-docker", _plugin)):
+    plugin_name = f"pulumi-resource-{target}"
+    for name, find in (("pulumi", _cli), ("pulumi-language-python", _language_host), (plugin_name, lambda: _plugin(target))):
         folder, how = find()
         origin[name] = how
         if folder is not None and folder not in folders:
             folders.append(folder)
-    plugin = shutil.which("pulumi-resource-docker", path=os.pathsep.join(map(str, folders)))
-    return Toolchain(tuple(_beside_cli(folders)), origin, Path(plugin) if plugin else None)
+    plugin = shutil.which(plugin_name, path=os.pathsep.join(map(str, folders)))
+    return Toolchain(tuple(_beside_cli(folders)), origin, target, Path(plugin) if plugin else None)
 
 
 def _beside_cli(folders: list[Path]) -> list[Path]:
@@ -94,21 +97,26 @@ def _language_host() -> tuple[Path | None, str]:
     return _build("language-python", _install_language_host), "built from Go modules"
 
 
-def _plugin() -> tuple[Path | None, str]:
-    name = "pulumi-resource-docker"
-    installed = _pulumi_home() / "plugins" / f"resource-docker-v{DOCKER_PLUGIN}" / name
+def _plugin(target: str) -> tuple[Path | None, str]:
+    name, version = f"pulumi-resource-{target}", PLUGINS[target]
+    installed = _pulumi_home() / "plugins" / f"resource-{target}-v{version}" / name
     if installed.exists():
         return None, "found in Pulumi's home"
     found = shutil.which(name)
     if found:
         return Path(found).parent, "found"
-    downloaded = cache() / f"resource-docker-{DOCKER_PLUGIN}"
+    downloaded = cache() / f"resource-{target}-{version}"
     if (downloaded / name).exists():
         return downloaded, "downloaded"
-    url = f"{_DOWNLOAD}/plugins/pulumi-resource-docker-v{DOCKER_PLUGIN}-{_system('amd64')}.tar.gz"
-    if _built("docker-provider") is None and _download(url, downloaded, "pulumi's docker plug-in"):
+    url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
+    if (target != "docker" or _built("docker-provider") is None) and _download(url, downloaded, f"pulumi's {target} plug-in"):
         return downloaded, "downloaded"
-    return _build("docker-provider", _build_plugin, f"-X main.version={DOCKER_PLUGIN}"), "built from Go modules"
+    if target != "docker":
+        raise console.Failed(
+            f"Pulumi's {target} plug-in {version} is not here, its download cannot be reached, and no package carries it",
+            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; `make test-kubernetes` proves the same chart by Helm alone",
+        )
+    return _build("docker-provider", _build_plugin, f"-X main.version={version}"), "built from Go modules"
 
 
 def _pulumi_home() -> Path:
@@ -151,7 +159,7 @@ def _download(url: str, folder: Path, what: str) -> bool:
             shutil.rmtree(folder, ignore_errors=True)
             unpacked.rename(folder)
     except (httpx.HTTPError, tarfile.TarError, OSError) as error:
-        console.out.print(f"{what}: the official download cannot be reached ({type(error).__name__}); building from Go modules instead")
+        console.out.print(f"{what}: the official download cannot be reached ({type(error).__name__})")
         return False
     return True
 
@@ -174,6 +182,22 @@ def _recipe_folder(name: str) -> Path:
     for path in sorted((_MODULES / name).iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
     return cache() / f"built-{name}-{digest.hexdigest()[:12]}"
+
+
+def cluster_tools() -> Path:
+    """The folder with Kubernetes' own programs, Helm and what the tests' cluster needs besides; built once, in minutes."""
+    version = "v1.34.4"
+    about = f"-X k8s.io/component-base/version.gitVersion={version} -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34"
+    folders = [
+        _build("kubernetes", _install_tool, about), _build("helm", _install_tool), _build("coredns", _install_tool),
+        _build("local-path", _install_tool), _build("pause", _build_program),
+    ]  # fmt: skip
+    together = cache() / f"cluster-tools-{hashlib.sha256(' '.join(folder.name for folder in folders).encode()).hexdigest()[:12]}"
+    together.mkdir(exist_ok=True)
+    for tool in (tool for folder in folders for tool in folder.iterdir()):
+        if not (together / tool.name).exists():
+            os.link(tool, together / tool.name)
+    return together
 
 
 def _built(name: str) -> Path | None:
@@ -217,6 +241,10 @@ def _install_language_host(module: Path, target: Path, linker: str) -> None:
     copy = target / script.name
     shutil.copyfile(script, copy)
     copy.chmod(0o755)
+
+
+def _build_program(module: Path, target: Path, linker: str) -> None:
+    console.run(["go", "build", "-ldflags", f"-s -w {linker}", "-o", target / module.name, "."], cwd=module, env=go_environment(target))
 
 
 def _build_plugin(module: Path, target: Path, linker: str) -> None:

@@ -60,7 +60,7 @@ def build(context: Context) -> Service:
                 ),
             ),
         ),
-        volumes=(Volume(name="clickhouse-data", path="/var/lib/clickhouse"),),
+        volumes=(Volume(name="clickhouse-data", path="/var/lib/clickhouse", size=settings.disk),),
         ports=(
             Port(name="http", container=8123, host=context.host_port(settings.port), scheme="http"),
             Port(name="native", container=9000, host=context.host_port(settings.native_port), scheme="clickhouse"),

@@ -44,6 +44,7 @@ def _node(context: Context) -> Service:
         ),
         binds={"/": "/host"},
         host_pid=True,
+        every_node=True,
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:9100/"),
         metrics=(Metrics(port=9100),),

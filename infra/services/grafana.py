@@ -39,7 +39,7 @@ def build(context: Context) -> Service:
             File(path=f"{CONFIG_DIR}/secret-key", content=context.keyring.derive(NAME, "secret-key")),
             *_provisioning(context),
         ),
-        volumes=(Volume(name="grafana-data", path="/var/lib/grafana"),),
+        volumes=(Volume(name="grafana-data", path="/var/lib/grafana", size=settings.disk),),
         ports=(Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,
         readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),

@@ -101,6 +101,8 @@ def build(context: Context) -> Service:
         host_gateway=True,
         readiness=HealthCheck(command=("python3", "-c", _READY), interval=5, start_period=180),
         stop_grace=30,
+        replicas=settings.replicas,
+        max_replicas=settings.max_replicas,
         metrics=(Metrics(port=4000, path="/metrics/", bearer=master_key),),
         checks={"model": settings.model_name, "providers": str(len(chain(context))), "database": str(database).lower()},
         credentials={"master-key": master_key, "salt-key": salt_key},

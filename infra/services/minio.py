@@ -66,7 +66,7 @@ def build(context: Context) -> Service:
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
             File(path=f"{CONFIG_DIR}/kms-key", content=kms_key),
         ),
-        volumes=(Volume(name="minio-data", path="/data"),),
+        volumes=(Volume(name="minio-data", path="/data", size=settings.disk),),
         ports=(
             Port(name="s3", container=9000, host=context.host_port(settings.port), scheme="http"),
             Port(name="console", container=9001, host=context.host_port(settings.console_port), scheme="http"),

@@ -51,7 +51,7 @@ def build(context: Context) -> Service:
             ),
             File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
         ),
-        volumes=(Volume(name="postgres-data", path="/var/lib/postgresql"),),
+        volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),
         ports=(Port(name="postgres", container=5432, host=context.host_port(settings.port), scheme="postgresql"),),
         shm_size=sizing.postgres_shm(settings.memory),
         # TCP on purpose: the server that initialises a fresh volume listens on its socket only.

@@ -57,7 +57,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 content=render(
                     "prometheus/prometheus.yml.j2",
                     interval=format_duration(settings.scrape_interval),
-                    jobs=[_job(service) for service in scraped], targets=settings.targets, config_dir=CONFIG_DIR,
+                    jobs=[_job(context, service) for service in scraped], targets=settings.targets, config_dir=CONFIG_DIR,
                 ),
             ),
             File(path=f"{CONFIG_DIR}/web.yml", content=_web_config(passwords)),
@@ -65,7 +65,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
             *token_files,
         ),
-        volumes=(Volume(name="prometheus-data", path="/prometheus"),),
+        volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
         ports=(Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),),
         # The application's own containers join the app network to be scraped; it has no other use.
         reaches=(*sorted(networks), APP_NETWORK),
@@ -91,11 +91,13 @@ def _token_path(service: Service, index: int) -> str:
     return f"{CONFIG_DIR}/token-{service.name}-{index}"
 
 
-def _job(service: Service) -> dict[str, object]:
+def _job(context: Context, service: Service) -> dict[str, object]:
     return {
         "name": service.name,
         "endpoints": [
             {
+                "members": context.members(service),
+                "port": metrics.port,
                 "address": f"{metrics.host or service.name}:{metrics.port}",
                 "path": metrics.path,
                 "token_file": _token_path(service, index) if metrics.bearer else None,

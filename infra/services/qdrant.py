@@ -6,6 +6,16 @@ from infra.templating import render_secret
 from infra.units import GIB
 
 NAME = "qdrant"
+_PEER_PORT = 6335
+# The first replica founds the cluster, the others join it; each tells the others its own name. A peer
+# that was a member before goes by what its volume says.
+_JOIN = f"""\
+own="$HOSTNAME.{NAME}-members:{_PEER_PORT}"
+case "$HOSTNAME" in
+  *-0) exec ./qdrant "$@" --uri "http://$own" ;;
+  *) exec ./qdrant "$@" --uri "http://$own" --bootstrap "http://{NAME}-0.{NAME}-members:{_PEER_PORT}" ;;
+esac
+"""
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -20,14 +30,14 @@ def build(context: Context) -> Service:
     """Qdrant with its two keys."""
     settings = context.settings.qdrant
     api_key, read_only = context.secret(NAME, "api-key"), context.secret(NAME, "read-only-key")
-    small = settings.memory < GIB
+    small, distributed = settings.memory < GIB, settings.replicas > 1
     return Service(
         name=NAME,
         kind="qdrant",
         image=context.image(NAME),
         limits=limits(settings),
         user="1000:0",
-        entrypoint=("./qdrant",),
+        entrypoint=("bash", "-c", _JOIN, "qdrant") if distributed else ("./qdrant",),
         command=("--config-path", f"{CONFIG_DIR}/qdrant.yaml"),
         env={"QDRANT_INIT_FILE_PATH": "/qdrant/storage/.qdrant-initialized"},
         files=(
@@ -35,13 +45,13 @@ def build(context: Context) -> Service:
                 path=f"{CONFIG_DIR}/qdrant.yaml",
                 content=render_secret(
                     "qdrant/qdrant.yaml.j2",
-                    api_key=api_key, read_only_key=read_only, small=small,
+                    api_key=api_key, read_only_key=read_only, small=small, distributed=distributed, peer_port=_PEER_PORT,
                     optimizer_threads=1 if small else max(1, int(settings.cpus) - 1),
                 ),
             ),
         ),
         # Snapshots lie on the same volume: one backup covers both, and no second owner is needed.
-        volumes=(Volume(name="qdrant-data", path="/qdrant/storage"),),
+        volumes=(Volume(name="qdrant-data", path="/qdrant/storage", size=settings.disk),),
         ports=(
             Port(name="rest", container=6333, host=context.host_port(settings.port), scheme="http"),
             Port(name="grpc", container=6334, host=context.host_port(settings.grpc_port), scheme="grpc"),
@@ -54,6 +64,8 @@ def build(context: Context) -> Service:
             ),
         ),
         stop_grace=30,
+        replicas=settings.replicas,
+        peer_ports=(_PEER_PORT,) if distributed else (),
         metrics=(Metrics(port=6333, bearer=read_only),),
         credentials={"api-key": api_key, "read-only-key": read_only},
     )  # fmt: skip

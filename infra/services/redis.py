@@ -65,7 +65,7 @@ def build(context: Context, name: str) -> Service:
             ),
             File(path=_HEALTH_PASSWORD, content=passwords["health"]),
         ),
-        volumes=(Volume(name=f"{name}-data", path="/data"),),
+        volumes=(Volume(name=f"{name}-data", path="/data", size=settings.disk),),
         ports=(Port(name="redis", container=6379, host=context.host_port(settings.port), scheme="redis"),),
         readiness=HealthCheck(
             command=("sh", "-c", f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli --user health --no-auth-warning ping | grep -q PONG"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.settings.cluster import Kubernetes
 from infra.settings.common import Model, SecretValue
 from infra.settings.gateway import Litellm
 from infra.settings.observability import Exporters, Grafana, Prometheus
@@ -16,7 +17,8 @@ from infra.settings.stores import Clickhouse, Minio, Postgres, Qdrant, Redis
 class Settings(Model):
     """The configuration of one stack."""
 
-    target: Literal["docker"] = Field("docker", description="Where the services run.")
+    target: Literal["docker", "kubernetes"] = Field("docker", description="Where the services run.")
+    kubernetes: Kubernetes = Field(default_factory=Kubernetes, description="The cluster, where the target is Kubernetes.")
     images: Annotated[str, Field(pattern=r"^(registry|packages|[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9._-]+)*)$")] = Field(
         "registry",
         description="`registry` (official images by digest), `packages` (built here from distribution packages), "
@@ -40,6 +42,21 @@ class Settings(Model):
     prometheus: Prometheus = Field(default_factory=Prometheus, description="Metrics.")
     grafana: Grafana = Field(default_factory=Grafana, description="Dashboards.")
     exporters: Exporters = Field(default_factory=Exporters, description="What turns services' and the host's state into metrics.")
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the target may have many nodes, and a service many replicas."""
+        return self.target == "kubernetes"
+
+    @property
+    def namespace(self) -> str:
+        """The stack's namespace on Kubernetes. `load` has put the default there, which has the stack's name in it."""
+        return self.kubernetes.namespace or ""
+
+    @property
+    def host_namespace(self) -> str:
+        """The namespace of what watches the nodes themselves."""
+        return f"{self.namespace}-host"
 
     @property
     def mirror(self) -> str | None:

@@ -73,4 +73,6 @@ class Switchable(Model):
 
 
 class ServiceSettings(Sized, Rotatable, Switchable):
-    """What every service of one container has."""
+    """What every service has."""
+
+    replicas: int = Field(1, ge=1, le=100, strict=True, description="How many of it run; more than one on Kubernetes only, and not of every service.")

@@ -54,6 +54,7 @@ class Litellm(ServiceSettings):
     memory: Size = Field(GIB, ge=512 * MIB, description="Memory limit.")
     cpus: float = Field(2, ge=0.01, le=256, description="Cores it may use at most.")
     port: HostPort = Field(4000, description="Port of the OpenAI-compatible endpoint on the host.")
+    max_replicas: int = Field(1, ge=1, le=100, strict=True, description="On Kubernetes, up to this many while they are busy.")
     model_name: str = Field("default", min_length=1, description="Model name that applications ask for.")
     daily_budget_usd: float = Field(2.0, gt=0, description="Spend per day, in US dollars, after which requests are refused.")
     providers: Providers = Field(default_factory=Providers, description="The chain of providers.")

@@ -52,6 +52,7 @@ class Postgres(ServiceSettings):
 class RedisInstance(Sized, Rotatable):
     """What both Redis instances have."""
 
+    replicas: int = Field(1, ge=1, le=100, strict=True, description="Always 1: a Redis with copies is a managed one, under groundwork:redis.external.")
     memory: Size = Field(256 * MIB, ge=32 * MIB, description="Memory limit; `maxmemory` is 70 % of it.")
     disk: Size = Field(2 * GIB, description="Room its append-only file may take.")
     port: HostPort = Field(6379, description="Port on the host.")

@@ -15,7 +15,7 @@ from infra.identity import Identity
 from infra.preflight import LEDGER_ROLE, HostFacts, ledger
 from infra.secret import Secret
 from infra.settings import Settings
-from infra.spec import APP_NETWORK, File, HealthCheck, Job, Limits, Platform, Service
+from infra.spec import File, HealthCheck, Job, Limits, Platform, Service
 from infra.units import MIB, go_duration
 
 EDGE = "edge"
@@ -64,10 +64,9 @@ class DockerTarget:
             self._ready[service.name] = [container, *(self._job(service, job, container) for job in service.jobs)]
 
     def _declare_networks(self, platform: Platform) -> None:
-        wanted = {network for service in platform.services for network in service.networks} | {APP_NETWORK}
-        for name in sorted(wanted):
+        for name in platform.networks:
             self.networks[name] = self._network(name, internal=True, options=None)
-        if any(_on_edge(service) for service in platform.services):
+        if any(service.on_edge for service in platform.services):
             # A published port, and a way out of the host, need an ordinary network. This one forbids its members to talk to
             # each other, so that it opens no way around the networks above.
             self.networks[EDGE] = self._network(EDGE, internal=False, options={"com.docker.network.bridge.enable_icc": "false"})
@@ -123,7 +122,7 @@ class DockerTarget:
         return self._images[image.reference].image_id
 
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
-        networks = [*service.networks, EDGE] if _on_edge(service) else list(service.networks)
+        networks = [*service.networks, EDGE] if service.on_edge else list(service.networks)
         depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         mounts += [
@@ -218,10 +217,6 @@ class DockerTarget:
 def _stamp(text: str) -> str:
     """A short stable hash for a resource's name."""
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _on_edge(service: Service) -> bool:
-    return service.egress or any(port.host is not None for port in service.ports)
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
+from ops.forward import Forwards
+
 # A client that finds its server gone warns while it is collected; the failed check says it better.
 warnings.simplefilter("ignore", ResourceWarning)
 
@@ -26,6 +28,7 @@ class Deployed:
     name: str
     entry: dict[str, Any]
     credentials: dict[str, str] = field(repr=False)
+    forwards: Forwards | None = None
 
     @property
     def container(self) -> str:
@@ -36,6 +39,8 @@ class Deployed:
 
     def endpoint(self, port: str) -> tuple[str, int]:
         found = self.entry["endpoints"][port]
+        if self.forwards is not None:
+            return "127.0.0.1", self.forwards.local_port(self.entry["namespace"], self.name, found["servicePort"])
         return found["host"], found["port"]
 
     def url(self, port: str) -> str:
@@ -55,12 +60,27 @@ def _read_outputs() -> dict[str, Any]:
 
 
 _OUTPUTS = pytest.StashKey[dict[str, Any]]()
+_FORWARDS = pytest.StashKey[Forwards | None]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kind(name): runs once for each deployed service of this kind")
     config.addinivalue_line("markers", "deep: takes seconds; run after a change")
-    config.stash[_OUTPUTS] = _read_outputs()
+    config.addinivalue_line("markers", "target(kind): belongs to one target; on the other it is not collected")
+    outputs = config.stash[_OUTPUTS] = _read_outputs()
+    config.stash[_FORWARDS] = Forwards(outputs["target"]) if outputs["target"]["kind"] == "kubernetes" else None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    forwards = config.stash.get(_FORWARDS, None)
+    if forwards is not None:
+        forwards.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A container of Docker's and a pod are looked at by checks of their own."""
+    kind = config.stash[_OUTPUTS]["target"]["kind"]
+    items[:] = [item for item in items if (marker := item.get_closest_marker("target")) is None or marker.args[0] == kind]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -70,7 +90,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     outputs = metafunc.config.stash[_OUTPUTS]
     marker = metafunc.definition.get_closest_marker("kind")
     found = [
-        Deployed(name, entry, outputs["credentials"].get(name, {}))
+        Deployed(name, entry, outputs["credentials"].get(name, {}), metafunc.config.stash[_FORWARDS])
         for name, entry in sorted(outputs["services"].items())
         if marker is None or entry["kind"] == marker.args[0]
     ]
@@ -93,5 +113,5 @@ def outputs(pytestconfig: pytest.Config) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def host() -> Host:
-    """The Docker host."""
+    """This machine."""
     return testinfra.get_host("local://")

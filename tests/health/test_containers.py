@@ -11,6 +11,8 @@ from testinfra.host import Host
 from infra.units import parse_size
 from tests.health.conftest import Deployed
 
+pytestmark = pytest.mark.target("docker")
+
 _WINDOW = 30  # seconds that a container must run without a restart before it counts as stable
 
 

@@ -20,7 +20,8 @@ IMAGE_SOURCES = ("registry", "packages", MIRROR)
 def make_settings(**keys: Any) -> Settings:
     """Settings as a stack file would give them: keys in camelCase."""
     raw = {"masterSecret": MASTER, "instance": "abc123", **copy.deepcopy(keys)}
-    return Settings.model_validate(raw, by_alias=True, by_name=False)
+    settings = Settings.model_validate(raw, by_alias=True, by_name=False)
+    return settings.model_copy(update={"kubernetes": settings.kubernetes.model_copy(update={"namespace": settings.namespace or "groundwork-dev"})})
 
 
 def make_context(**keys: Any) -> Context:

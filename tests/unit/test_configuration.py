@@ -16,7 +16,7 @@ SECRET = ("groundwork:masterSecret",)
 def load(config: dict[str, Any], secret_keys: tuple[str, ...] = SECRET) -> list[Problem]:
     flat = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**BASE, **config}.items() if value is not None}
     try:
-        settings = configuration.load(flat, secret_keys)
+        settings = configuration.load(flat, secret_keys, stack="dev")
     except Refused as refused:
         return list(refused.problems)
     return invariants.check(settings)

@@ -201,7 +201,7 @@ def test_generated_values_are_random_and_safe_in_yaml() -> None:
 def test_tools_are_those_that_the_lock_file_and_the_modules_name() -> None:
     lockfile = (ROOT / "requirements" / "runtime.txt").read_text()
     assert f"pulumi=={toolchain.PULUMI} " in lockfile
-    assert f"pulumi-docker=={toolchain.DOCKER_PLUGIN} " in lockfile
+    assert f"pulumi-docker=={toolchain.PLUGINS['docker']} " in lockfile
     assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}" in (ROOT / "ops/toolchain/pulumi/go.mod").read_text()
 
 

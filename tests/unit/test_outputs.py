@@ -1,10 +1,16 @@
 """What a stack tells an application."""
 
 import re
+from typing import Any
+
+import pytest
 
 from infra import outputs
+from infra.identity import Identity
+from infra.secret import Secret
 from tests.unit.conftest import make_context, make_platform, make_settings
 
+IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 CONTRACT = {
     "CLICKHOUSE_DATABASE", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_URL", "CLICKHOUSE_URL_INTERNAL", "CLICKHOUSE_USER",
     "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_INTERNAL", "DATABASE_URL", "DATABASE_URL_INTERNAL",
@@ -50,9 +56,38 @@ def test_shared_redis_serves_both_uses() -> None:
     assert found["REDIS_CACHE_URL"] == found["REDIS_QUEUE_URL"]
 
 
-def test_description_of_a_service_holds_no_secret() -> None:
-    platform = make_platform()
+@pytest.mark.parametrize("target", ["docker", "kubernetes"])
+def test_secrets_are_secret_values_wherever_they_stand(target: str) -> None:
+    """Nothing but `environment` and `credentials` holds a secret, and those hold nothing else."""
+    keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
+    platform = make_platform(**keys)
     secrets = {secret.reveal() for service in platform.services for secret in service.credentials.values()}
-    for service in platform.services:
-        text = repr(outputs.describe(service, container="c", bind_address="127.0.0.1"))
-        assert not any(secret in text for secret in secrets)
+    found = outputs.build(make_settings(**keys), platform, make_context(**keys), IDENTITY, ["a note"])
+    text = repr(found)
+    assert secrets
+    assert not any(secret in text for secret in secrets)
+    assert all(isinstance(value, Secret) for value in found["environment"].values())
+
+
+def test_outputs_have_one_shape_on_every_target() -> None:
+    """A health check or a script that reads them works on both."""
+
+    def shape(target: str) -> dict[str, Any]:
+        keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
+        return outputs.build(make_settings(**keys), make_platform(**keys), make_context(**keys), IDENTITY, [])
+
+    docker, kubernetes = shape("docker"), shape("kubernetes")
+    assert set(docker) == set(kubernetes)
+    assert set(docker["services"]) == set(kubernetes["services"])
+    assert set(docker["environment"]) == set(kubernetes["environment"])
+    for name, service in docker["services"].items():
+        assert set(service) <= set(kubernetes["services"][name])
+        assert {port: end["port"] for port, end in service["endpoints"].items()} == {
+            port: end["port"] for port, end in kubernetes["services"][name]["endpoints"].items()
+        }
+
+
+def test_addresses_inside_a_cluster_name_the_namespace() -> None:
+    found = environment(target="kubernetes", kubernetes={"context": "test", "namespace": "shop"})
+    assert re.fullmatch(r"postgresql://app:\w{32}@postgres\.shop:5432/app", found["DATABASE_URL_INTERNAL"])
+    assert re.fullmatch(r"postgresql://app:\w{32}@127\.0\.0\.1:5432/app", found["DATABASE_URL"])

@@ -21,7 +21,7 @@ DATA = IDENTITY.name("postgres-data")
 
 def check(facts: HostFacts, **keys: Any) -> list[Problem]:
     keys.setdefault("images", "packages")
-    return preflight.check(make_settings(**keys), make_platform(**keys), IDENTITY, facts)
+    return preflight.check(make_platform(**keys), IDENTITY, facts)
 
 
 def ledger(identity: Identity = IDENTITY, /, **versions: str) -> dict[str, str]:

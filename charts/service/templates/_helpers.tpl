@@ -1,0 +1,108 @@
+{{- define "service.selector" -}}
+app.kubernetes.io/name: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "service.labels" -}}
+{{ include "service.selector" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: groundwork
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* A file's key in its ConfigMap or Secret. */ -}}
+{{- define "service.key" -}}
+{{ trimPrefix "/" . | replace "/" "_" }}
+{{- end }}
+
+{{- define "service.home" -}}
+{{ .Values.network.home | default .Release.Name }}
+{{- end }}
+
+{{- /* Labels by which network policies know a pod: where it is at home, and what it may talk to. */ -}}
+{{- define "service.networks" -}}
+groundwork.home: {{ include "service.home" . }}
+{{- range uniq (prepend .Values.network.joins (include "service.home" .)) }}
+groundwork.joins.{{ . }}: "true"
+{{- end }}
+{{- end }}
+
+{{- define "service.secretName" -}}
+{{ .secret.name | default (printf "%s-secret" .fullname) }}
+{{- end }}
+
+{{- define "service.hasOwnSecret" -}}
+{{- if and (not .secret.name) (or .secretFiles .secretEnv) }}true{{ end }}
+{{- end }}
+
+{{- /* data: of a ConfigMap or stringData: of a Secret, from files. */ -}}
+{{- define "service.contents" -}}
+{{- range . }}
+{{ include "service.key" .path }}: {{ .content | default "" | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "service.volumeMounts" -}}
+{{- range .files }}
+- {name: files, mountPath: {{ .path | quote }}, subPath: {{ include "service.key" .path | quote }}, readOnly: true}
+{{- end }}
+{{- range .secretFiles }}
+- {name: secret-files, mountPath: {{ .path | quote }}, subPath: {{ include "service.key" .path | quote }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "service.fileVolumes" -}}
+{{- if .files }}
+- name: files
+  configMap:
+    name: {{ .fullname }}
+    items:
+      {{- range .files }}
+      - {key: {{ include "service.key" .path | quote }}, path: {{ include "service.key" .path | quote }}, mode: {{ .mode | default "0444" }}}
+      {{- end }}
+{{- end }}
+{{- if .secretFiles }}
+- name: secret-files
+  secret:
+    secretName: {{ include "service.secretName" . }}
+    items:
+      {{- range .secretFiles }}
+      - {key: {{ include "service.key" .path | quote }}, path: {{ include "service.key" .path | quote }}, mode: 0440}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "service.env" -}}
+{{- range $name, $value := .env }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- $secret := include "service.secretName" . }}
+{{- range $name, $_ := .secretEnv }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $name }}}}}
+{{- end }}
+{{- end }}
+
+{{- define "service.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ int64 .runAsUser }}
+runAsGroup: {{ int64 .runAsGroup }}
+fsGroup: {{ int64 .fsGroup }}
+# A volume whose top folder has the right group already is not walked through at every start.
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "service.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* Name servers may be pods, or an address of the node: the port is what they have in common. */ -}}
+{{- define "service.dns" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+{{- end }}

@@ -1,0 +1,172 @@
+"""What is checked against the cluster before the first resource is declared. Pure: facts in, problems out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.identity import Identity
+from infra.preflight import settings_key, version_problems
+from infra.refusal import Problem
+from infra.settings import Settings
+from infra.spec import Platform, Service
+from infra.targets.releases import ledger_of, namespace_of
+from infra.units import format_size
+
+_KEY = "groundwork:kubernetes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node: what pods may ask of it (bytes, cores), and what keeps them away."""
+
+    name: str
+    memory: int
+    cpus: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFacts:
+    """What a cluster says of itself. `namespaces` holds the metadata of the stack's own, where they exist."""
+
+    version: str
+    namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
+    storage_classes: Mapping[str, bool] = field(default_factory=dict)
+    ingress_classes: frozenset[str] = frozenset()
+    api_groups: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
+
+
+def check(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> list[Problem]:
+    """Every reason not to deploy that the cluster gives."""
+    return [
+        *_ownership(settings, identity, facts),
+        *_storage(settings, platform, facts),
+        *_room(settings, platform, facts),
+        *_operators(platform, facts),
+        *_ingress(settings, facts),
+        *_versions(settings, platform, identity, facts),
+    ]
+
+
+def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[str]:
+    """What a person should know about the cluster."""
+    found = []
+    if settings.kubernetes.network_policies:
+        found.append("Network policies are declared; whether they are enforced depends on the cluster's network plug-in.")
+    if any(service.image.built for service in platform.services):
+        found.append("Images from packages are never pulled: load them into every node (docs/operations.md).")
+    if any(service.max_replicas > service.replicas for service in platform.services) and "metrics.k8s.io" not in facts.api_groups:
+        found.append("The cluster has no metrics server, so nothing is scaled by its load: groundwork:litellm.maxReplicas has no effect yet.")
+    return found
+
+
+def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> Iterator[Problem]:
+    for name, metadata in facts.namespaces.items():
+        labels = metadata.get("labels") or {}
+        if identity.owns(labels):
+            continue
+        if identity.same_stack(labels):
+            yield Problem(
+                key="groundwork:masterSecret",
+                reason=f"the namespace {name} was made with another master secret, so its passwords do not open its volumes",
+                fix="put the former master secret back, or delete this stack's data with `make purge`",
+            )
+        else:
+            yield Problem(
+                key=f"{_KEY}.namespace",
+                reason=f"the namespace {name} exists and is not this stack's",
+                fix=f"name another one, or delete it yourself if nobody needs it; Groundwork makes {settings.namespace} itself",
+            )
+
+
+def _storage(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+    wanted = settings.kubernetes.storage_class
+    if not any(service.volumes for service in platform.services):
+        return
+    known = ", ".join(sorted(facts.storage_classes)) or "(none)"
+    if wanted is not None and wanted not in facts.storage_classes:
+        yield Problem(key=f"{_KEY}.storageClass", reason=f"the cluster has no storage class `{wanted}`", fix=f"set it to one of: {known}")
+    elif wanted is None and not any(facts.storage_classes.values()):
+        yield Problem(key=f"{_KEY}.storageClass", reason="it is not set, and the cluster has no default storage class", fix=f"set it to one of: {known}")
+
+
+def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+    usable = [node for node in facts.nodes if _may_run(settings, node)]
+    if not usable:
+        yield Problem(
+            key=f"{_KEY}.nodeSelector",
+            reason=f"none of the {len(facts.nodes)} nodes may run the services: their labels or taints keep them away",
+            fix="correct groundwork:kubernetes.nodeSelector, or add groundwork:kubernetes.tolerations",
+        )
+        return
+    largest = max(usable, key=lambda node: node.memory)
+    for service in platform.services:
+        if service.limits.memory > largest.memory:
+            yield Problem(
+                key=f"{settings_key(service)}.memory",
+                reason=f"{format_size(service.limits.memory)} fits on no node; the largest, {largest.name}, gives {format_size(largest.memory)}",
+                fix="lower it, or add a larger node",
+            )
+        cores = max(node.cpus for node in usable)
+        if service.limits.cpus > cores:
+            yield Problem(
+                key=f"{settings_key(service)}.cpus",
+                reason=f"{service.limits.cpus:g} cores fit on no node; the largest has {cores:g}",
+                fix=f"set at most {cores:g}",
+            )
+    total, room = sum(service.limits.memory * service.replicas for service in platform.services), sum(node.memory for node in usable)
+    if total > room and all(service.limits.memory <= largest.memory for service in platform.services):
+        greediest = max(platform.services, key=lambda service: service.limits.memory * service.replicas)
+        yield Problem(
+            key=f"{settings_key(greediest)}.memory",
+            reason=f"all limits together are {format_size(total)}; the nodes give {format_size(room)}",
+            fix="lower the largest limits, turn services off (`enabled: false`), or add nodes",
+        )
+
+
+def _may_run(settings: Settings, node: Node) -> bool:
+    selected = all(node.labels.get(key) == value for key, value in settings.kubernetes.node_selector.items())
+    return selected and all(any(_tolerates(item.model_dump(), taint) for item in settings.kubernetes.tolerations) for taint in node.taints)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    same_value = toleration["operator"] == "Exists" or (toleration["value"] or "") == taint.get("value", "")
+    return toleration["key"] == taint["key"] and same_value and toleration["effect"] in (None, taint["effect"])
+
+
+def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+    for service in platform.services:
+        if service.operated and service.operated.api_version.partition("/")[0] not in facts.api_groups:
+            yield Problem(
+                key=f"{settings_key(service)}.replicas",
+                reason=f"{service.replicas} replicas of {service.name} are run by {service.operated.operator}, which the cluster does not have",
+                fix=f"install {service.operated.operator} ({service.operated.home}), set replicas to 1, or use groundwork:{service.name}.external",
+            )
+
+
+def _ingress(settings: Settings, facts: ClusterFacts) -> Iterator[Problem]:
+    wanted = settings.kubernetes.ingress.class_name
+    if wanted is not None and wanted not in facts.ingress_classes:
+        known = ", ".join(sorted(facts.ingress_classes)) or "(none)"
+        yield Problem(key=f"{_KEY}.ingress.className", reason=f"the cluster has no ingress class `{wanted}`", fix=f"set it to one of: {known}")
+
+
+def _versions(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> Iterator[Problem]:
+    metadata = facts.namespaces.get(settings.namespace)
+    if metadata is None or not identity.same_stack(metadata.get("labels") or {}):
+        return
+    opened = ledger_of(metadata.get("annotations") or {})
+    for service in platform.services:
+        before, claim = opened.get(service.name), _claim(settings, service)
+        if before is not None and claim in facts.claims:
+            yield from version_problems(service, before, str(claim))
+
+
+def _claim(settings: Settings, service: Service) -> str | None:
+    """The name of a service's first volume claim, as its StatefulSet makes it."""
+    if not service.volumes or namespace_of(settings, service) != settings.namespace:
+        return None
+    return f"{service.volumes[0].name}-{service.name}-0"

@@ -1,0 +1,69 @@
+"""A plan of releases becomes Pulumi resources. The only module that imports pulumi_kubernetes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from infra.settings import Settings
+from infra.targets.releases import CHART, CustomObject, Namespace, Plan, Release, SecretObject
+
+
+class KubernetesTarget:
+    """Declares one plan's resources. `releases` maps a service's name to its release."""
+
+    def __init__(self, settings: Settings, kubeconfig: str) -> None:
+        cluster = settings.kubernetes
+        arguments: dict[str, Any] = {"context": cluster.context, "kubeconfig": kubeconfig}
+        self._protect = settings.protect
+        # An explicit context, and strict mode in Pulumi.yaml: whatever kubectl points to at the moment, nothing lands there.
+        self._provider = kubernetes.Provider("cluster", cluster_identifier=cluster.context, **arguments)
+        # A namespace outlives `destroy` with the volumes in it, so the next `up` finds it there and takes it over.
+        self._adopting = kubernetes.Provider("cluster-namespaces", cluster_identifier=cluster.context, upsert_existing_objects=True, **arguments)
+        self.releases: dict[str, kubernetes.helm.v3.Release] = {}
+
+    def deploy(self, plan: Plan) -> None:
+        """Everything, in the order of `needs`."""
+        namespaces = {item.name: self._namespace(item) for item in plan.namespaces}
+        for release in plan.releases:
+            space = namespaces[release.namespace]
+            needed = [self.releases[name] for name in release.needs if name in self.releases]
+            before = [*namespaces.values(), *needed, *(self._secret(item, release.namespace, space) for item in release.secrets)]
+            if release.custom:
+                before.append(self._custom(release.custom, release.namespace, before))
+            self.releases[release.name] = self._release(release, before)
+
+    def _namespace(self, item: Namespace) -> kubernetes.core.v1.Namespace:
+        return kubernetes.core.v1.Namespace(
+            item.name,
+            metadata={"name": item.name, "labels": dict(item.labels), "annotations": dict(item.annotations)},
+            # Deleting a namespace deletes its volumes: `destroy` forgets it, only `make purge` deletes it.
+            opts=pulumi.ResourceOptions(provider=self._adopting, retain_on_delete=True, protect=self._protect),
+        )
+
+    def _secret(self, item: SecretObject, namespace: str, space: pulumi.Resource) -> kubernetes.core.v1.Secret:
+        return kubernetes.core.v1.Secret(
+            item.name,
+            metadata={"name": item.name, "namespace": namespace},
+            string_data={key: pulumi.Output.secret(value.reveal()) for key, value in sorted(item.data.items())},
+            opts=pulumi.ResourceOptions(provider=self._provider, depends_on=[space], delete_before_replace=True),
+        )
+
+    def _custom(self, item: CustomObject, namespace: str, before: Sequence[pulumi.Resource]) -> kubernetes.apiextensions.CustomResource:
+        return kubernetes.apiextensions.CustomResource(
+            f"{item.name}-{item.kind.lower()}",
+            api_version=item.api_version, kind=item.kind,
+            metadata={"name": item.name, "namespace": namespace}, spec=dict(item.spec),
+            # It holds the data, as a volume does.
+            opts=pulumi.ResourceOptions(provider=self._provider, depends_on=list(before), retain_on_delete=True, protect=self._protect),
+        )  # fmt: skip
+
+    def _release(self, release: Release, before: Sequence[pulumi.Resource]) -> kubernetes.helm.v3.Release:
+        return kubernetes.helm.v3.Release(
+            release.name, name=release.name, namespace=release.namespace,
+            # Relative, or it would differ from one machine to the next.
+            chart=f"../{CHART}",
+            values=dict(release.values), atomic=True, cleanup_on_fail=True, timeout=release.timeout, max_history=3,
+            opts=pulumi.ResourceOptions(provider=self._provider, depends_on=list(before), delete_before_replace=True),
+        )  # fmt: skip

@@ -1,0 +1,118 @@
+"""Reads facts from a cluster's API. It changes nothing."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from infra.refusal import Problem, Refused
+from infra.settings import Settings
+from infra.targets.cluster_checks import ClusterFacts, Node
+
+_SECONDS = 10
+_KEY = "groundwork:kubernetes"
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+def read_facts(settings: Settings) -> ClusterFacts:
+    """Everything that the checks ask about. Raises Refused for an unknown context or a cluster that does not answer."""
+    api = connect(settings)
+    try:
+        spaces = {name: _namespace(api, name) for name in (settings.namespace, settings.host_namespace)}
+        return ClusterFacts(
+            version=str(_get(api, "/version")["gitVersion"]),
+            namespaces={name: found["metadata"] for name, found in spaces.items() if found is not None},
+            nodes=tuple(_node(item) for item in _items(api, "/api/v1/nodes")),
+            storage_classes={item["metadata"]["name"]: _is_default(item) for item in _items(api, "/apis/storage.k8s.io/v1/storageclasses")},
+            ingress_classes=frozenset(item["metadata"]["name"] for item in _items(api, "/apis/networking.k8s.io/v1/ingressclasses")),
+            api_groups=frozenset(item["name"] for item in _get(api, "/apis")["groups"]),
+            claims=frozenset(item["metadata"]["name"] for item in _items(api, f"/api/v1/namespaces/{settings.namespace}/persistentvolumeclaims")),
+        )
+    except ApiException as error:
+        reason = f"the cluster refused to be read: {error.status} {error.reason}"
+        fix = "use a context whose user may read nodes, namespaces, storage classes and claims"
+        raise Refused([Problem(key=f"{_KEY}.context", reason=reason, fix=fix)]) from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Refused([_unreachable(settings, error)]) from None
+    finally:
+        api.close()
+
+
+def kubeconfig(settings: Settings) -> str:
+    """The file that reaches the cluster: the configured one, KUBECONFIG's, or the usual one."""
+    return settings.kubernetes.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+
+
+def connect(settings: Settings) -> client.ApiClient:
+    """A client for the configured context. Raises Refused if the kubeconfig has no such context."""
+    cluster = settings.kubernetes
+    try:
+        contexts, _ = config.list_kube_config_contexts(config_file=kubeconfig(settings))
+    except (ConfigException, OSError) as error:
+        reason = f"there is no usable kubeconfig: {error}"
+        raise Refused([Problem(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it, or KUBECONFIG, to the file that reaches your cluster")]) from None
+    known = [str(item["name"]) for item in contexts]
+    if os.pathsep in kubeconfig(settings):
+        reason = "KUBECONFIG names several files, and Pulumi's provider takes one"
+        raise Refused([Problem(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it to the one with this cluster")])
+    if cluster.context not in known:
+        reason = f"the kubeconfig knows no context `{cluster.context}`" if cluster.context else "the target is Kubernetes, and no context is named"
+        raise Refused([Problem(key=f"{_KEY}.context", reason=reason, fix=f"set it to one of: {', '.join(known) or '(none)'}")])
+    api: client.ApiClient = config.new_client_from_config(config_file=kubeconfig(settings), context=cluster.context)
+    # One short try: a person waits for the answer.
+    api.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(total=0)
+    return api
+
+
+def _unreachable(settings: Settings, error: Exception) -> Problem:
+    reason = getattr(error, "reason", None) or error
+    return Problem(
+        key=f"{_KEY}.context",
+        reason=f"the cluster of the context `{settings.kubernetes.context}` does not answer ({type(reason).__name__})",
+        fix=f"see that `kubectl --context={settings.kubernetes.context} get nodes` works, or name another context",
+    )
+
+
+def _get(api: client.ApiClient, path: str) -> dict[str, Any]:
+    request = api.param_serialize("GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"])
+    response = api.call_api(*request, _request_timeout=_SECONDS)
+    response.read()
+    if response.status != 200:
+        raise ApiException(status=response.status, reason=response.reason)
+    found: dict[str, Any] = json.loads(response.data or b"{}")
+    return found
+
+
+def _items(api: client.ApiClient, path: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = _get(api, path)["items"]
+    return items
+
+
+def _namespace(api: client.ApiClient, name: str) -> dict[str, Any] | None:
+    try:
+        return _get(api, f"/api/v1/namespaces/{name}")
+    except ApiException as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _is_default(item: Mapping[str, Any]) -> bool:
+    return (item["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"
+
+
+def _node(item: Mapping[str, Any]) -> Node:
+    from kubernetes.utils.quantity import parse_quantity
+
+    allocatable = item["status"]["allocatable"]
+    return Node(
+        name=item["metadata"]["name"], labels=item["metadata"].get("labels") or {},
+        memory=int(parse_quantity(allocatable["memory"])), cpus=float(parse_quantity(allocatable["cpu"])),
+        taints=tuple(taint for taint in item["spec"].get("taints") or () if taint["effect"] != "PreferNoSchedule"),
+    )  # fmt: skip

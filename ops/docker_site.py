@@ -1,0 +1,105 @@
+"""A Docker host as the commands see it."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import docker
+from docker.models.volumes import Volume
+
+from infra import services
+from ops import console, drift, images, progress, recovery
+from ops.progress import Watch
+from ops.site import Resources
+from ops.stack import Stack
+
+
+class DockerSite:
+    """The engine that DOCKER_HOST or the default socket names."""
+
+    def prepare(self, stack: Stack) -> None:
+        """Chooses the image source once; builds what comes from packages."""
+        if images.choose(stack) == "packages":
+            # Bad settings are refused before minutes are spent on images, and only what is declared is built.
+            images.build_missing(lambda: {str(service.image.recipe) for service in services.build(stack.settings()).services})
+
+    def recover(self, stack: Stack, resources: Resources) -> None:
+        """Removes a dead run's lock and the containers that no state records."""
+        recovery.recover(stack, resources)
+
+    def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
+        """What the engine shows is compared here, in a tenth of the time that a refresh takes; where anything differs, Pulumi refreshes."""
+        drifted = drift.find(resources)
+        return drifted, ["--refresh"] if drifted else []
+
+    def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
+        """Watches the engine's events."""
+        return progress.watching(recovery.owner_labels(stack))
+
+    def show_failed(self, stack: Stack) -> None:
+        """The last words of this stack's containers that are not healthy: a job's error is only there."""
+        client = docker.from_env()
+        try:
+            for container in client.containers.list(all=True, filters=recovery.owner_filter(stack)):
+                state = container.attrs["State"]
+                status = (state.get("Health") or {}).get("Status", "")
+                if status in ("unhealthy", "starting") or state.get("Restarting") or not state.get("Running"):
+                    console.err.print(f"\n[bold]{container.name}[/bold] is {status or state.get('Status')}; its last lines:")
+                    for line in container.logs(tail=15).decode(errors="replace").splitlines():
+                        console.err.print(f"    {line}", markup=False)
+        finally:
+            client.close()
+
+    def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        """The ids of the containers."""
+        return {name: shown.get("Id", "") for name, shown in _listed(outputs).items()}
+
+    def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        """What the engine says of each container."""
+        return {name: _state(shown) for name, shown in _listed(outputs).items()}
+
+    def release(self, stack: Stack) -> None:
+        """Disconnects an application's containers from this stack's networks."""
+        recovery.release_networks(stack)
+
+    def data(self, stack: Stack) -> list[str]:
+        """This stack's volumes."""
+        return [f"volume {volume.name}" for volume in _volumes(stack)]
+
+    def delete_data(self, stack: Stack) -> Iterator[str]:
+        """Removes them."""
+        for volume in _volumes(stack):
+            volume.remove()
+            yield f"volume {volume.name}"
+
+    def follow(self, service: str, entry: Mapping[str, Any]) -> None:
+        """`docker logs`."""
+        subprocess.run(["docker", "logs", "--follow", "--tail", "200", entry["container"]], check=False)
+
+
+def _listed(outputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    client = docker.from_env()
+    try:
+        shown = {str(item["Names"][0]).lstrip("/"): item for item in client.api.containers(all=True) if item.get("Names")}
+    finally:
+        client.close()
+    return {name: shown.get(service["container"], {}) for name, service in outputs["services"].items()}
+
+
+def _state(shown: Mapping[str, Any]) -> str:
+    # The list says it in a sentence, such as `Up 3 minutes (healthy)`.
+    if not shown:
+        return "missing"
+    if shown["State"] != "running":
+        return str(shown["State"])
+    health = str(shown["Status"]).rpartition("(")[2].rstrip(")") if "(" in shown["Status"] else "running"
+    return health.removeprefix("health: ")
+
+
+def _volumes(stack: Stack) -> list[Volume]:
+    client = docker.from_env()
+    try:
+        return list(client.volumes.list(filters=recovery.owner_filter(stack)))
+    finally:
+        client.close()

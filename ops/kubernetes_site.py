@@ -1,0 +1,155 @@
+"""A cluster as the commands see it, through kubectl."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from infra.configuration import NAMESPACE
+from infra.identity import PREFIX
+from ops import console, forward, recovery
+from ops.progress import Watch
+from ops.site import Resources
+from ops.stack import Stack
+
+_RELEASE = "kubernetes:helm.sh/v3:Release"
+_WORKLOADS = "statefulsets.apps,deployments.apps,daemonsets.apps"
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSite:
+    """The cluster that a stack's file names, and the namespaces of the stack in it."""
+
+    target: Mapping[str, str]
+    namespaces: tuple[str, str]
+
+    @classmethod
+    def of(cls, stack: Stack) -> "KubernetesSite":
+        """From the stack's file. What is wrong in it the program refuses in its own words."""
+        cluster = stack.config().get(f"{NAMESPACE}:kubernetes") or {}
+        namespace = str(cluster.get("namespace") or f"groundwork-{stack.name}")
+        target = {"context": str(cluster.get("context") or ""), "kubeconfig": str(cluster.get("kubeconfig") or "")}
+        return cls(target, (namespace, f"{namespace}-host"))
+
+    def prepare(self, stack: Stack) -> None:
+        """Nothing: the nodes pull their images themselves."""
+
+    def recover(self, stack: Stack, resources: Resources) -> None:
+        """Removes a dead run's lock, and the record of a release that it left half-way: Helm refuses to go on from there."""
+        if not recovery.unlock(stack):
+            return
+        stuck = self._list("secrets", "owner=helm,status in (pending-install,pending-upgrade,pending-rollback)")
+        for item in stuck:
+            self._run("--namespace", item["metadata"]["namespace"], "delete", "secret", item["metadata"]["name"])
+        if stuck:
+            console.out.print(f"recovery: forgot {len(stuck)} half-made releases; this run makes them again")
+
+    def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
+        """A release whose workload is gone is made anew: to Helm, and so to Pulumi, it still looks deployed."""
+        releases = {str(item["inputs"]["name"]): item for item in resources if item["type"] == _RELEASE and not item.get("delete")}
+        if not releases:
+            return [], []
+        there = {item["metadata"]["name"] for item in self._list(_WORKLOADS)}
+        gone = sorted(name for name, item in releases.items() if name not in there and item["inputs"]["values"].get("workload") != "None")
+        return gone, [f"--replace={releases[name]['urn']}" for name in gone]
+
+    @contextmanager
+    def watching(self, stack: Stack) -> Iterator[Watch]:
+        """Each pod's own conditions tell afterwards how long it took."""
+        watch = Watch()
+        known = {item["metadata"]["uid"] for item in self._pods()}
+        yield watch
+        for pod in self._pods():
+            service = pod["metadata"]["labels"].get("app.kubernetes.io/instance", "")
+            if pod["metadata"]["uid"] not in known:
+                for condition in pod["status"].get("conditions") or ():
+                    if condition["status"] == "True" and condition["type"] in ("PodScheduled", "Ready"):
+                        watch.at(service, _seconds(condition["lastTransitionTime"]), healthy=condition["type"] == "Ready")
+
+    def show_failed(self, stack: Stack) -> None:
+        """The events and last lines of what is not ready, jobs among them: they stay after a release was rolled back."""
+        for pod in self._list("pods", "app.kubernetes.io/part-of=groundwork"):
+            name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+            statuses = pod["status"].get("containerStatuses") or []
+            if pod["status"]["phase"] == "Succeeded" or (statuses and all(status["ready"] for status in statuses)):
+                continue
+            waiting = [status["state"]["waiting"] for status in statuses if "waiting" in status["state"]]
+            why = "; ".join(f"{item['reason']}: {item.get('message', '')}" for item in waiting) or pod["status"]["phase"]
+            console.err.print(f"\n[bold]{name}[/bold] in {namespace}: {console.plain(why)}; its last lines:")
+            done = subprocess.run([*self._kubectl(), "--namespace", namespace, "logs", "--tail=15", name], capture_output=True, text=True, check=False)
+            for line in done.stdout.splitlines():
+                console.err.print(f"    {line}", markup=False)
+
+    def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        """The uids of each service's pods and the start of their containers."""
+        found: dict[str, list[str]] = {name: [] for name in outputs["services"]}
+        for pod in self._pods():
+            statuses = pod["status"].get("containerStatuses") or [{}]
+            began = statuses[0].get("state", {}).get("running", {}).get("startedAt", "")
+            found.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(f"{pod['metadata']['uid']} {began}")
+        return {name: " ".join(sorted(parts)) for name, parts in found.items()}
+
+    def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        """Healthy where every pod is ready, else how many are."""
+        ready: dict[str, list[bool]] = {name: [] for name in outputs["services"]}
+        for pod in self._pods():
+            statuses = pod["status"].get("containerStatuses") or []
+            ready.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(bool(statuses) and statuses[0]["ready"])
+        return {name: _state(pods) for name, pods in ready.items()}
+
+    def release(self, stack: Stack) -> None:
+        """Nothing: an application's pods hold nothing of ours."""
+
+    def data(self, stack: Stack) -> list[str]:
+        """The stack's namespaces, with the volume claims in them."""
+        owned = [item["metadata"]["name"] for item in self._list("namespaces", self._owner(stack))]
+        claims = [item for item in self._list("persistentvolumeclaims") if item["metadata"]["namespace"] in owned]
+        return [*(f"namespace {name}" for name in owned), *(f"volume claim {item['metadata']['name']}" for item in claims)]
+
+    def delete_data(self, stack: Stack) -> Iterator[str]:
+        """Deletes the namespaces that carry this stack's labels, and with them the claims."""
+        for item in self._list("namespaces", self._owner(stack)):
+            self._run("delete", "namespace", item["metadata"]["name"])
+            yield f"namespace {item['metadata']['name']}"
+
+    def follow(self, service: str, entry: Mapping[str, Any]) -> None:
+        """`kubectl logs`."""
+        selector = f"app.kubernetes.io/instance={service},app.kubernetes.io/component=server"
+        subprocess.run([*self._kubectl(), "--namespace", entry["namespace"], "logs", "--follow", "--tail=200", "--prefix", "--selector", selector], check=False)
+
+    def _owner(self, stack: Stack) -> str:
+        instance = stack.config().get(f"{NAMESPACE}:instance") or "none"
+        return f"{PREFIX}stack={stack.name},{PREFIX}instance={instance}"
+
+    def _pods(self) -> list[dict[str, Any]]:
+        found = self._list("pods", "app.kubernetes.io/part-of=groundwork,app.kubernetes.io/component=server")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def _list(self, what: str, selector: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self._run("get", what, "--all-namespaces", f"--selector={selector}", "-o", "json"))["items"]
+        return [item for item in found if item["metadata"].get("namespace", item["metadata"]["name"]) in self.namespaces]
+
+    def _kubectl(self) -> list[str]:
+        return forward.kubectl(self.target)
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run([*self._kubectl(), "--request-timeout=30s", *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise console.Failed(
+                f"kubectl {' '.join(arguments[:2])}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}",
+                f"see that `kubectl --context={self.target['context']} get nodes` works, and groundwork:kubernetes in the stack's file",
+            )
+        return done.stdout
+
+
+def _state(pods: list[bool]) -> str:
+    if not pods:
+        return "missing"
+    return "healthy" if all(pods) else f"{sum(pods)} of {len(pods)} ready"
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()

@@ -1,0 +1,66 @@
+"""Where a stack runs, as the commands see it: what Pulumi itself does not do there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from ops.progress import Watch
+from ops.stack import Stack, stack_name, target_of
+
+Resources = Sequence[Mapping[str, Any]]
+
+
+class Site(Protocol):
+    """A Docker host or a cluster."""
+
+    def prepare(self, stack: Stack) -> None:
+        """Before an `up`, once the stack has its keys: images, where they are made here."""
+
+    def recover(self, stack: Stack, resources: Resources) -> None:
+        """After a run that was killed: locks and what no state records."""
+
+    def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
+        """(names of what differs from the state, arguments with which `pulumi up` mends it)."""
+
+    def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
+        """Watches how long each service takes to become healthy."""
+
+    def show_failed(self, stack: Stack) -> None:
+        """Prints the last words of what is not healthy."""
+
+    def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        """Service to an id that changes whenever what runs does."""
+
+    def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        """Service to its state in one word: healthy, running, or what is wrong."""
+
+    def release(self, stack: Stack) -> None:
+        """Before a destroy: lets go what others hold."""
+
+    def data(self, stack: Stack) -> list[str]:
+        """What `down` keeps and `purge` deletes."""
+
+    def delete_data(self, stack: Stack) -> Iterator[str]:
+        """Deletes it, one name at a time."""
+
+    def follow(self, service: str, entry: Mapping[str, Any]) -> None:
+        """Follows a service's log."""
+
+
+def of(stack: Stack) -> Site:
+    """The site of a stack's target, ready to be asked."""
+    if stack.clustered:
+        from ops.kubernetes_site import KubernetesSite
+
+        return KubernetesSite.of(stack)
+    from ops.docker_site import DockerSite
+
+    return DockerSite()
+
+
+def ensure_engine() -> None:
+    """Makes a Docker engine answer where the stack that STACK names runs on one."""
+    if target_of(stack_name()) == "docker":
+        from ops import engine
+
+        engine.ensure()
