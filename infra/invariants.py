@@ -2,12 +2,16 @@
 
 import ipaddress
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic.alias_generators import to_camel
 
 from infra.refusal import Problem
 from infra.settings import Settings
 
 _EXTERNAL = ("postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus")
+_SCALING = ("postgres", "qdrant", "litellm")
 _OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana")
 # Beside the databases that are there already, words that SQL reserves.
 _RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "litellm", "user", "all", "default", "table", "select"})
@@ -22,6 +26,8 @@ def check(settings: Settings) -> list[Problem]:
         *_externals(settings),
         *_buckets(settings),
         *_targets(settings),
+        *(_on_kubernetes(settings) if settings.clustered else _on_docker(settings)),
+        *_replicas(settings),
     ]
 
 
@@ -118,6 +124,91 @@ def _buckets(settings: Settings) -> Iterator[Problem]:
     names = [bucket.name for bucket in settings.minio.buckets]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem(key="groundwork:minio.buckets", reason=f"bucket `{name}` is declared twice", fix="remove one of them")
+
+
+def _on_docker(settings: Settings) -> Iterator[Problem]:
+    for key in sorted(settings.kubernetes.model_fields_set - {"namespace"}):
+        yield Problem(
+            key=f"groundwork:kubernetes.{to_camel(key)}",
+            reason="the target is Docker, where this would do nothing",
+            fix="set groundwork:target to kubernetes, or remove it",
+        )
+    for name, node in _scalable(settings):
+        if node.replicas > 1:
+            yield Problem(
+                key=f"groundwork:{name}.replicas",
+                reason="a Docker host runs one of each service",
+                fix="set it to 1, or groundwork:target to kubernetes",
+            )
+
+
+def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
+    if settings.kubernetes.context is None:
+        yield Problem(
+            key="groundwork:kubernetes.context",
+            reason="the target is Kubernetes, and no context is named: whatever kubectl points to might be the wrong cluster",
+            fix="set it to one of `kubectl config get-contexts -o name`",
+        )
+    if settings.bind_address != "127.0.0.1":
+        yield Problem(
+            key="groundwork:bindAddress",
+            reason="Kubernetes publishes nothing on a host's address",
+            fix="remove it; groundwork:kubernetes.ingress lets requests in",
+        )
+    addresses = {f"prometheus.targets ({target.name})": target.address for target in settings.prometheus.targets}
+    addresses |= {f"{name}.external.host": getattr(settings, name).external.host for name in _EXTERNAL if getattr(settings, name).external}
+    addresses |= {"litellm.providers.ollama.url": settings.litellm.providers.ollama.url or ""}
+    for key, address in addresses.items():
+        if "host.docker.internal" in address:
+            yield Problem(
+                key=f"groundwork:{key}",
+                reason="`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere",
+                fix="write a name or address that pods reach",
+            )
+    hosts = settings.kubernetes.ingress.hosts
+    for host in hosts:
+        if not getattr(settings, host.service).deployed:
+            yield Problem(
+                key="groundwork:kubernetes.ingress.hosts", reason=f"`{host.service}` is not deployed", fix=f"remove {host.host}, or turn the service on"
+            )
+    names = [host.service for host in hosts]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(key="groundwork:kubernetes.ingress.hosts", reason=f"`{name}` has two names", fix="keep one of them")
+
+
+def _scalable(settings: Settings) -> Iterator[tuple[str, Any]]:
+    for name in ("postgres", "minio", "qdrant", "clickhouse", "litellm", "prometheus", "grafana"):
+        yield name, getattr(settings, name)
+    yield "redis.cache", settings.redis.cache
+    yield "redis.queue", settings.redis.queue
+
+
+def _replicas(settings: Settings) -> Iterator[Problem]:
+    for name, node in _scalable(settings):
+        if node.replicas > 1 and name not in _SCALING:
+            elsewhere = name.partition(".")[0]
+            advice = f"use a managed one under groundwork:{elsewhere}.external" if elsewhere in _EXTERNAL else "give it more memory instead"
+            yield Problem(
+                key=f"groundwork:{name}.replicas",
+                reason=f"{name} does not scale by copies of itself, and Groundwork builds no clustering",
+                fix=f"set it to 1, or {advice}",
+            )
+    if settings.postgres.replicas > 1 and settings.images == "packages":
+        yield Problem(
+            key="groundwork:postgres.replicas",
+            reason="an operator runs several instances, with images of its own that no package carries",
+            fix="set groundwork:images to registry or to a mirror, or replicas to 1",
+        )
+    if 1 < settings.litellm.max_replicas < settings.litellm.replicas:
+        yield Problem(
+            key="groundwork:litellm.maxReplicas",
+            reason=f"{settings.litellm.max_replicas} is below groundwork:litellm.replicas ({settings.litellm.replicas})",
+            fix="raise it, or remove it for a fixed number",
+        )
+    if not settings.clustered and settings.litellm.max_replicas > 1:
+        yield Problem(
+            key="groundwork:litellm.maxReplicas", reason="a Docker host runs one of each service", fix="remove it, or set groundwork:target to kubernetes"
+        )
 
 
 def _targets(settings: Settings) -> Iterator[Problem]:

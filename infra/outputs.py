@@ -65,7 +65,13 @@ def _place(settings: Settings, service: Service, identity: Identity) -> dict[str
     if not settings.clustered:
         return {"container": identity.name(service.name)}
     namespace = settings.host_namespace if service.every_node else settings.namespace
-    return {"container": service.name, "namespace": namespace, "replicas": service.replicas, "everyNode": service.every_node}
+    return {
+        "container": service.name,
+        "namespace": namespace,
+        "replicas": service.replicas,
+        "everyNode": service.every_node,
+        "operator": service.operated.operator if service.operated else None,
+    }
 
 
 def _endpoint(settings: Settings, port: Port) -> dict[str, Any]:

@@ -112,7 +112,8 @@ class Job:
 class Operated:
     """A custom resource from which an operator runs the service, in place of a container of ours.
 
-    Refused where the cluster does not know `api_version`; `home` says where the operator is had from.
+    Refused where the cluster does not know `api_version`; `home` says where the operator is had from. `secrets` are
+    logins (username, password) that the resource names; the operator, by its pods' labels, asks each pod at `status_port`.
     """
 
     api_version: str
@@ -120,6 +121,9 @@ class Operated:
     operator: str
     home: str
     spec: Mapping[str, Any]
+    secrets: Mapping[str, Mapping[str, Secret]]
+    status_port: int
+    operator_labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

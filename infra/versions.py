@@ -48,6 +48,11 @@ OFFICIAL: Mapping[str, Official] = {
         repository="docker.io/pgvector/pgvector", tag="0.8.7-pg18-trixie", version="18",
         digest="9d9c930220cb9bf2f956d10a8f909cf9973d9672ca0278aef2c1e6facccad2e0",
     ),
+    # The operand of CloudNativePG, with pgvector in it, for more than one instance.
+    "postgres-cluster": Official(
+        repository="ghcr.io/cloudnative-pg/postgresql", tag="18.4-standard-trixie", version="18",
+        digest="f0cc49632b5cc1e51f65ba03658c89bd31d64ea2672b14843a808a8d281417e1",
+    ),
     "redis": Official(
         repository="docker.io/library/redis", tag="8.10.2-alpine", version="8.10.2",
         digest="3811787313eba226a2ef38658c6ccb91cd5e110edc89c37767de373120a0e5a0",
@@ -123,6 +128,7 @@ RECIPES: Mapping[str, Recipe] = {
 }  # fmt: skip
 
 NO_PACKAGE: Mapping[str, str] = {
+    "postgres-cluster": "CloudNativePG runs images of its own only; set groundwork:images to registry or to a mirror",
     "qdrant": "no distribution package carries Qdrant; set groundwork:images to registry or to a mirror",
     "clickhouse": "Debian's ClickHouse is of 2018 and no other package carries it; set groundwork:images to registry or to a mirror",
     "grafana": "no distribution package carries Grafana; set groundwork:images to registry or to a mirror",

@@ -47,7 +47,9 @@ def _rows(model: type[BaseModel], prefix: str, defaults: Any) -> Iterator[tuple[
         key = prefix + (field.alias or name)
         default = getattr(defaults, name) if defaults is not None else _default(field)
         inner = nested_model(field.annotation)
-        if inner is None:
+        if inner is None and _is_list(field):
+            yield key, "list of text", "empty" if not default else f"`{', '.join(default)}`", _escape(field.description or "")
+        elif inner is None:
             yield key, _kind(field), _show(field, default), _escape(field.description or "")
         elif _is_list(field):
             yield key, "list", f"{len(default)} item{'s' * (len(default) != 1)}" if default else "empty", _escape(field.description or "")
@@ -79,10 +81,13 @@ def _kind(field: FieldInfo) -> str:
     unit = _unit(field)
     if unit:
         return unit
-    choices = [str(argument) for argument in get_args(field.annotation) if isinstance(argument, str)]
+    arguments = get_args(field.annotation)
+    choices = [str(choice) for argument in (field.annotation, *arguments) for choice in get_args(argument) if isinstance(choice, str)]
     if choices:
         return " or ".join(f"`{choice}`" for choice in choices)
     text = str(field.annotation)
+    if "dict[" in text:
+        return "map of text"
     if "Secret" in text:
         return "secret"
     for python, word in (("bool", "true or false"), ("int", "whole number"), ("float", "number"), ("str", "text")):
@@ -101,6 +106,8 @@ def _show(field: FieldInfo, default: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     unit = _unit(field)
+    if isinstance(default, dict):
+        return "empty"
     shown = format_size(default) if unit == "size" else format_duration(default) if unit in ("duration", "days") else default
     return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
 

@@ -200,6 +200,12 @@ def cluster_tools() -> Path:
     return together
 
 
+def go_module(recipe: str, module: str) -> Path:
+    """The folder of a module's sources, of the version that a recipe pins."""
+    found = console.run(["go", "mod", "download", "-json", module], cwd=_MODULES / recipe, env=go_environment(cache()))
+    return Path(json.loads(found)["Dir"])
+
+
 def _built(name: str) -> Path | None:
     folder = _recipe_folder(name)
     return folder if folder.exists() else None
@@ -236,8 +242,7 @@ def _install_tool(module: Path, target: Path, linker: str) -> None:
 def _install_language_host(module: Path, target: Path, linker: str) -> None:
     _install_tool(module, target, linker)
     # The script that runs a program comes with the SDK of the CLI's version, in the CLI's own module.
-    module_of_cli = console.run(["go", "mod", "download", "-json", "github.com/pulumi/pulumi/sdk/v3"], cwd=_MODULES / "pulumi", env=go_environment(target))
-    script = Path(json.loads(module_of_cli)["Dir"]) / "python" / "cmd" / "pulumi-language-python-exec"
+    script = go_module("pulumi", "github.com/pulumi/pulumi/sdk/v3") / "python" / "cmd" / "pulumi-language-python-exec"
     copy = target / script.name
     shutil.copyfile(script, copy)
     copy.chmod(0o755)

@@ -1,6 +1,7 @@
 """Postgres with pgvector: databases, roles and the vector table are provisioned at every deploy."""
 
 from infra import sizing
+from infra.services import postgres_cluster
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
 from infra.spec import Endpoint, File, HealthCheck, Job, Port, Service, Volume
 from infra.templating import render, render_secret
@@ -23,10 +24,15 @@ def endpoint(context: Context, role: str) -> Endpoint:
 def build(context: Context) -> Service:
     """Postgres with its roles, databases and the vector table."""
     settings = context.settings.postgres
-    image = context.image(NAME)
+    image = context.image("postgres-cluster" if settings.replicas > 1 else NAME)
     # The superuser's password is fixed at the volume's first start, so it has no generation.
     superuser = context.keyring.derive(NAME, "superuser")
+    several = settings.replicas > 1
     tuning = sizing.postgres(memory=settings.memory, cpus=settings.cpus, max_connections=settings.max_connections)
+    configuration = render(
+        "postgres/postgresql.conf.j2",
+        data_directory=f"/var/lib/postgresql/{image.major}/docker", max_connections=settings.max_connections, **tuning,
+    )  # fmt: skip
     return Service(
         name=NAME,
         kind="postgres",
@@ -40,15 +46,7 @@ def build(context: Context) -> Service:
         },
         files=(
             File(path=_SUPERUSER_PASSWORD, content=superuser),
-            File(
-                path=f"{CONFIG_DIR}/postgresql.conf",
-                content=render(
-                    "postgres/postgresql.conf.j2",
-                    data_directory=f"/var/lib/postgresql/{image.major}/docker",
-                    max_connections=settings.max_connections,
-                    **tuning,
-                ),
-            ),
+            File(path=f"{CONFIG_DIR}/postgresql.conf", content=configuration),
             File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
         ),
         volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),
@@ -57,6 +55,8 @@ def build(context: Context) -> Service:
         # TCP on purpose: the server that initialises a fresh volume listens on its socket only.
         readiness=HealthCheck(command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"), start_period=120),
         stop_grace=60,
+        replicas=settings.replicas,
+        operated=postgres_cluster.operated(context, configuration, superuser) if several else None,
         jobs=(_provision(context),),
         checks={"database": settings.database, "dimensions": str(settings.vectors.dimensions), "index": settings.vectors.index},
         credentials={"superuser": superuser, **{role: context.secret(NAME, role) for role in ROLES}},

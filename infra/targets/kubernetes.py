@@ -9,6 +9,9 @@ import pulumi_kubernetes as kubernetes
 from infra.settings import Settings
 from infra.targets.releases import CHART, CustomObject, Namespace, Plan, Release, SecretObject
 
+# Several instances are made one after the other, each with an image to pull.
+_OPERATOR_SECONDS = 900
+
 
 class KubernetesTarget:
     """Declares one plan's resources. `releases` maps a service's name to its release."""
@@ -46,6 +49,7 @@ class KubernetesTarget:
         return kubernetes.core.v1.Secret(
             item.name,
             metadata={"name": item.name, "namespace": namespace},
+            type=item.type,
             string_data={key: pulumi.Output.secret(value.reveal()) for key, value in sorted(item.data.items())},
             opts=pulumi.ResourceOptions(provider=self._provider, depends_on=[space], delete_before_replace=True),
         )
@@ -54,7 +58,11 @@ class KubernetesTarget:
         return kubernetes.apiextensions.CustomResource(
             f"{item.name}-{item.kind.lower()}",
             api_version=item.api_version, kind=item.kind,
-            metadata={"name": item.name, "namespace": namespace}, spec=dict(item.spec),
+            metadata={
+                "name": item.name, "namespace": namespace,
+                "annotations": {"pulumi.com/waitFor": "condition=Ready", "pulumi.com/timeoutSeconds": str(_OPERATOR_SECONDS)},
+            },
+            spec=dict(item.spec),
             # It holds the data, as a volume does.
             opts=pulumi.ResourceOptions(provider=self._provider, depends_on=list(before), retain_on_delete=True, protect=self._protect),
         )  # fmt: skip

@@ -15,7 +15,7 @@ from infra.preflight import ledger
 from infra.secret import Secret
 from infra.settings import Settings
 from infra.settings.cluster import Host, Ingress
-from infra.spec import File, Job, Limits, Platform, Service
+from infra.spec import File, Job, Limits, Operated, Platform, Service
 from infra.units import MIB
 
 CHART = "charts/service"
@@ -34,6 +34,7 @@ class SecretObject:
 
     name: str
     data: Mapping[str, Secret]
+    type: str = "Opaque"
 
     @property
     def checksum(self) -> str:
@@ -151,11 +152,28 @@ def _release(stack: _Stack, service: Service) -> Release:
         name=service.name,
         namespace=namespace_of(stack.settings, service),
         values=_values(stack, service, own, jobs),
-        secrets=tuple(item for item in (own, *(secret for _, secret in jobs)) if item.data),
+        secrets=tuple(item for item in (own, *(secret for _, secret in jobs), *_logins(operated)) if item.data),
         needs=service.needs,
         timeout=_PULL_SECONDS + (service.readiness.deadline if service.readiness else 60) + sum(job.timeout for job in service.jobs),
-        custom=CustomObject(api_version=operated.api_version, kind=operated.kind, name=service.name, spec=operated.spec) if operated else None,
+        custom=CustomObject(api_version=operated.api_version, kind=operated.kind, name=service.name, spec=_inherited(stack, service, operated))
+        if operated
+        else None,
     )
+
+
+def _logins(operated: Operated | None) -> Iterator[SecretObject]:
+    for name, login in (operated.secrets if operated else {}).items():
+        yield SecretObject(name=name, data=login, type="kubernetes.io/basic-auth")
+
+
+def _inherited(stack: _Stack, service: Service, operated: Operated) -> dict[str, Any]:
+    """The resource's spec, with the labels by which the chart's policies and the checks know its pods."""
+    labels = {
+        **stack.identity.labels, "app.kubernetes.io/name": service.name, "app.kubernetes.io/instance": service.name,
+        "app.kubernetes.io/component": "server", "app.kubernetes.io/part-of": "groundwork",
+        "groundwork.home": service.home_network, **{f"groundwork.joins.{network}": "true" for network in service.networks},
+    }  # fmt: skip
+    return {**operated.spec, "inheritedMetadata": {"labels": labels}}
 
 
 def _secret(name: str, files: Sequence[File], env: Mapping[str, str | Secret]) -> SecretObject:
@@ -271,7 +289,9 @@ def _network(stack: _Stack, service: Service) -> dict[str, Any]:
         "policy": settings.kubernetes.network_policies,
         "home": service.home_network,
         "joins": list(service.networks[1:]),
-        "egress": service.egress or service.host_gateway,
+        # What an operator runs talks to the cluster's API.
+        "egress": service.egress or service.host_gateway or service.operated is not None,
+        "operator": {"labels": dict(service.operated.operator_labels), "port": service.operated.status_port} if service.operated else {},
         "peerNamespaces": [space for space in spaces if space != here],
         "clientNamespaces": list(settings.kubernetes.client_namespaces),
     }

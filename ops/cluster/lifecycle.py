@@ -32,6 +32,10 @@ class Cluster:
     layout: Layout | None = None
     times: dict[str, float] = field(default_factory=dict)
 
+    def describe(self) -> str:
+        """The times for a person."""
+        return ", ".join(f"{what} {seconds:.1f}" for what, seconds in self.times.items())
+
 
 @contextmanager
 def running(tools: Path, images: Sequence[str]) -> Iterator[Cluster]:

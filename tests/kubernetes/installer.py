@@ -82,4 +82,4 @@ def namespace_object(namespace: Namespace) -> dict[str, Any]:
 
 def secret_object(secret: SecretObject, namespace: str) -> dict[str, Any]:
     data = {key: base64.b64encode(value.reveal().encode()).decode() for key, value in secret.data.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name, "namespace": namespace}, "data": data}
+    return {"apiVersion": "v1", "kind": "Secret", "type": secret.type, "metadata": {"name": secret.name, "namespace": namespace}, "data": data}

@@ -209,7 +209,8 @@ def test_tools_are_those_that_the_lock_file_and_the_modules_name() -> None:
     "path", [*sorted((ROOT / "ops/toolchain").rglob("go.mod")), *sorted((ROOT / "images").rglob("go.mod"))], ids=lambda path: path.parent.name
 )
 def test_go_modules_have_their_checksums(path: Path) -> None:
-    assert (path.parent / "go.sum").read_text().count(" h1:") > 50
+    if "require" in path.read_text():
+        assert (path.parent / "go.sum").read_text().count(" h1:") > 0
     assert "latest" not in path.read_text()
 
 

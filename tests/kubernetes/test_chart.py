@@ -1,0 +1,164 @@
+"""The chart by itself: lint, what it renders, what its schema refuses, and that the API server takes all of it."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.targets import releases
+from infra.targets.releases import CHART
+from tests.kubernetes.conftest import Deployment, changed
+from tests.kubernetes.installer import ROOT, Installer, namespace_object, secret_object
+
+EXAMPLES = sorted((ROOT / CHART / "ci").glob("*.yaml"))
+# Services without an image from packages are rendered from the official ones; nothing is pulled.
+SIZES: dict[str, dict[str, Any]] = {
+    "dev": {"images": "registry"},
+    "prod": {},
+    "scaled": {
+        "images": "registry", "postgres": {"replicas": 3}, "qdrant": {"replicas": 3}, "litellm": {"replicas": 2, "maxReplicas": 4},
+    },
+}  # fmt: skip
+
+
+def helm(tools: Path, *arguments: str, values: dict[str, Any] | None = None) -> tuple[int, str]:
+    """(exit status, output) of Helm without a cluster."""
+    bare = Installer(tools, Path("/nonexistent"), "none")
+    done = bare.helm(*arguments, *(["--values=-"] if values is not None else []), check=False, stdin=json.dumps(values))
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_lints_and_renders(tools: Path, example: Path) -> None:
+    """Strict lint, and objects that are YAML, for each example of a values file."""
+    assert EXAMPLES
+    status, text = helm(tools, "lint", CHART, "--strict", "--values", str(example))
+    assert status == 0, text
+    status, text = helm(tools, "template", "example", CHART, "--values", str(example))
+    assert status == 0, text
+    assert all(item["kind"] for item in yaml.safe_load_all(text) if item)
+
+
+MINIMAL = {"workload": "Deployment", "image": {"reference": "registry.example/app:1.0"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("workload",), "Pod", "workload"),
+        (("replicas",), 0, "replicas"),
+        (("replica",), 2, "replica"),
+        (("image", "reference"), "registry.example/app", "reference"),
+        (("ports",), [{"name": "http", "port": 70000}], "port"),
+        (("files",), [{"path": "relative", "content": ""}], "path"),
+        (("volumes",), [{"name": "data", "path": "/data", "size": "1Gi"}], "volumes"),
+        (("securityContext", "runAsUser"), 0, "runAsUser"),
+        (("resources",), {"limits": {"memory": "a lot"}}, "memory"),
+        (("jobs",), [{"name": "job"}], "script"),
+        (("readiness", "interval"), "3s", "interval"),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
+)
+def test_schema_refuses(tools: Path, path: tuple[str, ...], value: Any, message: str) -> None:
+    """A wrong value is refused, and the message names its key."""
+    values: dict[str, Any] = copy.deepcopy(MINIMAL)
+    assert helm(tools, "template", "example", CHART, values=values)[0] == 0
+    node = values
+    for part in path[:-1]:
+        node = node.setdefault(part, {})
+    node[path[-1]] = value
+    status, text = helm(tools, "template", "example", CHART, values=values)
+    assert status != 0
+    assert message in text
+
+
+def test_a_changed_file_or_secret_rolls_the_pods(tools: Path) -> None:
+    """The pod's template changes with the contents of its files and secrets, whoever made the Secret."""
+
+    def template(**values: Any) -> Any:
+        text = helm(tools, "template", "example", CHART, values={**MINIMAL, **values})[1]
+        return next(item for item in yaml.safe_load_all(text) if item and item["kind"] == "Deployment")["spec"]["template"]
+
+    assert template() == template()
+    files = [{"path": "/etc/app", "content": "a"}]
+    for former, latter in (
+        ({"files": files}, {"files": [{**files[0], "content": "b"}]}),
+        ({"secretFiles": files}, {"secretFiles": [{**files[0], "content": "b"}]}),
+        ({"secretEnv": {"KEY": "a"}}, {"secretEnv": {"KEY": "b"}}),
+        ({"secret": {"name": "mine", "checksum": "a"}}, {"secret": {"name": "mine", "checksum": "b"}}),
+    ):
+        assert template(**former) != template(**latter)
+
+
+@pytest.fixture(scope="module")
+def definitions(installer: Installer) -> Iterator[None]:
+    """CloudNativePG's own definition of a cluster, for as long as this module runs; its operator does not run here."""
+    from ops import toolchain
+
+    file = toolchain.go_module("cnpg", "github.com/cloudnative-pg/cloudnative-pg") / "config/crd/bases/postgresql.cnpg.io_clusters.yaml"
+    before = installer.kubectl("get", "--ignore-not-found", "crd", "clusters.postgresql.cnpg.io")
+    installer.kubectl("apply", "--server-side", "-f", str(file))
+    installer.kubectl("wait", "--for=condition=Established", "crd/clusters.postgresql.cnpg.io", "--timeout=30s")
+    yield
+    if not before:
+        installer.kubectl("delete", "-f", str(file))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.usefixtures("definitions")
+def test_the_api_server_accepts_every_object(deployed: Deployment, size: str) -> None:
+    """A server-side dry run of all objects of all services, and of each pod under the namespace's own standard."""
+    keys = dict(SIZES[size])
+    if size == "prod":
+        stack_file = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
+        keys = {key.removeprefix("groundwork:"): value for key, value in stack_file.items() if key.startswith("groundwork:")}
+    keys["kubernetes"] = {**keys.get("kubernetes", {}), **deployed.keys["kubernetes"]}
+    trial = Deployment(deployed.installer, {**{key: deployed.keys[key] for key in ("target", "masterSecret", "instance")}, **keys})
+    plan = trial.plan()
+    assert len(plan.releases) >= 13
+    kinds = set[str]()
+    for namespace in plan.namespaces:
+        trial.installer.kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=json.dumps(namespace_object(namespace)))
+    for release in plan.releases:
+        objects = [item for item in yaml.safe_load_all(trial.installer.template(release)) if item]
+        objects += [secret_object(item, release.namespace) for item in release.secrets]
+        objects += [_pod(item, release.namespace) for item in objects if "template" in item.get("spec", {})]
+        if release.custom:
+            metadata = {"name": release.custom.name, "namespace": release.namespace}
+            objects.append({"apiVersion": release.custom.api_version, "kind": release.custom.kind, "metadata": metadata, "spec": dict(release.custom.spec)})
+        for item in objects:
+            # Another name, so that what is deployed does not stand in the way of what is tried.
+            item["metadata"] = {**item["metadata"], "name": f"{item['metadata']['name']}-trial", "namespace": release.namespace}
+            kinds.add(item["kind"])
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        said = trial.installer.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed)
+        assert said.count("created (server dry run)") == len(objects), said
+    assert {"StatefulSet", "Deployment", "DaemonSet", "Service", "ConfigMap", "Secret", "Job", "NetworkPolicy", "PodDisruptionBudget", "Pod"} <= kinds
+    if size == "scaled":
+        assert {"HorizontalPodAutoscaler", "Cluster"} <= kinds
+    if size == "prod":
+        assert "Ingress" in kinds
+
+
+def _pod(workload: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """A pod of a workload: only pods are held against a namespace's security standard."""
+    template = workload["spec"]["template"]
+    claims = [{"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": "any"}} for claim in workload["spec"].get("volumeClaimTemplates", [])]
+    spec = {**template["spec"], "volumes": [*template["spec"].get("volumes", []), *claims]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], "name": f"{workload['metadata']['name']}-pod", "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def test_the_hash_of_the_chart_is_among_the_values(deployed: Deployment) -> None:
+    """Helm releases are compared by their values, so an edited template would go unnoticed."""
+    stored = json.loads(deployed.installer.helm("get", "values", "redis-cache", "--namespace", deployed.namespace, "-o", "json").stdout)
+    assert stored["chartHash"] == releases.chart_hash()
+    assert changed(deployed).plan().releases[0].values["chartHash"] == releases.chart_hash()
