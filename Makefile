@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview health forward env logs down purge test test-unit test-live lint bench lock docs shellenv venv
+.PHONY: help up preview health forward env logs down purge test test-unit test-kubernetes lint bench lock docs shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -54,6 +54,10 @@ bench: venv ## Measure speed and memory of the deployed stack
 test: ## Lint, types, and all tests, including a real deployment of its own
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) test
+
+test-kubernetes: ## The chart and the platform on a real cluster: GROUNDWORK_TEST_CONTEXT's, or one made here
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) test-kubernetes
 
 test-unit: ## Lint, types and the tests that need no Docker
 	@$(PYTHON) ops/bootstrap.py --dev

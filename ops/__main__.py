@@ -151,6 +151,14 @@ def test(live: Annotated[bool, typer.Option(help="Whether to deploy for real.")]
 
 
 @command
+def test_kubernetes() -> None:
+    """The chart and the platform on a real cluster only."""
+    from ops import testing
+
+    testing.kubernetes()
+
+
+@command
 def lint() -> None:
     """Lint and types only."""
     from ops import testing

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from ops import console, engine, images, toolchain
+from ops.cluster import packages as cluster_packages
 from ops.paths import ROOT, VENV_BIN
 
 _CODE = ("infra", "ops", "tests")
@@ -39,8 +40,19 @@ def run(*, live: bool) -> None:
             toolchain.ensure()
             images.build_missing()
             _pytest("live tests", "tests/live", "--maxfail=5")
+            kubernetes()
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
+
+
+def kubernetes() -> None:
+    """The chart and the platform on a real cluster: the one that GROUNDWORK_TEST_CONTEXT names, or one made from packages."""
+    if "GROUNDWORK_TEST_CONTEXT" not in os.environ:
+        engine.ensure()
+        cluster_packages.ensure()
+        images.build_missing()
+    toolchain.cluster_tools()
+    _pytest("Kubernetes tests", "tests/kubernetes", "--maxfail=5")
 
 
 def _pytest(title: str, *arguments: str) -> None:

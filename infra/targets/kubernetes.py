@@ -50,7 +50,8 @@ class KubernetesTarget:
             item.name,
             metadata={"name": item.name, "namespace": namespace},
             type=item.type,
-            string_data={key: pulumi.Output.secret(value.reveal()) for key, value in sorted(item.data.items())},
+            # The SDK makes the whole of it a secret of Pulumi's.
+            string_data={key: value.reveal() for key, value in sorted(item.data.items())},
             opts=pulumi.ResourceOptions(provider=self._provider, depends_on=[space], delete_before_replace=True),
         )
 

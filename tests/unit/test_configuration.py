@@ -1,15 +1,19 @@
 """The stack's configuration: what is refused, by which key, why, and with which fix."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from infra import configuration, invariants
 from infra.refusal import Problem, Refused
 from tests.unit.conftest import MASTER, make_settings
 
+ROOT = Path(__file__).resolve().parents[2]
 BASE = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123"}
+ON_KUBERNETES = {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "test"}}
 SECRET = ("groundwork:masterSecret",)
 
 
@@ -71,6 +75,20 @@ REFUSED = [
     ("settings of a cache that there is not", {"groundwork:redis": {"shared": True, "cache": {"memory": "1GiB"}}}, "groundwork:redis.cache", "redis.queue"),
     ("a scrape target with a name of ours", {"groundwork:prometheus": {"targets": [{"name": "minio", "address": "a:1"}]}}, "groundwork:prometheus.targets", "rename"),
     ("another provider's namespace", {"pg:memory": "1GiB"}, "pg:memory", "remove"),
+    ("Kubernetes without a context", {"groundwork:target": "kubernetes"}, "groundwork:kubernetes.context", "get-contexts"),
+    ("a cluster's setting on Docker", {"groundwork:kubernetes": {"storageClass": "fast"}}, "groundwork:kubernetes.storageClass", "groundwork:target"),
+    ("copies on a Docker host", {"groundwork:qdrant": {"replicas": 3}}, "groundwork:qdrant.replicas", "kubernetes"),
+    ("an autoscaler on a Docker host", {"groundwork:litellm": {"maxReplicas": 3}}, "groundwork:litellm.maxReplicas", "kubernetes"),
+    ("copies of a Redis", {**ON_KUBERNETES, "groundwork:redis": {"queue": {"replicas": 2}}}, "groundwork:redis.queue.replicas", "groundwork:redis.external"),
+    ("copies of ClickHouse", {**ON_KUBERNETES, "groundwork:clickhouse": {"replicas": 2}}, "groundwork:clickhouse.replicas", "groundwork:clickhouse.external"),
+    ("copies of MinIO", {**ON_KUBERNETES, "groundwork:minio": {"replicas": 4}}, "groundwork:minio.replicas", "groundwork:minio.external"),
+    ("copies of Grafana", {**ON_KUBERNETES, "groundwork:grafana": {"replicas": 2}}, "groundwork:grafana.replicas", "memory"),
+    ("an operator without its images", {**ON_KUBERNETES, "groundwork:images": "packages", "groundwork:postgres": {"replicas": 3}}, "groundwork:postgres.replicas", "registry"),
+    ("an autoscaler that shrinks", {**ON_KUBERNETES, "groundwork:litellm": {"replicas": 4, "maxReplicas": 2}}, "groundwork:litellm.maxReplicas", "raise"),
+    ("a host's address on Kubernetes", {**ON_KUBERNETES, "groundwork:bindAddress": "10.0.0.1"}, "groundwork:bindAddress", "ingress"),
+    ("Docker's name of the host on Kubernetes", {**ON_KUBERNETES, "groundwork:litellm": {"providers": {"ollama": {"url": "http://host.docker.internal:11434"}}}}, "groundwork:litellm.providers.ollama.url", "pods"),
+    ("an ingress to what is off", {"groundwork:target": "kubernetes", "groundwork:qdrant": {"enabled": False}, "groundwork:kubernetes": {"context": "c", "ingress": {"hosts": [{"service": "qdrant", "host": "q.example.org"}]}}}, "groundwork:kubernetes.ingress.hosts", "q.example.org"),
+    ("a namespace that cannot be", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "namespace": "Not_A_Name"}}, "groundwork:kubernetes.namespace", None),
     ("a scrape target twice", {"groundwork:prometheus": {"targets": [{"name": "app", "address": "a:1"}, {"name": "app", "address": "b:1"}]}}, "groundwork:prometheus.targets", "rename"),
 ]  # fmt: skip
 
@@ -121,6 +139,17 @@ def test_plain_text_is_found_beside_encrypted_values() -> None:
     providers = {"openai": {"apiKey": {"secure": "v1:x"}}, "anthropic": {"apiKey": "sk-ant-plain"}}
     file = {"config": {"groundwork:litellm": {"providers": providers}, "groundwork:masterSecret": {"secure": "v1:y"}}}
     assert [problem.key for problem in configuration.plain_text_in(file)] == ["groundwork:litellm.providers.anthropic.apiKey"]
+
+
+def test_the_namespace_follows_from_the_stack() -> None:
+    flat = {**BASE, "groundwork:target": "kubernetes", "groundwork:kubernetes": json.dumps({"context": "c"})}
+    assert configuration.load(flat, SECRET, stack="staging").namespace == "groundwork-staging"
+
+
+def test_the_production_example_is_accepted() -> None:
+    """As it stands, but for the keys that the first `make up` adds."""
+    config = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
+    assert load(config) == []
 
 
 def test_settings_are_immutable() -> None:
