@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +44,8 @@ class KubernetesSite:
         stuck = self._list("secrets", "owner=helm,status in (pending-install,pending-upgrade,pending-rollback)")
         for item in stuck:
             self._run("--namespace", item["metadata"]["namespace"], "delete", "secret", item["metadata"]["name"])
+        # What was being created is made again, so nothing is pending any more.
+        stack.ask("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", stack.name)
         if stuck:
             console.out.print(f"recovery: forgot {len(stuck)} half-made releases; this run makes them again")
 
@@ -60,9 +62,9 @@ class KubernetesSite:
     def watching(self, stack: Stack) -> Iterator[Watch]:
         """Each pod's own conditions tell afterwards how long it took."""
         watch = Watch()
-        known = {item["metadata"]["uid"] for item in self._pods()}
+        known = {item["metadata"]["uid"] for item in self._seen(self._pods)}
         yield watch
-        for pod in self._pods():
+        for pod in self._seen(self._pods):
             service = pod["metadata"]["labels"].get("app.kubernetes.io/instance", "")
             if pod["metadata"]["uid"] not in known:
                 for condition in pod["status"].get("conditions") or ():
@@ -71,7 +73,7 @@ class KubernetesSite:
 
     def show_failed(self, stack: Stack) -> None:
         """The events and last lines of what is not ready, jobs among them: they stay after a release was rolled back."""
-        for pod in self._list("pods", "app.kubernetes.io/part-of=groundwork"):
+        for pod in self._seen(lambda: self._list("pods", "app.kubernetes.io/part-of=groundwork")):
             name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
             statuses = pod["status"].get("containerStatuses") or []
             if pod["status"]["phase"] == "Succeeded" or (statuses and all(status["ready"] for status in statuses)):
@@ -123,6 +125,13 @@ class KubernetesSite:
     def _owner(self, stack: Stack) -> str:
         instance = stack.config().get(f"{NAMESPACE}:instance") or "none"
         return f"{PREFIX}stack={stack.name},{PREFIX}instance={instance}"
+
+    def _seen(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """What a look shows; nothing where the cluster cannot be asked, which the program refuses in better words."""
+        try:
+            return look()
+        except console.Failed:
+            return []
 
     def _pods(self) -> list[dict[str, Any]]:
         found = self._list("pods", "app.kubernetes.io/part-of=groundwork,app.kubernetes.io/component=server")

@@ -10,7 +10,7 @@ from infra.refusal import Problem
 from infra.settings import Settings
 from infra.spec import Platform, Service
 from infra.targets.releases import ledger_of, namespace_of
-from infra.units import format_size
+from infra.units import MIB, format_size
 
 _KEY = "groundwork:kubernetes"
 
@@ -107,7 +107,7 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
         if service.limits.memory > largest.memory:
             yield Problem(
                 key=f"{settings_key(service)}.memory",
-                reason=f"{format_size(service.limits.memory)} fits on no node; the largest, {largest.name}, gives {format_size(largest.memory)}",
+                reason=f"{format_size(service.limits.memory)} fits on no node; the largest, {largest.name}, gives {_about(largest.memory)}",
                 fix="lower it, or add a larger node",
             )
         cores = max(node.cpus for node in usable)
@@ -122,9 +122,14 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
         greediest = max(platform.services, key=lambda service: service.limits.memory * service.replicas)
         yield Problem(
             key=f"{settings_key(greediest)}.memory",
-            reason=f"all limits together are {format_size(total)}; the nodes give {format_size(room)}",
+            reason=f"all limits together are {format_size(total)}; the nodes give {_about(room)}",
             fix="lower the largest limits, turn services off (`enabled: false`), or add nodes",
         )
+
+
+def _about(size: int) -> str:
+    """Bytes in whole MiB: nodes name theirs to the KiB."""
+    return format_size(size // MIB * MIB)
 
 
 def _may_run(settings: Settings, node: Node) -> bool:
