@@ -11,7 +11,7 @@ GROUNDWORK = .venv/bin/python -m ops
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
 	@echo
 	@echo "STACK=name chooses the stack (default dev). Settings: Pulumi.<stack>.yaml, docs/configuration.md."
 
@@ -42,10 +42,7 @@ down: venv ## Remove the stack's containers and networks; keep its data
 purge: venv ## Delete the stack and its data, after asking for the stack's name
 	@$(GROUNDWORK) purge
 
-shellforward: venv ## Bring a Kubernetes stack's endpoints to this machine (Ctrl-C ends it)
-	@$(GROUNDWORK) forward
-
-env: venv ## Print what to `eval` to use plain `pulumi` here
+shellenv: venv ## Print what to `eval` to use plain `pulumi` here
 	@$(GROUNDWORK) shellenv
 
 bench: venv ## Measure speed and memory of the deployed stack

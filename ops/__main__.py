@@ -137,9 +137,8 @@ def shellenv() -> None:
 def bench() -> None:
     """Measure speed and memory of the deployed stack."""
     from ops import bench as measure
-    from ops.stack import open_stack
 
-    measure.run(open_stack())
+    measure.run()
 
 
 @command

@@ -1,44 +1,37 @@
 """Measures a deployed stack: memory at rest, and how long what people wait for takes. It asserts nothing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import docker
 from rich.table import Table
 
 from infra.units import MIB
-from ops import console, engine, recovery
-from ops.stack import Stack
+from ops import console, site
+from ops.site import Site
+from ops.stack import Stack, open_stack
 
 _REPEATS = 3
 
 
-def run(stack: Stack) -> None:
+def run() -> None:
     """Prints both tables. The stack must be deployed and unchanged."""
-    engine.ensure()
-    outputs = stack.outputs()
-    _memory(stack, outputs["services"])
+    site.ensure_engine()
+    stack = open_stack()
+    place = site.of(stack)
+    _memory(place, stack.outputs())
     _times(stack)
 
 
-def _memory(stack: Stack, services: dict[str, object]) -> None:
+def _memory(place: Site, outputs: Mapping[str, Any]) -> None:
     table = Table(title="memory at rest, MiB (without the page cache)", title_justify="left")
     for column in ("container", "used", "limit"):
         table.add_column(column, justify="right" if column != "container" else "left")
     total = 0.0
-    client = docker.from_env()
-    try:
-        for container in sorted(client.containers.list(filters=recovery.owner_filter(stack)), key=lambda item: str(item.name)):
-            stats: dict[str, Any] = container.stats(stream=False)  # type: ignore[assignment]
-            memory = stats["memory_stats"]
-            details = memory.get("stats") or {}
-            used = (memory["usage"] - details.get("total_inactive_file", details.get("inactive_file", 0))) / MIB
-            total += used
-            table.add_row(str(container.name), f"{used:.0f}", f"{memory['limit'] / MIB:.0f}")
-    finally:
-        client.close()
-    table.add_row(f"together ({len(services)} services and their jobs)", f"{total:.0f}", "")
+    for name, used, limit in sorted(place.memory(outputs)):
+        total += used
+        table.add_row(name, f"{used / MIB:.0f}", f"{limit / MIB:.0f}")
+    table.add_row(f"together ({len(outputs['services'])} services and their jobs)", f"{total / MIB:.0f}", "")
     console.out.print(table)
 
 

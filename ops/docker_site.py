@@ -59,6 +59,19 @@ class DockerSite:
         """What the engine says of each container."""
         return {name: _state(shown) for name, shown in _listed(outputs).items()}
 
+    def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+        """From the engine's statistics."""
+        identity = {key: value for key, value in outputs["identity"].items() if key != "prefix"}
+        client = docker.from_env()
+        try:
+            for container in client.containers.list(filters={"label": [f"{key}={value}" for key, value in identity.items()]}):
+                stats: dict[str, Any] = container.stats(stream=False)  # type: ignore[assignment]
+                memory = stats["memory_stats"]
+                details = memory.get("stats") or {}
+                yield str(container.name), memory["usage"] - details.get("total_inactive_file", details.get("inactive_file", 0)), memory["limit"]
+        finally:
+            client.close()
+
     def release(self, stack: Stack) -> None:
         """Disconnects an application's containers from this stack's networks."""
         recovery.release_networks(stack)

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.configuration import NAMESPACE
 from infra.identity import PREFIX
+from infra.units import parse_size
 from ops import console, forward, recovery
 from ops.progress import Watch
 from ops.site import Resources
@@ -101,6 +102,16 @@ class KubernetesSite:
             statuses = pod["status"].get("containerStatuses") or []
             ready.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(bool(statuses) and statuses[0]["ready"])
         return {name: _state(pods) for name, pods in ready.items()}
+
+    def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+        """From the kubelets' own summaries."""
+        limits = {name: float(parse_size(service["limits"]["memory"])) for name, service in outputs["services"].items()}
+        for node in json.loads(self._run("get", "nodes", "-o", "json"))["items"]:
+            summary = json.loads(self._run("get", "--raw", f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"))
+            for pod in summary["pods"]:
+                if pod["podRef"]["namespace"] in self.namespaces:
+                    for container in pod.get("containers", []):
+                        yield pod["podRef"]["name"], container.get("memory", {}).get("workingSetBytes", 0), limits.get(container["name"], 0)
 
     def release(self, stack: Stack) -> None:
         """Nothing: an application's pods hold nothing of ours."""

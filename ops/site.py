@@ -34,6 +34,9 @@ class Site(Protocol):
     def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
         """Service to its state in one word: healthy, running, or what is wrong."""
 
+    def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+        """(name, used, limit) of each container, in bytes, without what is only the page cache."""
+
     def release(self, stack: Stack) -> None:
         """Before a destroy: lets go what others hold."""
 

@@ -18,7 +18,8 @@ class KubernetesTarget:
 
     def __init__(self, settings: Settings, kubeconfig: str) -> None:
         cluster = settings.kubernetes
-        arguments: dict[str, Any] = {"context": cluster.context, "kubeconfig": kubeconfig}
+        # A Secret that changes is changed in place; the release's checksum rolls the pods.
+        arguments: dict[str, Any] = {"context": cluster.context, "kubeconfig": kubeconfig, "enable_secret_mutable": True}
         self._protect = settings.protect
         # An explicit context, and strict mode in Pulumi.yaml: whatever kubectl points to at the moment, nothing lands there.
         self._provider = kubernetes.Provider("cluster", cluster_identifier=cluster.context, **arguments)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from ops.cluster import pki
 from ops.cluster.settings import API_PORT, CONTEXT, NODE, PAUSE_IMAGE, SERVICE_ADDRESS, STORAGE_CLASS, Layout
 from ops.paths import ROOT, cache
 
+_PREFIX = "running-cluster-"
 _READY_SECONDS = 120
 _SUBNETS = range(20, 60)
 
@@ -45,13 +46,13 @@ def running(tools: Path, images: Sequence[str]) -> Iterator[Cluster]:
     """
     began = time.monotonic()
     _sweep()
-    root = Path(tempfile.mkdtemp(prefix=f"cluster-{os.getpid()}-", dir=cache()))
+    root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=cache()))
     layout = Layout(root, tools, _free_subnet())
     pki.make(layout.pki, address=layout.address, service_address=SERVICE_ADDRESS)
     pki.kubeconfig(layout.kubeconfig, layout.pki, server=f"https://{layout.address}:{API_PORT}", context=CONTEXT)
-    process = _launch(layout)
+    process, loading = _launch(layout), None
     try:
-        loading = _load(layout, images)
+        loading = _load(layout, process, images)
         cluster = Cluster(layout.kubeconfig, CONTEXT, layout)
         _wait(layout, process, ["get", "--raw", "/readyz"])
         cluster.times["API server ready"] = time.monotonic() - began
@@ -63,6 +64,9 @@ def running(tools: Path, images: Sequence[str]) -> Iterator[Cluster]:
         cluster.times["images loaded"] = time.monotonic() - began
         yield cluster
     finally:
+        if loading is not None:
+            loading.kill()
+            loading.wait()
         _end(layout, process)
 
 
@@ -108,12 +112,12 @@ def _free_subnet() -> int:
     return next(number for number in _SUBNETS if f"gwkube{number}" not in taken)
 
 
-def _load(layout: Layout, images: Sequence[str]) -> subprocess.Popen[bytes]:
+def _load(layout: Layout, process: subprocess.Popen[bytes], images: Sequence[str]) -> subprocess.Popen[bytes]:
     """Passes images from the Docker engine to the cluster's containerd, while the cluster starts."""
     console.run(["sh", "-c", f"tar -C {layout.tools} -c pause | docker import --change 'ENTRYPOINT [\"/pause\"]' - {PAUSE_IMAGE}"])
-    while not layout.containerd_socket.exists():
-        time.sleep(0.05)
-    script = f"docker save {' '.join([PAUSE_IMAGE, *images])} | ctr --address {layout.containerd_socket} --namespace k8s.io images import --no-unpack=false -"
+    _until(layout, process, layout.containerd_socket.exists)
+    into = f"ctr --address {layout.containerd_socket} --namespace k8s.io images import -"
+    script = f"docker save {' '.join([PAUSE_IMAGE, *images])} | {into}; done=$?; docker rmi -f {PAUSE_IMAGE} >&2; exit $done"
     with (layout.logs / "images.log").open("ab") as log:
         return subprocess.Popen(["bash", "-o", "pipefail", "-c", script], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -125,8 +129,12 @@ def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> subpro
 
 
 def _wait(layout: Layout, process: subprocess.Popen[bytes], question: Sequence[str]) -> None:
+    _until(layout, process, lambda: kubectl(layout, *question).returncode == 0)
+
+
+def _until(layout: Layout, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _READY_SECONDS
-    while kubectl(layout, *question).returncode != 0:
+    while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             parts = "\n    ".join(f"{path.stem}: {_tail(layout, path.stem)}" for path in sorted(layout.logs.glob("*.log")))
             raise console.Failed(f"the cluster did not come up:\n    {parts}")
@@ -164,8 +172,8 @@ def _end(layout: Layout, process: subprocess.Popen[bytes]) -> None:
 
 def _sweep() -> None:
     """Removes what a run that was killed has left: its folder and its control groups; its processes are gone with it."""
-    for folder in cache().glob("cluster-*-*"):
-        if not Path("/proc", folder.name.split("-")[1]).exists():
+    for folder in cache().glob(f"{_PREFIX}*"):
+        if not Path("/proc", folder.name.removeprefix(_PREFIX).partition("-")[0]).exists():
             shutil.rmtree(folder, ignore_errors=True)
     taken = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     for number in _SUBNETS:

@@ -8,16 +8,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from ops.cluster.settings import API_PORT, NODE, PAUSE_IMAGE, POD_CIDR, SERVICE_ADDRESS, SERVICE_CIDR, STORAGE_CLASS, Layout
 
+_SECONDS = 60
 _CNI_PLUGINS = "/usr/lib/cni"
 
 
@@ -33,11 +35,12 @@ def main() -> None:
 
 
 def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
-    """Each program and its command, in the order in which they are started; they wait for each other by themselves."""
+    """Each program and its command, in the order in which they are started. Those that end where another is not there yet come after it."""
     client = f"--kubeconfig={layout.kubeconfig}"
     yield "containerd", ["containerd", "--config", str(_containerd_config(layout))]
     yield "etcd", _etcd(layout)
     yield "kube-apiserver", _api_server(layout)
+    _until(lambda: _answers(API_PORT))
     yield "kube-controller-manager", [
         _tool(layout, "kube-controller-manager"), client, f"--service-account-private-key-file={layout.pki / 'accounts.key'}",
         f"--root-ca-file={layout.pki / 'ca.crt'}", f"--cluster-cidr={POD_CIDR}", f"--service-cluster-ip-range={SERVICE_CIDR}",
@@ -45,6 +48,7 @@ def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
     ]  # fmt: skip
     yield "kube-scheduler", [_tool(layout, "kube-scheduler"), client, "--leader-elect=false", "--bind-address=127.0.0.1"]
     yield "kube-proxy", [_tool(layout, "kube-proxy"), f"--config={_proxy_config(layout)}", f"--hostname-override={NODE}"]
+    _until(layout.containerd_socket.exists)
     yield "kubelet", [
         _tool(layout, "kubelet"), f"--config={_kubelet_config(layout)}", client, f"--root-dir={layout.root / 'kubelet'}",
         f"--hostname-override={NODE}", f"--node-ip={layout.address}",
@@ -54,6 +58,19 @@ def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
         _tool(layout, "local-path-provisioner"), "start", client, f"--config={_storage_config(layout)}", "--namespace=kube-system",
         f"--provisioner-name={STORAGE_CLASS}", f"--helper-image={PAUSE_IMAGE}", f"--helper-pod-file={_helper_pod(layout)}",
     ]  # fmt: skip
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {_SECONDS} s in vain")
+        time.sleep(0.05)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _reap(programs: Mapping[int, str]) -> None:
@@ -80,11 +97,7 @@ def _prepare(layout: Layout) -> None:
         # The other end of the link is moved in by whoever started this.
     ):
         subprocess.run(command, check=True)
-    deadline = time.monotonic() + 20
-    while subprocess.run(["ip", "link", "show", "eth0"], capture_output=True, check=False).returncode != 0:
-        if time.monotonic() > deadline:
-            raise SystemExit("the link to the host did not come")
-        time.sleep(0.02)
+    _until(lambda: subprocess.run(["ip", "link", "show", "eth0"], capture_output=True, check=False).returncode == 0)
     for command in (
         ["ip", "address", "add", f"{layout.address}/30", "dev", "eth0"],
         ["ip", "link", "set", "eth0", "up"],
