@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -30,6 +31,19 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+
+def revealed(value: Any) -> Any:
+    """A value with every secret in it replaced by its text, through lists and dictionaries."""
+    match value:
+        case Secret():
+            return value.reveal()
+        case dict():
+            return {key: revealed(item) for key, item in value.items()}
+        case list() | tuple():
+            return [revealed(item) for item in value]
+        case _:
+            return value
 
 
 def weakness(value: str) -> str | None:

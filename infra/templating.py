@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from infra.secret import Secret
+from infra.secret import Secret, revealed
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -29,16 +29,4 @@ def render(template: str, /, **values: Any) -> str:
 
 def render_secret(template: str, /, **values: Any) -> Secret:
     """The text of a template with secrets revealed in it: itself a secret."""
-    return Secret(_environment.get_template(template).render({name: _reveal(value) for name, value in values.items()}))
-
-
-def _reveal(value: Any) -> Any:
-    match value:
-        case Secret():
-            return value.reveal()
-        case dict():
-            return {key: _reveal(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_reveal(item) for item in value]
-        case _:
-            return value
+    return Secret(_environment.get_template(template).render(revealed(values)))

@@ -9,7 +9,8 @@ from infra.preflight import settings_key, version_problems
 from infra.refusal import Problem
 from infra.settings import Settings
 from infra.spec import Platform, Service
-from infra.targets.releases import ledger_of, namespace_of
+from infra.targets.chart_values import namespace_of
+from infra.targets.releases import ledger_of
 from infra.units import MIB, format_size
 
 _KEY = "groundwork:kubernetes"

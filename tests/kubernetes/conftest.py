@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from infra import invariants, outputs, services
+from infra import invariants, outputs, secret, services
 from infra.identity import Identity
 from infra.images import local_tag
-from infra.secret import Keyring, Secret
+from infra.secret import Keyring
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.spec import Platform
@@ -81,7 +81,7 @@ class Deployment:
     def outputs(self) -> dict[str, Any]:
         """What the Pulumi program would export, secrets revealed."""
         found = outputs.build(self.settings, self.platform, Context(self.settings, Keyring(self.settings.master_secret)), self.identity, [])
-        revealed: dict[str, Any] = _reveal(found)
+        revealed: dict[str, Any] = secret.revealed(found)
         return revealed
 
     def health(self, *arguments: str, record: bool = False) -> subprocess.CompletedProcess[str]:
@@ -127,16 +127,6 @@ class Deployment:
         """The namespaces with all that is in them."""
         for namespace in self.plan().namespaces:
             self.installer.kubectl("delete", "namespace", namespace.name, "--ignore-not-found", "--timeout=120s")
-
-
-def _reveal(value: Any) -> Any:
-    match value:
-        case Secret():
-            return value.reveal()
-        case dict():
-            return {key: _reveal(item) for key, item in value.items()}
-        case _:
-            return value
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.targets.releases import CHART, Namespace, Plan, Release, SecretObject, plain
+from infra.targets.chart_values import SecretObject
+from infra.targets.releases import CHART, Namespace, Plan, Release, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from infra.identity import Identity
 from infra.secret import Secret
 from infra.services import postgres_cluster
 from infra.spec import Platform, Service
-from infra.targets import releases
+from infra.targets import chart_values, releases
 from infra.targets.releases import Plan, Release
 from tests.unit.conftest import IMAGE_SOURCES, make_platform, make_settings
 
@@ -60,7 +60,7 @@ def test_secret_files_are_keys_of_the_secret(made: Made) -> None:
     for item in made[1].releases:
         for group in (item.values, *item.values["jobs"]):
             secret = next((secret for secret in item.secrets if secret.name == group["secret"]["name"]), None)
-            wanted = {releases.key_of(file["path"]) for file in group["secretFiles"]} | set(group.get("secretEnv", {}))
+            wanted = {chart_values.key_of(file["path"]) for file in group["secretFiles"]} | set(group.get("secretEnv", {}))
             assert wanted == (set(secret.data) if secret else set()), item.name
 
 
