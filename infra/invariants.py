@@ -165,7 +165,14 @@ def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
                 reason="`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere",
                 fix="write a name or address that pods reach",
             )
-    hosts = settings.kubernetes.ingress.hosts
+    ingress = settings.kubernetes.ingress
+    hosts = ingress.hosts
+    if hosts and settings.kubernetes.network_policies and ingress.controller_namespace is None:
+        yield Problem(
+            key="groundwork:kubernetes.ingress.controllerNamespace",
+            reason="the network policies would keep the ingress controller out, and it is not said where that runs",
+            fix="set it, for example to ingress-nginx, or groundwork:kubernetes.networkPolicies to false",
+        )
     for host in hosts:
         if not getattr(settings, host.service).deployed:
             yield Problem(

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from infra.configuration import NAMESPACE
-from infra.identity import PREFIX
 from infra.units import parse_size
 from ops import console, forward, recovery
 from ops.progress import Watch
@@ -36,13 +35,19 @@ class KubernetesSite:
         return cls(target, (namespace, f"{namespace}-host"))
 
     def prepare(self, stack: Stack) -> None:
-        """Nothing: the nodes pull their images themselves."""
+        """The nodes pull their images themselves; that there is a kubectl is asked before anything changes."""
+        self._kubectl()
 
     def recover(self, stack: Stack, resources: Resources) -> None:
         """Removes a dead run's lock, and the record of a release that it left half-way: Helm refuses to go on from there."""
         if not recovery.unlock(stack):
             return
-        stuck = self._list("secrets", "owner=helm,status in (pending-install,pending-upgrade,pending-rollback)")
+        owned = self._owned(stack)
+        stuck = [
+            item
+            for item in self._list("secrets", "owner=helm,status in (pending-install,pending-upgrade,pending-rollback)")
+            if item["metadata"]["namespace"] in owned
+        ]
         for item in stuck:
             self._run("--namespace", item["metadata"]["namespace"], "delete", "secret", item["metadata"]["name"])
         # What was being created is made again, so nothing is pending any more.
@@ -118,24 +123,24 @@ class KubernetesSite:
 
     def data(self, stack: Stack) -> list[str]:
         """The stack's namespaces, with the volume claims in them."""
-        owned = [item["metadata"]["name"] for item in self._list("namespaces", self._owner(stack))]
+        owned = self._owned(stack)
         claims = [item for item in self._list("persistentvolumeclaims") if item["metadata"]["namespace"] in owned]
         return [*(f"namespace {name}" for name in owned), *(f"volume claim {item['metadata']['name']}" for item in claims)]
 
     def delete_data(self, stack: Stack) -> Iterator[str]:
         """Deletes the namespaces that carry this stack's labels, and with them the claims."""
-        for item in self._list("namespaces", self._owner(stack)):
-            self._run("delete", "namespace", item["metadata"]["name"])
-            yield f"namespace {item['metadata']['name']}"
+        for name in self._owned(stack):
+            self._run("delete", "namespace", name)
+            yield f"namespace {name}"
 
     def follow(self, service: str, entry: Mapping[str, Any]) -> None:
         """`kubectl logs`."""
         selector = f"app.kubernetes.io/instance={service},app.kubernetes.io/component=server"
         subprocess.run([*self._kubectl(), "--namespace", entry["namespace"], "logs", "--follow", "--tail=200", "--prefix", "--selector", selector], check=False)
 
-    def _owner(self, stack: Stack) -> str:
-        instance = stack.config().get(f"{NAMESPACE}:instance") or "none"
-        return f"{PREFIX}stack={stack.name},{PREFIX}instance={instance}"
+    def _owned(self, stack: Stack) -> list[str]:
+        """Those of the namespaces that carry this stack's labels: a name alone may be somebody else's."""
+        return [str(item["metadata"]["name"]) for item in self._list("namespaces", ",".join(recovery.owner_labels(stack)))]
 
     def _seen(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         """What a look shows; nothing where the cluster cannot be asked, which the program refuses in better words."""
@@ -146,7 +151,8 @@ class KubernetesSite:
 
     def _pods(self) -> list[dict[str, Any]]:
         found = self._list("pods", "app.kubernetes.io/part-of=groundwork,app.kubernetes.io/component=server")
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        # What an operator runs to set up an instance has its labels too, and ends.
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] != "Succeeded"]
 
     def _list(self, what: str, selector: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self._run("get", what, "--all-namespaces", f"--selector={selector}", "-o", "json"))["items"]

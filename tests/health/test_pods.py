@@ -37,7 +37,7 @@ def _get(kubectl: list[str], service: Deployed, what: str) -> list[dict[str, Any
 def pods(kubectl: list[str], service: Deployed) -> list[dict[str, Any]]:
     """The service's pods that are not on their way out."""
     found = [pod for pod in _get(kubectl, service, "pods") if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "server"]
-    found = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    found = [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] != "Succeeded"]
     assert found, f"{service.name} has no pod"
     return found
 

@@ -87,7 +87,8 @@ REFUSED = [
     ("an autoscaler that shrinks", {**ON_KUBERNETES, "groundwork:litellm": {"replicas": 4, "maxReplicas": 2}}, "groundwork:litellm.maxReplicas", "raise"),
     ("a host's address on Kubernetes", {**ON_KUBERNETES, "groundwork:bindAddress": "10.0.0.1"}, "groundwork:bindAddress", "ingress"),
     ("Docker's name of the host on Kubernetes", {**ON_KUBERNETES, "groundwork:litellm": {"providers": {"ollama": {"url": "http://host.docker.internal:11434"}}}}, "groundwork:litellm.providers.ollama.url", "pods"),
-    ("an ingress to what is off", {"groundwork:target": "kubernetes", "groundwork:qdrant": {"enabled": False}, "groundwork:kubernetes": {"context": "c", "ingress": {"hosts": [{"service": "qdrant", "host": "q.example.org"}]}}}, "groundwork:kubernetes.ingress.hosts", "q.example.org"),
+    ("an ingress to what is off", {"groundwork:target": "kubernetes", "groundwork:qdrant": {"enabled": False}, "groundwork:kubernetes": {"context": "c", "ingress": {"controllerNamespace": "i", "hosts": [{"service": "qdrant", "host": "q.example.org"}]}}}, "groundwork:kubernetes.ingress.hosts", "q.example.org"),
+    ("an ingress that policies keep out", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "ingress": {"hosts": [{"service": "litellm", "host": "l.example.org"}]}}}, "groundwork:kubernetes.ingress.controllerNamespace", "networkPolicies"),
     ("a namespace that cannot be", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "namespace": "Not_A_Name"}}, "groundwork:kubernetes.namespace", None),
     ("a scrape target twice", {"groundwork:prometheus": {"targets": [{"name": "app", "address": "a:1"}, {"name": "app", "address": "b:1"}]}}, "groundwork:prometheus.targets", "rename"),
 ]  # fmt: skip
