@@ -86,11 +86,14 @@ def minio(broken: str, mended: str) -> Break:
     return make
 
 
-def stopped(part: str) -> Break:
+def stopped(part: str, *, settle: float = 0) -> Break:
+    """Stops a container, for as long as it takes that others notice; starts it again afterwards."""
+
     @contextmanager
     def make(clone: Clone, _: Stubs) -> Iterator[None]:
         container = clone.docker.containers.get(clone.name(part))
         container.stop(timeout=10)
+        time.sleep(settle)
         try:
             yield
         finally:
@@ -171,7 +174,7 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_litellm.py::test_refuses_without_credentials", "litellm", edited("litellm", "config.yaml", UNDEFENDED, restart=True)),
     ("test_litellm.py::test_completes_through_the_chain", "litellm", providers_down),
     ("test_litellm.py::test_streams", "litellm", providers_down),
-    ("test_prometheus.py::test_every_target_is_up", "prometheus", stopped("redis-queue-exporter")),
+    ("test_prometheus.py::test_every_target_is_up", "prometheus", stopped("redis-queue-exporter", settle=6)),
     ("test_prometheus.py::test_application_targets_are_scraped", "prometheus", edited("prometheus", "prometheus.yml", "s/job_name: shop/job_name: other/", restart=True)),
     ("test_prometheus.py::test_answers_a_query", "prometheus", edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6)),
     ("test_prometheus.py::test_refuses_without_credentials", "prometheus", edited("prometheus", "web.yml", "s/.*//", restart=False)),
