@@ -58,7 +58,9 @@ def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> l
     problems = cluster_checks.check(settings, platform, identity, facts)
     if problems:
         raise Refused(problems)
-    KubernetesTarget(settings, kubernetes_api.kubeconfig(settings)).deploy(releases.plan(settings, identity, platform))
+    KubernetesTarget(settings, kubernetes_api.kubeconfig(settings)).deploy(
+        releases.plan(settings, identity, platform, cluster_checks.opened(settings, identity, facts))
+    )
     return cluster_checks.notes(settings, platform, facts)
 
 

@@ -98,7 +98,7 @@ def _secret_paths(value: Any, path: tuple[str, ...]) -> Iterable[tuple[str, ...]
     if isinstance(value, Mapping) and set(value) != {"secure"}:
         for key, item in value.items():
             yield from _secret_paths(item, (*path, key))
-    elif isinstance(value, str) and path[-1] in ("apiKey", "password", "masterSecret"):
+    elif isinstance(value, str) and path[-1] in ("apiKey", "password", "pullSecret", "masterSecret"):
         yield path
 
 

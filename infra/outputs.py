@@ -1,6 +1,7 @@
 """What a stack tells the outside: its services, and the environment that an application connects with."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from infra.spec import Endpoint, Platform, Port, Service
 from infra.units import format_size
 
 INTERNAL = "_INTERNAL"
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 def build(settings: Settings, platform: Platform, context: Context, identity: Identity, notes: Sequence[str]) -> dict[str, Any]:
@@ -35,7 +37,12 @@ def _target(settings: Settings) -> dict[str, str]:
     if not settings.clustered:
         return {"kind": "docker"}
     cluster = settings.kubernetes
-    return {"kind": "kubernetes", "context": cluster.context or "", "kubeconfig": cluster.kubeconfig or "", "namespace": settings.namespace}
+    return {
+        "kind": "kubernetes",
+        "context": cluster.context or "",
+        "kubeconfig": str(_ROOT / Path(cluster.kubeconfig).expanduser()) if cluster.kubeconfig else "",
+        "namespace": settings.namespace,
+    }
 
 
 def _networks(settings: Settings, platform: Platform, identity: Identity) -> dict[str, str]:

@@ -29,7 +29,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except Refused as refused:
             console.fail(console.Failed(str(refused)))
         except (DockerException, OSError) as error:
-            console.fail(console.Failed(f"{type(error).__name__}: {error}", "see that Docker answers (`docker info`), then run the same command again"))
+            console.fail(console.Failed(f"{type(error).__name__}: {error}", "see that Docker or the cluster answers, then run the same command again"))
         except KeyboardInterrupt:
             console.fail(console.Failed("interrupted", "run the same command again: it goes on from here"))
 

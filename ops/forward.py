@@ -55,7 +55,10 @@ class Forwards:
             if not line:
                 process.kill()
                 process.wait()
-                raise console.Failed(f"{service}.{namespace}:{port} cannot be reached: {said.strip() or 'kubectl port-forward said nothing'}")
+                raise console.Failed(
+                    f"{service}.{namespace}:{port} cannot be reached: {said.strip() or 'kubectl port-forward said nothing'}",
+                    f"make logs S={service}; where the port is taken on this machine, free it or set groundwork:portOffset",
+                )
 
     def wait(self) -> None:
         """Returns when the first forward ends."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from infra.configuration import NAMESPACE
 from infra.units import parse_size
 from ops import console, forward, recovery
+from ops.paths import ROOT
 from ops.progress import Watch
 from ops.site import Resources
 from ops.stack import Stack
@@ -31,7 +33,8 @@ class KubernetesSite:
         """From the stack's file. What is wrong in it the program refuses in its own words."""
         cluster = stack.config().get(f"{NAMESPACE}:kubernetes") or {}
         namespace = str(cluster.get("namespace") or f"groundwork-{stack.name}")
-        target = {"context": str(cluster.get("context") or ""), "kubeconfig": str(cluster.get("kubeconfig") or "")}
+        kubeconfig = str(ROOT / Path(cluster["kubeconfig"]).expanduser()) if cluster.get("kubeconfig") else ""
+        target = {"context": str(cluster.get("context") or ""), "kubeconfig": kubeconfig}
         return cls(target, (namespace, f"{namespace}-host"))
 
     def prepare(self, stack: Stack) -> None:
@@ -78,14 +81,15 @@ class KubernetesSite:
                         watch.at(service, _seconds(condition["lastTransitionTime"]), healthy=condition["type"] == "Ready")
 
     def show_failed(self, stack: Stack) -> None:
-        """The events and last lines of what is not ready, jobs among them: they stay after a release was rolled back."""
+        """Why pods are not ready, and their last lines; a job's stay after its release was rolled back."""
         for pod in self._seen(lambda: self._list("pods", "app.kubernetes.io/part-of=groundwork")):
             name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
             statuses = pod["status"].get("containerStatuses") or []
             if pod["status"]["phase"] == "Succeeded" or (statuses and all(status["ready"] for status in statuses)):
                 continue
             waiting = [status["state"]["waiting"] for status in statuses if "waiting" in status["state"]]
-            why = "; ".join(f"{item['reason']}: {item.get('message', '')}" for item in waiting) or pod["status"]["phase"]
+            unplaced = [item for item in pod["status"].get("conditions") or () if item["type"] == "PodScheduled" and item["status"] != "True"]
+            why = "; ".join(f"{item['reason']}: {item.get('message', '')}" for item in (*waiting, *unplaced)) or pod["status"]["phase"]
             console.err.print(f"\n[bold]{name}[/bold] in {namespace}: {console.plain(why)}; its last lines:")
             done = subprocess.run([*self._kubectl(), "--namespace", namespace, "logs", "--tail=15", name], capture_output=True, text=True, check=False)
             for line in done.stdout.splitlines():

@@ -42,6 +42,7 @@ def build(context: Context) -> Service:
         volumes=(Volume(name="grafana-data", path="/var/lib/grafana", size=settings.disk),),
         ports=(Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,
+        egress=context.settings.prometheus.external is not None,
         readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),
         stop_grace=20,
         checks={"dashboards": ",".join(path.stem for path in _dashboards())},

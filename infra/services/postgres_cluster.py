@@ -32,15 +32,20 @@ def operated(context: Context, configuration: str, superuser: Secret) -> Operate
 
 
 def _spec(context: Context, settings: Postgres, configuration: str) -> dict[str, object]:
-    limits = {"memory": f"{settings.memory // MIB}Mi", "cpu": f"{round(settings.cpus * 1000)}m"}
+    cluster = context.settings.kubernetes
+    memory, cores = f"{settings.memory // MIB}Mi", round(settings.cpus * 1000)
     storage: dict[str, object] = {"size": f"{settings.disk // MIB}Mi"}
-    if context.settings.kubernetes.storage_class:
-        storage["storageClass"] = context.settings.kubernetes.storage_class
+    if cluster.storage_class:
+        storage["storageClass"] = cluster.storage_class
     return {
         "instances": settings.replicas,
         "imageName": context.image("postgres-cluster").reference,
         "storage": storage,
-        "resources": {"limits": limits, "requests": limits},
+        "resources": {"limits": {"memory": memory, "cpu": f"{cores}m"}, "requests": {"memory": memory, "cpu": f"{max(1, cores // 10)}m"}},
+        "affinity": {
+            "nodeSelector": dict(cluster.node_selector), "tolerations": [item.model_dump(exclude_none=True) for item in cluster.tolerations],
+        },
+        "imagePullSecrets": [{"name": "registry-login"}] if cluster.pull_secret else [],
         "enableSuperuserAccess": True,
         "superuserSecret": {"name": "postgres-superuser"},
         "bootstrap": {

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.settings.common import Model
+from infra.settings.common import Model, SecretValue
 
 _NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _HOST = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -46,7 +46,7 @@ class Kubernetes(Model):
     storage_class: str | None = Field(None, min_length=1, description="Class of every volume; the cluster's default, if not set.")
     network_policies: bool = Field(True, description="Allow exactly the declared connections; needs a network plug-in that enforces them.")
     client_namespaces: tuple[Name, ...] = Field((), description="Other namespaces from which labelled clients may connect.")
-    pull_secret: Name | None = Field(None, description="Secret in the namespace with which images are pulled.")
+    pull_secret: SecretValue | None = Field(None, description="Login of a private registry: the contents of a Docker `config.json`; set it with `--secret`.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes that may run the services.")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints that do not keep the services away.")
     ingress: Ingress = Field(default_factory=Ingress, description="What lets requests in from outside.")

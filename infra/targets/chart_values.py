@@ -1,20 +1,26 @@
 """What `charts/service` is given for one service. Pure: a description in, values out."""
 
 import hashlib
+import hmac
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infra.identity import Identity
-from infra.secret import Secret
+from infra.secret import Keyring, Secret, revealed
 from infra.settings import Settings
 from infra.settings.cluster import Host, Ingress
 from infra.spec import File, Job, Limits, Platform, Service
 from infra.units import MIB
 
+PULL_SECRET = "registry-login"  # noqa: S105 - its name
 # The restricted pod security standard refuses uid 0; a volume's owner is set by its group here.
 _INSTEAD_OF_ROOT = 1000
+# Pulling an image of a gigabyte over a slow line.
+PULL_SECONDS = 300
 # A tenth of the limit: idle services share cores, while memory cannot be taken back and is requested whole.
+# What an autoscaler watches asks for all of it: utilization is measured against the request.
 _CPU_REQUEST = 0.1
 
 
@@ -26,13 +32,10 @@ class SecretObject:
     data: Mapping[str, Secret]
     type: str = "Opaque"
 
-    @property
-    def checksum(self) -> str:
-        """Changes with the contents. They hold at least one derived secret each, so it reveals nothing."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.data.items()):
-            digest.update(f"{len(key)}:{key}{len(value.reveal())}:{value.reveal()}".encode())
-        return digest.hexdigest()[:16]
+    def checksum(self, key: Secret) -> str:
+        """Changes with the contents. Keyed, because it stands in plain sight, and a password of the user's may be guessable."""
+        content = json.dumps(revealed(dict(self.data)), sort_keys=True)
+        return hmac.new(key.reveal().encode(), content.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ class Stack:
     identity: Identity
     platform: Platform
     chart: str
+
+    @property
+    def checksum_key(self) -> Secret:
+        """The key of the checksums of Secrets."""
+        return Keyring(self.settings.master_secret).derive("groundwork", "checksum")
 
 
 def namespace_of(settings: Settings, service: Service) -> str:
@@ -67,23 +75,23 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
             "reference": service.image.reference,
             # An image that was built has no registry; a public one of the same name would be somebody else's.
             "pullPolicy": "Never" if service.image.built else "IfNotPresent",
-            "pullSecrets": [cluster.pull_secret] if cluster.pull_secret else [],
+            "pullSecrets": [PULL_SECRET] if cluster.pull_secret else [],
         },
         "command": list(service.entrypoint),
         "args": list(service.command),
-        **_contents(service.files, service.env, own),
+        **_contents(stack, service.files, service.env, own),
         "volumes": [_volume(volume.name, volume.path, volume.size, stack.identity) for volume in service.volumes],
         "storageClass": cluster.storage_class or "",
         "sharedMemory": _quantity(service.shm_size) if service.shm_size else "",
         "ports": list(_ports(service)),
         "peerPorts": list(service.peer_ports),
         "readiness": _readiness(service),
-        "resources": _resources(service.limits),
+        "resources": _resources(service.limits, share=1 if service.max_replicas > service.replicas else _CPU_REQUEST),
         "terminationGracePeriodSeconds": service.stop_grace,
         "securityContext": _security(service.user),
         "host": {"pid": service.host_pid, "paths": [{"source": source, "target": target} for source, target in service.binds.items()]},
         "network": _network(stack, service),
-        "jobs": [_job(job, secret) for job, secret in jobs],
+        "jobs": [_job(stack, job, secret) for job, secret in jobs],
         "ingress": _ingress(cluster.ingress, next((host for host in cluster.ingress.hosts if host.service == service.name), None), service),
         "labels": dict(stack.identity.labels),
         "nodeSelector": {} if service.every_node else dict(cluster.node_selector),
@@ -99,13 +107,13 @@ def _workload(service: Service) -> str:
     return "StatefulSet" if service.volumes else "Deployment"
 
 
-def _contents(files: Sequence[File], env: Mapping[str, str | Secret], secret: SecretObject) -> dict[str, Any]:
+def _contents(stack: Stack, files: Sequence[File], env: Mapping[str, str | Secret], secret: SecretObject) -> dict[str, Any]:
     return {
         "env": {name: value for name, value in sorted(env.items()) if isinstance(value, str)},
         "secretEnv": {name: "" for name, value in sorted(env.items()) if isinstance(value, Secret)},
         "files": [{"path": file.path, "content": file.content, "mode": file.mode} for file in files if isinstance(file.content, str)],
         "secretFiles": [{"path": file.path} for file in files if isinstance(file.content, Secret)],
-        "secret": {"name": secret.name, "checksum": secret.checksum} if secret.data else {"name": "", "checksum": ""},
+        "secret": {"name": secret.name, "checksum": secret.checksum(stack.checksum_key)} if secret.data else {"name": "", "checksum": ""},
     }
 
 
@@ -118,8 +126,7 @@ def _ports(service: Service) -> Iterator[dict[str, Any]]:
     known: set[int] = set()
     declared = [(port.name, port.container) for port in service.ports]
     extra = [(f"metrics-{metrics.port}", metrics.port) for metrics in service.metrics]
-    peers = [(f"peer-{port}", port) for port in service.peer_ports]
-    for name, number in (*declared, *extra, *peers):
+    for name, number in (*declared, *extra):
         if number not in known:
             known.add(number)
             yield {"name": name, "port": number}
@@ -131,15 +138,15 @@ def _readiness(service: Service) -> dict[str, Any]:
         return {"command": []}
     return {
         "command": list(check.command), "interval": check.interval, "timeout": check.timeout,
-        "retries": check.retries, "startPeriod": check.start_period,
+        "retries": check.retries,
     }  # fmt: skip
 
 
-def _resources(limits: Limits) -> dict[str, Any]:
+def _resources(limits: Limits, *, share: float = _CPU_REQUEST) -> dict[str, Any]:
     memory, cores = _quantity(limits.memory), round(limits.cpus * 1000)
     return {
         "limits": {"memory": memory, "cpu": f"{cores}m"},
-        "requests": {"memory": memory, "cpu": f"{max(1, round(cores * _CPU_REQUEST))}m"},
+        "requests": {"memory": memory, "cpu": f"{max(1, round(cores * share))}m"},
     }  # fmt: skip
 
 
@@ -167,10 +174,10 @@ def _network(stack: Stack, service: Service) -> dict[str, Any]:
     }
 
 
-def _job(job: Job, secret: SecretObject) -> dict[str, Any]:
-    contents = _contents(job.files, job.env, secret)
+def _job(stack: Stack, job: Job, secret: SecretObject) -> dict[str, Any]:
+    contents = _contents(stack, job.files, job.env, secret)
     return {
-        "name": job.name, "script": job.script, "timeout": job.timeout,
+        "name": job.name, "script": job.script, "timeout": PULL_SECONDS + job.timeout,
         "securityContext": _security(job.user), "resources": _resources(job.limits),
         **{key: contents[key] for key in ("env", "files", "secretFiles", "secret")},
     }  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.identity import Identity
-from infra.preflight import settings_key, version_problems
+from infra.preflight import settings_key, version_problems, version_tuple
 from infra.refusal import Problem
 from infra.settings import Settings
 from infra.spec import Platform, Service
@@ -14,6 +14,8 @@ from infra.targets.releases import ledger_of
 from infra.units import MIB, format_size
 
 _KEY = "groundwork:kubernetes"
+# As charts/service/Chart.yaml says.
+_OLDEST = (1, 29)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +45,12 @@ class ClusterFacts:
 def check(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> list[Problem]:
     """Every reason not to deploy that the cluster gives."""
     return [
+        *_age(facts),
         *_ownership(settings, identity, facts),
         *_storage(settings, platform, facts),
         *_room(settings, platform, facts),
         *_operators(platform, facts),
+        *_forms(platform, facts),
         *_ingress(settings, facts),
         *_versions(settings, platform, identity, facts),
     ]
@@ -62,6 +66,20 @@ def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[s
     if any(service.max_replicas > service.replicas for service in platform.services) and "metrics.k8s.io" not in facts.api_groups:
         found.append("The cluster has no metrics server, so nothing is scaled by its load: groundwork:litellm.maxReplicas has no effect yet.")
     return found
+
+
+def opened(settings: Settings, identity: Identity, facts: ClusterFacts) -> dict[str, str]:
+    """The versions that have opened this stack's data, as its namespace records them."""
+    metadata = facts.namespaces.get(settings.namespace)
+    if metadata is None or not identity.same_stack(metadata.get("labels") or {}):
+        return {}
+    return ledger_of(metadata.get("annotations") or {})
+
+
+def _age(facts: ClusterFacts) -> Iterator[Problem]:
+    if version_tuple(facts.version.partition("-")[0].partition("+")[0]) < _OLDEST:
+        reason = f"the cluster runs Kubernetes {facts.version}; {'.'.join(map(str, _OLDEST))} or newer is needed"
+        yield Problem(key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context")
 
 
 def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> Iterator[Problem]:
@@ -153,6 +171,20 @@ def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
             )
 
 
+def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+    """One instance and several keep their data in volumes of different forms, and neither takes over the other's."""
+    for service in platform.services:
+        if service.kind != "postgres":
+            continue
+        there = "postgres-data-postgres-0" if service.operated else "postgres-1"
+        if there in facts.claims:
+            yield Problem(
+                key=f"{settings_key(service)}.replicas",
+                reason=f"the claim {there} holds the data of {'one instance' if service.operated else 'several instances'}, which this form does not open",
+                fix="dump, then `make up` another stack with this number of replicas and restore into it (docs/kubernetes.md)",
+            )
+
+
 def _ingress(settings: Settings, facts: ClusterFacts) -> Iterator[Problem]:
     wanted = settings.kubernetes.ingress.class_name
     if wanted is not None and wanted not in facts.ingress_classes:
@@ -161,18 +193,15 @@ def _ingress(settings: Settings, facts: ClusterFacts) -> Iterator[Problem]:
 
 
 def _versions(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> Iterator[Problem]:
-    metadata = facts.namespaces.get(settings.namespace)
-    if metadata is None or not identity.same_stack(metadata.get("labels") or {}):
-        return
-    opened = ledger_of(metadata.get("annotations") or {})
+    recorded = opened(settings, identity, facts)
     for service in platform.services:
-        before, claim = opened.get(service.name), _claim(settings, service)
+        before, claim = recorded.get(service.name), _claim(settings, service)
         if before is not None and claim in facts.claims:
             yield from version_problems(service, before, str(claim))
 
 
 def _claim(settings: Settings, service: Service) -> str | None:
-    """The name of a service's first volume claim, as its StatefulSet makes it."""
+    """The name of a service's first volume claim, as its StatefulSet or its operator makes it."""
     if not service.volumes or namespace_of(settings, service) != settings.namespace:
         return None
-    return f"{service.volumes[0].name}-{service.name}-0"
+    return f"{service.name}-1" if service.operated else f"{service.volumes[0].name}-{service.name}-0"

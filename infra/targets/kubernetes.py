@@ -24,17 +24,22 @@ class KubernetesTarget:
         self._protect = settings.protect
         # An explicit context, and strict mode in Pulumi.yaml: whatever kubectl points to at the moment, nothing lands there.
         self._provider = kubernetes.Provider("cluster", cluster_identifier=cluster.context, **arguments)
-        # A namespace outlives `destroy` with the volumes in it, so the next `up` finds it there and takes it over.
-        self._adopting = kubernetes.Provider("cluster-namespaces", cluster_identifier=cluster.context, upsert_existing_objects=True, **arguments)
+        # What holds data outlives `destroy`, and what a killed run made is in no state: the next `up` takes it over.
+        # That the namespace is this stack's was checked before.
+        self._adopting = kubernetes.Provider("cluster-adopting", cluster_identifier=cluster.context, upsert_existing_objects=True, **arguments)
         self.releases: dict[str, kubernetes.helm.v3.Release] = {}
 
     def deploy(self, plan: Plan) -> None:
         """Everything, in the order of `needs`."""
         namespaces = {item.name: self._namespace(item) for item in plan.namespaces}
+        if plan.login:
+            for name, space in namespaces.items():
+                self._secret(plan.login, name, space, resource=f"{plan.login.name}-{name}")
         for release in plan.releases:
             space = namespaces[release.namespace]
             needed = [self.releases[name] for name in release.needs if name in self.releases]
-            before = [*namespaces.values(), *needed, *(self._secret(item, release.namespace, space) for item in release.secrets)]
+            logins = release.custom is not None
+            before = [*namespaces.values(), *needed, *(self._secret(item, release.namespace, space, keep=logins) for item in release.secrets)]
             if release.custom:
                 before.append(self._custom(release.custom, release.namespace, before))
             self.releases[release.name] = self._release(release, before)
@@ -47,14 +52,17 @@ class KubernetesTarget:
             opts=pulumi.ResourceOptions(provider=self._adopting, retain_on_delete=True, protect=self._protect),
         )
 
-    def _secret(self, item: SecretObject, namespace: str, space: pulumi.Resource) -> kubernetes.core.v1.Secret:
+    def _secret(
+        self, item: SecretObject, namespace: str, space: pulumi.Resource, *, resource: str | None = None, keep: bool = False
+    ) -> kubernetes.core.v1.Secret:  # fmt: skip
         return kubernetes.core.v1.Secret(
-            item.name,
+            resource or item.name,
             metadata={"name": item.name, "namespace": namespace},
             type=item.type,
             # The SDK makes the whole of it a secret of Pulumi's.
             string_data={key: value.reveal() for key, value in sorted(item.data.items())},
-            opts=pulumi.ResourceOptions(provider=self._provider, depends_on=[space], delete_before_replace=True),
+            # What an operator runs goes on after `destroy`, and needs its logins.
+            opts=pulumi.ResourceOptions(provider=self._adopting, depends_on=[space], delete_before_replace=True, retain_on_delete=keep),
         )
 
     def _custom(self, item: CustomObject, namespace: str, before: Sequence[pulumi.Resource]) -> kubernetes.apiextensions.CustomResource:
@@ -67,7 +75,7 @@ class KubernetesTarget:
             },
             spec=dict(item.spec),
             # It holds the data, as a volume does.
-            opts=pulumi.ResourceOptions(provider=self._provider, depends_on=list(before), retain_on_delete=True, protect=self._protect),
+            opts=pulumi.ResourceOptions(provider=self._adopting, depends_on=list(before), retain_on_delete=True, protect=self._protect),
         )  # fmt: skip
 
     def _release(self, release: Release, before: Sequence[pulumi.Resource]) -> kubernetes.helm.v3.Release:

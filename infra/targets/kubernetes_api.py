@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -15,6 +16,7 @@ from infra.refusal import Problem, Refused
 from infra.settings import Settings
 from infra.targets.cluster_checks import ClusterFacts, Node
 
+_ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 10
 _KEY = "groundwork:kubernetes"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -46,7 +48,10 @@ def read_facts(settings: Settings) -> ClusterFacts:
 
 def kubeconfig(settings: Settings) -> str:
     """The file that reaches the cluster: the configured one, KUBECONFIG's, or the usual one."""
-    return settings.kubernetes.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    named = settings.kubernetes.kubeconfig
+    if named:
+        return str(_ROOT / Path(named).expanduser())
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
 
 
 def connect(settings: Settings) -> client.ApiClient:
@@ -54,9 +59,8 @@ def connect(settings: Settings) -> client.ApiClient:
     cluster = settings.kubernetes
     try:
         contexts, _ = config.list_kube_config_contexts(config_file=kubeconfig(settings))
-    except (ConfigException, OSError) as error:
-        reason = f"there is no usable kubeconfig: {error}"
-        raise Refused([Problem(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it, or KUBECONFIG, to the file that reaches your cluster")]) from None
+    except (ConfigException, yaml.YAMLError, OSError) as error:
+        raise Refused([_unusable(error)]) from None
     known = [str(item["name"]) for item in contexts]
     if os.pathsep in kubeconfig(settings):
         reason = "KUBECONFIG names several files, and Pulumi's provider takes one"
@@ -64,10 +68,18 @@ def connect(settings: Settings) -> client.ApiClient:
     if cluster.context not in known:
         reason = f"the kubeconfig knows no context `{cluster.context}`" if cluster.context else "the target is Kubernetes, and no context is named"
         raise Refused([Problem(key=f"{_KEY}.context", reason=reason, fix=f"set it to one of: {', '.join(known) or '(none)'}")])
-    api: client.ApiClient = config.new_client_from_config(config_file=kubeconfig(settings), context=cluster.context)
+    try:
+        api: client.ApiClient = config.new_client_from_config(config_file=kubeconfig(settings), context=cluster.context)
+    except (ConfigException, OSError) as error:
+        raise Refused([_unusable(error)]) from None
     # One short try: a person waits for the answer.
     api.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(total=0)
     return api
+
+
+def _unusable(error: Exception) -> Problem:
+    reason = f"there is no usable kubeconfig: {str(error).splitlines()[0]}"
+    return Problem(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it, or KUBECONFIG, to the file that reaches your cluster")
 
 
 def _unreachable(settings: Settings, error: Exception) -> Problem:

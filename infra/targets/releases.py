@@ -15,12 +15,10 @@ from infra.preflight import ledger
 from infra.secret import Secret
 from infra.settings import Settings
 from infra.spec import File, Operated, Platform, Service
-from infra.targets.chart_values import SecretObject, Stack, key_of, namespace_of, values
+from infra.targets.chart_values import PULL_SECONDS, PULL_SECRET, SecretObject, Stack, key_of, namespace_of, values
 
 CHART = "charts/service"
 _ROOT = Path(__file__).resolve().parents[2]
-# Pulling an image of a gigabyte over a slow line.
-_PULL_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +59,20 @@ class Plan:
 
     namespaces: tuple[Namespace, ...]
     releases: tuple[Release, ...]
+    login: SecretObject | None = None
 
 
-def plan(settings: Settings, identity: Identity, platform: Platform) -> Plan:
-    """What a platform is on Kubernetes."""
+def plan(settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]) -> Plan:
+    """What a platform is on Kubernetes. `opened` are the versions that have opened its data before."""
     home = settings.namespace
-    spaces = [Namespace(name=home, labels=_space_labels(identity, "restricted"), annotations=_ledger(platform))]
+    spaces = [Namespace(name=home, labels=_space_labels(identity, "restricted"), annotations=_ledger(platform, opened))]
     if any(service.every_node for service in platform.services):
         # What watches the machine itself needs more than the restricted standard allows.
         spaces.append(Namespace(name=settings.host_namespace, labels=_space_labels(identity, "privileged")))
     stack = Stack(settings, identity, platform, chart_hash())
-    return Plan(namespaces=tuple(spaces), releases=tuple(_release(stack, service) for service in _in_order(platform.services)))
+    pull = settings.kubernetes.pull_secret
+    login = SecretObject(name=PULL_SECRET, data={".dockerconfigjson": pull}, type="kubernetes.io/dockerconfigjson") if pull else None
+    return Plan(namespaces=tuple(spaces), login=login, releases=tuple(_release(stack, service) for service in _in_order(platform.services)))
 
 
 def chart_hash() -> str:
@@ -89,8 +90,9 @@ def ledger_of(annotations: Mapping[str, str]) -> dict[str, str]:
     return {key.removeprefix(prefix): version for key, version in annotations.items() if key.startswith(prefix)}
 
 
-def _ledger(platform: Platform) -> dict[str, str]:
-    return {f"groundwork.version.{name}": version for name, version in sorted(ledger(platform).items())}
+def _ledger(platform: Platform, opened: Mapping[str, str]) -> dict[str, str]:
+    """What is turned off keeps its entry: its volume is still there."""
+    return {f"groundwork.version.{name}": version for name, version in sorted({**opened, **ledger(platform)}.items())}
 
 
 def _space_labels(identity: Identity, standard: str) -> dict[str, str]:
@@ -117,7 +119,7 @@ def _release(stack: Stack, service: Service) -> Release:
         values=values(stack, service, own, jobs),
         secrets=tuple(item for item in (own, *(secret for _, secret in jobs), *_logins(operated)) if item.data),
         needs=service.needs,
-        timeout=_PULL_SECONDS + (service.readiness.deadline if service.readiness else 60) + sum(job.timeout for job in service.jobs),
+        timeout=PULL_SECONDS + (service.readiness.deadline if service.readiness else 60) + sum(PULL_SECONDS + job.timeout for job in service.jobs),
         custom=CustomObject(api_version=operated.api_version, kind=operated.kind, name=service.name, spec=_inherited(stack, service, operated))
         if operated
         else None,

@@ -76,7 +76,7 @@ class Deployment:
         return self.settings.namespace
 
     def plan(self) -> Plan:
-        return releases.plan(self.settings, self.identity, self.platform)
+        return releases.plan(self.settings, self.identity, self.platform, {})
 
     def outputs(self) -> dict[str, Any]:
         """What the Pulumi program would export, secrets revealed."""

@@ -50,6 +50,8 @@ class Installer:
     def install(self, plan: Plan) -> None:
         """Everything of a plan: what does not need each other at the same time, as Pulumi does it."""
         self.apply(*(namespace_object(item) for item in plan.namespaces))
+        if plan.login:
+            self.apply(*(secret_object(plan.login, item.name) for item in plan.namespaces))
         done: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(max_workers=16) as pool:
             for release in plan.releases:

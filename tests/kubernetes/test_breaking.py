@@ -41,7 +41,7 @@ def patched(kind: str, patch: dict[str, Any], mend: dict[str, Any]) -> Break:
 def unready(deployed: Deployment) -> Iterator[None]:
     """A new pod never becomes ready, and the former one stays beside it."""
     probe = {"exec": {"command": ["false"]}}
-    patch = {"spec": {"template": {"spec": {"containers": [{"name": EXPORTER, "startupProbe": probe, "readinessProbe": probe}]}}}}
+    patch = {"spec": {"template": {"spec": {"containers": [{"name": EXPORTER, "readinessProbe": probe}]}}}}
     deployed.installer.kubectl("--namespace", deployed.namespace, "patch", "deployment", EXPORTER, "--type=strategic", "--patch", json.dumps(patch))
     deadline = time.monotonic() + 30
     while not all(pod["status"].get("containerStatuses") for pod in deployed.pods(EXPORTER).values()) or len(deployed.pods(EXPORTER)) < 2:

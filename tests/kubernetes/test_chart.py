@@ -95,6 +95,17 @@ def test_a_changed_file_or_secret_rolls_the_pods(tools: Path) -> None:
         assert template(**former) != template(**latter)
 
 
+def test_only_replicas_reach_the_ports_between_replicas(tools: Path) -> None:
+    """What they say to each other asks for no key."""
+    values = {**MINIMAL, "ports": [{"name": "http", "port": 80}], "peerPorts": [6335], "network": {"clientNamespaces": ["shop"]}}
+    objects = [item for item in yaml.safe_load_all(helm(tools, "template", "example", CHART, values=values)[1]) if item]
+    policy = next(item for item in objects if item["kind"] == "NetworkPolicy")
+    opened = [rule for rule in policy["spec"]["ingress"] if 6335 in [port["port"] for port in rule["ports"]]]
+    assert [rule["from"] for rule in opened] == [[{"podSelector": {"matchLabels": policy["spec"]["podSelector"]["matchLabels"]}}]]
+    ports = {item["metadata"]["name"]: [port["port"] for port in item["spec"]["ports"]] for item in objects if item["kind"] == "Service"}
+    assert ports == {"example": [80], "example-members": [80, 6335]}
+
+
 @pytest.fixture(scope="module")
 def definitions(installer: Installer) -> Iterator[None]:
     """CloudNativePG's own definition of a cluster, for as long as this module runs; its operator does not run here."""

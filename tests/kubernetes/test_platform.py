@@ -80,7 +80,6 @@ def test_a_failed_upgrade_is_rolled_back(deployed: Deployment) -> None:
     release = next(item for item in deployed.plan().releases if item.name == "minio")
     values = copy.deepcopy(dict(release.values))
     values["jobs"][0] |= {"script": "echo it cannot be done >&2; exit 3\n", "timeout": 8}
-    values["args"] = [*values["args"]]
     before = uids(deployed)
     arguments = ("upgrade", "--install", "minio", CHART, "--namespace", release.namespace, "--rollback-on-failure", "--wait", "--timeout=60s", "--values=-")
     done = deployed.installer.helm(*arguments, stdin=json.dumps(values), check=False)

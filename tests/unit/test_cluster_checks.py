@@ -67,6 +67,9 @@ CASES: list[tuple[str, ClusterFacts, dict[str, Any], str, str]] = [
     ("an operator that is not installed", ROOMY, {"postgres": {"replicas": 3}}, "groundwork:postgres.replicas", "CloudNativePG"),
     ("an ingress class that there is not", ROOMY, kubernetes(ingress={"className": "nginx"}), "groundwork:kubernetes.ingress.className", "`nginx`"),
     ("Postgres of another major", replace(ROOMY, namespaces=owned(postgres="17.12"), claims=frozenset({"postgres-data-postgres-0"})), {}, "groundwork:images", "Postgres 17 data directory"),
+    ("several instances over the data of one", replace(ROOMY, api_groups=frozenset({"postgresql.cnpg.io"}), claims=frozenset({"postgres-data-postgres-0"})), {"postgres": {"replicas": 3}}, "groundwork:postgres.replicas", "one instance"),
+    ("one instance over the data of several", replace(ROOMY, claims=frozenset({"postgres-1"})), {}, "groundwork:postgres.replicas", "several instances"),
+    ("a cluster that is too old", replace(ROOMY, version="v1.27.3+k3s1"), {}, "groundwork:kubernetes.context", "1.29"),
     ("a downgrade", replace(ROOMY, namespaces=owned(minio="2026.09.17"), claims=frozenset({"minio-data-minio-0"})), {}, "groundwork:images", "older than 2026.09.17"),
 ]  # fmt: skip
 

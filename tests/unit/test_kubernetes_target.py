@@ -85,11 +85,12 @@ def test_every_resource_names_its_provider_with_a_context(monkeypatch: pytest.Mo
     """Strict mode: whatever kubectl points to at the moment, nothing lands there."""
     _, recorder, _ = declare(monkeypatch)
     providers = recorder.of(PROVIDER)
-    assert set(providers) == {"cluster", "cluster-namespaces"}
+    assert set(providers) == {"cluster", "cluster-adopting"}
     assert all((inputs["context"], inputs["kubeconfig"]) == ("test", KUBECONFIG) for inputs in providers.values())
     for typ, name, _, provider in recorder.resources:
         if typ not in (PROVIDER, "pulumi:pulumi:Stack"):
-            assert ("cluster-namespaces" if typ == NAMESPACE else "cluster::") in provider, name
+            # Only releases are never taken over: Helm has its own record of them.
+            assert ("cluster::" if typ == RELEASE else "cluster-adopting") in provider, name
 
 
 @pytest.mark.parametrize("protect", [False, True])
@@ -119,6 +120,8 @@ def test_an_operators_resource_is_waited_for_and_kept(monkeypatch: pytest.Monkey
     inputs = recorder.of(CUSTOM)["postgres-cluster"]
     assert inputs["metadata"]["name"] == "postgres"
     assert inputs["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Ready"
+    assert options[f"{SECRET} postgres-superuser"].retain_on_delete is True
+    assert options[f"{SECRET} redis-cache-secret"].retain_on_delete is False
     found = options[f"{CUSTOM} postgres-cluster"]
     assert found.retain_on_delete is True
     assert "postgres-superuser" in {resource._name for resource in found.depends_on or ()}  # type: ignore[union-attr]
