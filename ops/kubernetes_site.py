@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,21 +42,26 @@ class KubernetesSite:
         self._kubectl()
 
     def recover(self, stack: Stack, resources: Resources) -> None:
-        """Removes a dead run's lock, and the record of a release that it left half-way: Helm refuses to go on from there."""
-        if not recovery.unlock(stack):
+        """Removes a dead run's lock, and Helm's record of what it left half-way or finished without Pulumi's knowing: Helm refuses to go on from there.
+
+        The objects stay, and the same release takes them over.
+        """
+        interrupted = recovery.unlock(stack)
+        if not stack.backend.local:
             return
-        owned = self._owned(stack)
-        stuck = [
-            item
-            for item in self._list("secrets", "owner=helm,status in (pending-install,pending-upgrade,pending-rollback)")
-            if item["metadata"]["namespace"] in owned
-        ]
+        # Looked for without a lock too: the run that was to recover may have been killed itself.
+        owned = self._seen(lambda: self._list("namespaces", ",".join(recovery.owner_labels(stack))))
+        recorded = {str(item["inputs"]["name"]) for item in resources if item["type"] == _RELEASE}
+        spaces = {item["metadata"]["name"] for item in owned}
+        kept = self._list("secrets", "owner=helm") if spaces else []
+        stuck = [item for item in kept if item["metadata"]["namespace"] in spaces and _stuck(item["metadata"]["labels"], recorded)]
         for item in stuck:
             self._run("--namespace", item["metadata"]["namespace"], "delete", "secret", item["metadata"]["name"])
-        # What was being created is made again, so nothing is pending any more.
-        stack.ask("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", stack.name)
+        if interrupted or stuck:
+            # What was being created is made again, so nothing is pending any more.
+            stack.ask("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", stack.name)
         if stuck:
-            console.out.print(f"recovery: forgot {len(stuck)} half-made releases; this run makes them again")
+            console.out.print(f"recovery: forgot {len(stuck)} unfinished releases; this run makes them again")
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
         """A release whose workload is gone is made anew: to Helm, and so to Pulumi, it still looks deployed."""
@@ -173,6 +178,11 @@ class KubernetesSite:
                 f"see that `kubectl --context={self.target['context']} get nodes` works, and groundwork:kubernetes in the stack's file",
             )
         return done.stdout
+
+
+def _stuck(labels: Mapping[str, str], recorded: Set[str]) -> bool:
+    """Whether one of Helm's records, by its labels, is of a release that is half-made or that no state knows."""
+    return labels["status"].startswith("pending-") or labels["name"] not in recorded
 
 
 def _state(pods: list[bool]) -> str:

@@ -292,3 +292,15 @@ def test_the_state_of_a_service_of_pods(pods: list[bool], state: str) -> None:
 )  # fmt: skip
 def test_the_state_of_a_container(shown: dict[str, str], state: str) -> None:
     assert docker_site._state(shown) == state
+
+
+@pytest.mark.parametrize(
+    ("labels", "stuck"),
+    [
+        ({"name": "redis", "status": "deployed"}, False), ({"name": "redis", "status": "superseded"}, False),
+        ({"name": "redis", "status": "pending-upgrade"}, True), ({"name": "minio", "status": "pending-install"}, True),
+        ({"name": "minio", "status": "deployed"}, True),
+    ],
+)  # fmt: skip
+def test_a_release_is_stuck_where_the_state_does_not_know_it_or_helm_has_not_finished(labels: dict[str, str], stuck: bool) -> None:
+    assert kubernetes_site._stuck(labels, {"redis"}) is stuck
