@@ -4,13 +4,16 @@ Services are described with these values by pure functions; a target turns them 
 Sizes are bytes, times seconds, CPUs cores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from infra.secret import Secret
 
 Text = str | Secret
+
+PULL_SECRET = "registry-login"  # noqa: S105 - its name
+"""The Kubernetes Secret with which images are pulled."""
 
 APP_NETWORK = "app"
 """The network where an application's own containers meet what scrapes them."""
@@ -244,6 +247,15 @@ class Platform:
     def networks(self) -> tuple[str, ...]:
         """Every network that a service is on, and the one of applications that are scraped."""
         return tuple(sorted({network for service in self.services for network in service.networks} | {APP_NETWORK}))
+
+    def in_order(self) -> Iterator[Service]:
+        """Each service after those that it needs."""
+        pending, names, done = list(self.services), {service.name for service in self.services}, set[str]()
+        while pending:
+            service = next(item for item in pending if not (set(item.needs) & names) - done)
+            pending.remove(service)
+            done.add(service.name)
+            yield service
 
     def by_name(self, name: str) -> Service:
         """The service of that name. Raises StopIteration if there is none."""

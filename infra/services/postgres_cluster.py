@@ -3,7 +3,7 @@
 from infra.secret import Secret
 from infra.services.context import Context
 from infra.settings.stores import Postgres
-from infra.spec import Operated
+from infra.spec import PULL_SECRET, Operated
 from infra.units import MIB
 
 OPERATOR = "CloudNativePG"
@@ -45,7 +45,7 @@ def _spec(context: Context, settings: Postgres, configuration: str) -> dict[str,
         "affinity": {
             "nodeSelector": dict(cluster.node_selector), "tolerations": [item.model_dump(exclude_none=True) for item in cluster.tolerations],
         },
-        "imagePullSecrets": [{"name": "registry-login"}] if cluster.pull_secret else [],
+        "imagePullSecrets": [{"name": PULL_SECRET}] if cluster.pull_secret else [],
         "enableSuperuserAccess": True,
         "superuserSecret": {"name": "postgres-superuser"},
         "bootstrap": {

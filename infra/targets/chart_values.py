@@ -11,10 +11,9 @@ from infra.identity import Identity
 from infra.secret import Keyring, Secret, revealed
 from infra.settings import Settings
 from infra.settings.cluster import Host, Ingress
-from infra.spec import File, Job, Limits, Platform, Service
+from infra.spec import PULL_SECRET, File, Job, Limits, Platform, Service
 from infra.units import MIB
 
-PULL_SECRET = "registry-login"  # noqa: S105 - its name
 # The restricted pod security standard refuses uid 0; a volume's owner is set by its group here.
 _INSTEAD_OF_ROOT = 1000
 # Pulling an image of a gigabyte over a slow line.

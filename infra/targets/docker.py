@@ -53,12 +53,8 @@ class DockerTarget:
         """Everything, in the order of `needs`."""
         self._declare_networks(platform)
         versions = ledger(platform)
-        pending = list(platform.services)
-        names = {service.name for service in pending}
         before = [self._ledger(versions)] if versions else []
-        while pending:
-            service = next(item for item in pending if not (set(item.needs) & names) - self._ready.keys())
-            pending.remove(service)
+        for service in platform.in_order():
             container = self._container(service, before)
             self.containers[service.name] = container
             self._ready[service.name] = [container, *(self._job(service, job, container) for job in service.jobs)]

@@ -14,8 +14,8 @@ from infra.identity import Identity
 from infra.preflight import ledger
 from infra.secret import Secret
 from infra.settings import Settings
-from infra.spec import File, Operated, Platform, Service
-from infra.targets.chart_values import PULL_SECONDS, PULL_SECRET, SecretObject, Stack, key_of, namespace_of, values
+from infra.spec import PULL_SECRET, File, Operated, Platform, Service
+from infra.targets.chart_values import PULL_SECONDS, SecretObject, Stack, key_of, namespace_of, values
 
 CHART = "charts/service"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def plan(settings: Settings, identity: Identity, platform: Platform, opened: Map
     stack = Stack(settings, identity, platform, chart_hash())
     pull = settings.kubernetes.pull_secret
     login = SecretObject(name=PULL_SECRET, data={".dockerconfigjson": pull}, type="kubernetes.io/dockerconfigjson") if pull else None
-    return Plan(namespaces=tuple(spaces), login=login, releases=tuple(_release(stack, service) for service in _in_order(platform.services)))
+    return Plan(namespaces=tuple(spaces), login=login, releases=tuple(_release(stack, service) for service in platform.in_order()))
 
 
 def chart_hash() -> str:
@@ -97,16 +97,6 @@ def _ledger(platform: Platform, opened: Mapping[str, str]) -> dict[str, str]:
 
 def _space_labels(identity: Identity, standard: str) -> dict[str, str]:
     return dict(sorted({**identity.labels, "pod-security.kubernetes.io/enforce": standard, "pod-security.kubernetes.io/warn": standard}.items()))
-
-
-def _in_order(services: Sequence[Service]) -> Iterator[Service]:
-    """Each service after those that it needs."""
-    pending, names, done = list(services), {service.name for service in services}, set[str]()
-    while pending:
-        service = next(item for item in pending if not (set(item.needs) & names) - done)
-        pending.remove(service)
-        done.add(service.name)
-        yield service
 
 
 def _release(stack: Stack, service: Service) -> Release:
