@@ -43,9 +43,14 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -
 
 
 def _named(settings: Settings, stack: str) -> Settings:
-    """The settings with the namespace that follows from the stack's name, unless they name one."""
+    """The settings with the names that follow from the stack's, unless they give others."""
     cluster = settings.kubernetes
-    return settings.model_copy(update={"kubernetes": cluster.model_copy(update={"namespace": cluster.namespace or f"groundwork-{stack}"})})
+    return settings.model_copy(
+        update={
+            "environment": settings.environment or stack,
+            "kubernetes": cluster.model_copy(update={"namespace": cluster.namespace or f"groundwork-{stack}"}),
+        }
+    )
 
 
 def _decode(value: str) -> Any:
@@ -75,8 +80,8 @@ def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable
     for top, value in raw.items():
         if f"{NAMESPACE}:{top}" in secret_keys:
             continue
-        for path in _secret_paths(value, (top,)):
-            dotted = ".".join(path)
+        for path in _secret_paths(value, (top,), Settings):
+            dotted = _dotted(path)
             nested = " --path" if len(path) > 1 else ""
             if dotted == "masterSecret" and value == PLACEHOLDER:
                 continue
@@ -94,12 +99,32 @@ def plain_text_in(file: Mapping[str, Any]) -> list[Problem]:
     return list(_plain_text(groups, frozenset()))
 
 
-def _secret_paths(value: Any, path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
-    if isinstance(value, Mapping) and set(value) != {"secure"}:
+def _secret_paths(value: Any, path: tuple[str | int, ...], parent: type[BaseModel]) -> Iterable[tuple[str | int, ...]]:
+    """Where the model says that a secret is, and the value is text. `parent` is the model in which the path's last key stands."""
+    field = next((item for item in parent.model_fields.values() if item.alias == path[-1]), None)
+    if field is not None:
+        yield from _secrets_below(value, path, field.annotation, nested_model(field.annotation))
+
+
+def _secrets_below(value: Any, path: tuple[str | int, ...], annotation: Any, model: type[BaseModel] | None) -> Iterable[tuple[str | int, ...]]:
+    if isinstance(value, Mapping) and set(value) == {"secure"}:
+        return
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _secrets_below(item, (*path, index), annotation, model)
+    elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secret_paths(item, (*path, key))
-    elif isinstance(value, str) and path[-1] in ("apiKey", "password", "pullSecret", "masterSecret"):
+            if model is not None:
+                yield from _secret_paths(item, (*path, key), model)
+            else:
+                yield from _secrets_below(item, (*path, key), annotation, None)
+    elif isinstance(value, str) and "Secret" in repr(annotation) and model is None:
         yield path
+
+
+def _dotted(path: Iterable[str | int]) -> str:
+    """A place as `pulumi config --path` writes it: `a.b[0].c`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _weak_master(master: Secret) -> Iterable[Problem]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from infra.identity import Identity
 from infra.secret import Secret
-from infra.services import clickhouse, litellm, minio, postgres, prometheus, qdrant, redis
+from infra.services import alertmanager, alloy, clickhouse, litellm, minio, postgres, prometheus, qdrant, redis
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.spec import Endpoint, Platform, Port, Service
@@ -64,6 +64,7 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         "endpoints": {port.name: _endpoint(settings, port) for port in service.ports if port.host is not None},
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
+        "capabilities": list(service.capabilities),
         "checks": dict(service.checks),
     }
 
@@ -145,6 +146,17 @@ def _pairs(settings: Settings, context: Context, deployed: Mapping[str, Service]
         yield from both("PROMETHEUS_URL", at, "prometheus", "http", _http(at))
         yield "PROMETHEUS_USER", at.username or ""
         yield "PROMETHEUS_PASSWORD", at.password.reveal() if at.password else ""
+    if "alertmanager" in deployed:
+        at = alertmanager.endpoint(context, "admin")
+        yield from both("ALERTMANAGER_URL", at, "alertmanager", "http", _http(at))
+        yield "ALERTMANAGER_USER", at.username or ""
+        yield "ALERTMANAGER_PASSWORD", at.password.reveal() if at.password else ""
+    if "alloy" in deployed and alloy.takes_traces(context):
+        at = alloy.endpoint(context)
+        # The names that OpenTelemetry's own libraries read.
+        yield from both("OTEL_EXPORTER_OTLP_ENDPOINT", at, "alloy", "otlp-http", _http(at))
+        yield "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
+        yield "OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{at.password.reveal() if at.password else ''}"
     if "grafana" in deployed:
         port = deployed["grafana"].ports[0].host
         yield "GRAFANA_URL", f"http://{settings.bind_address}:{port}"
@@ -164,7 +176,8 @@ def _places(settings: Settings, inside: Endpoint, service: Service | None, port:
         published = next(item for item in service.ports if item.name == port)
         if published.host is not None:
             yield "", settings.bind_address, published.host
-    inner = f"{inside.host}.{settings.namespace}" if settings.clustered and service is not None else inside.host
+    qualified = settings.clustered and service is not None and "." not in inside.host
+    inner = f"{inside.host}.{settings.namespace}" if qualified else inside.host
     yield INTERNAL, inner, inside.port
 
 

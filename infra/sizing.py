@@ -45,6 +45,11 @@ def minio_memlimit(memory: int) -> int:
     return memory * 80 // 100
 
 
+def go_memory(memory: int) -> int:
+    """90 % of the limit, as the soft limit of a Go runtime (GOMEMLIMIT): stacks and mapped files take the rest."""
+    return memory * 90 // 100
+
+
 def clickhouse(memory: int) -> dict[str, int]:
     """ClickHouse on a small host. Its defaults assume tens of gigabytes (a mark cache of 5 GB).
 
@@ -62,6 +67,32 @@ def clickhouse(memory: int) -> dict[str, int]:
         "background_pool_size": 2 if memory < 4 * GIB else 8,
         "max_threads": 2 if memory < 4 * GIB else 4,
     }
+
+
+def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
+    """Loki's caches from its memory, and what it takes in per second from its disk and the retention (seconds).
+
+    Lines shrink to about an eighth in its chunks (snappy on repetitive text), and a fifth of the disk is left for the log
+    ahead of them. A burst may take what the log ahead of the chunks can hold.
+    """
+    kept = disk * 80 // 100 * 8
+    return {
+        "rate_mb": round(max(kept / retention / MIB, 0.05), 3),
+        "burst_mb": max(16, disk // 100 // MIB),
+        "replay": memory // 4,
+        "results_mb": max(8, memory // 16 // MIB),
+        "chunks_mb": max(8, memory // 8 // MIB),
+    }
+
+
+def tempo(memory: int) -> dict[str, int]:
+    """Tempo's intake from its memory: bytes per second, in one burst, and of one trace."""
+    return {"rate": memory // 64, "burst": memory // 16, "trace": memory // 48}
+
+
+def alloy_traces(memory: int) -> int:
+    """What spans may take of Alloy's memory before it refuses more: half; the rest is for logs and the runtime."""
+    return memory // 2
 
 
 def prometheus_retention_size(disk: int) -> int:

@@ -6,7 +6,7 @@ Sizes are bytes, times seconds, CPUs cores.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from infra.secret import Secret
 
@@ -84,14 +84,23 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """A Prometheus endpoint of a service and what it takes to read it."""
+    """A Prometheus endpoint of a service and what it takes to read it. `of` names the service whose state it tells, where that is another."""
 
     port: int
+    of: str | None = None
     path: str = "/metrics"
     bearer: Secret | None = None
     username: str | None = None
     password: Secret | None = None
     host: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logs:
+    """How a service writes its log. `first_line` is the expression (RE2) of an entry's first line, where entries have several."""
+
+    format: Literal["json", "logfmt", "plain"] = "plain"
+    first_line: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +184,7 @@ class Service:
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
     it shares a network with both. `egress` gives a service without ports a way out of the host. `binds` maps host paths to container paths, read-only.
+    `devices` are the host's, readable; `capabilities` those that it keeps of none. `watches_nodes` lets it read the nodes' own metrics in a cluster.
     Where the target has many nodes, `every_node` runs one on each, `replicas` that many (replica i of a
     service with volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are busy.
     """
@@ -193,6 +203,8 @@ class Service:
     ports: tuple[Port, ...] = ()
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     binds: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     reaches: tuple[str, ...] = ()
     network: str | None = None
@@ -201,6 +213,7 @@ class Service:
     host_pid: bool = False
     shm_size: int | None = None
     every_node: bool = False
+    watches_nodes: bool = False
     replicas: int = 1
     max_replicas: int = 1
     peer_ports: tuple[int, ...] = ()
@@ -208,6 +221,7 @@ class Service:
     stop_grace: int = 10
     jobs: tuple[Job, ...] = ()
     metrics: tuple[Metrics, ...] = ()
+    logs: Logs = Logs()
     checks: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, Secret] = field(default_factory=dict)
 

@@ -81,6 +81,26 @@ OFFICIAL: Mapping[str, Official] = {
         repository="docker.io/grafana/grafana", tag="13.2.3", version="13.2.3",
         digest="b28bae15e219c998fb0e0424ed724930cc61b1f61fb404d47c862f9a23f9e572",
     ),
+    "alertmanager": Official(
+        repository="docker.io/prom/alertmanager", tag="v0.34.1", version="0.34.1",
+        digest="e9733bafb1bdef9b00e25a21f8f99dc26a22224bf16641ad754d1649f4c3357a",
+    ),
+    "loki": Official(
+        repository="docker.io/grafana/loki", tag="3.7.8", version="3.7.8",
+        digest="1107dd5274e0ada47e42472b7a7e71f3b2a2fe878878108f3e2f9e51528f0193",
+    ),
+    "tempo": Official(
+        repository="docker.io/grafana/tempo", tag="3.1.0", version="3.1.0",
+        digest="3076b8dcdfb32fd6bc5ccef85e7b7313e6199b9cb84366257fc17ecb696db5fd",
+    ),
+    "alloy": Official(
+        repository="docker.io/grafana/alloy", tag="v1.20.1", version="1.20.1",
+        digest="2aa2099af76c0098d4af7a4d6e48f86cb66dc1a000222ad927a1c67c6542d13f",
+    ),
+    "cadvisor": Official(
+        repository="ghcr.io/google/cadvisor", tag="v0.60.6", version="0.60.6",
+        digest="b8e7d1093144fd088f425ff003d75a4aa405de075db78dae3bc563730b1bd07a",
+    ),
     "node-exporter": Official(
         repository="docker.io/prom/node-exporter", tag="v1.12.1", version="1.12.1",
         digest="1b4e4438faca4dd7e001dd445d161a4a2091b0fededa84093b3a8dfeae1f1be0",
@@ -107,6 +127,9 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "litellm": Recipe(folder="litellm", version="1.104.2", arguments={"PYTHON_VERSION": "3.13.5-1"}),
     "prometheus": Recipe(folder="prometheus", version="2.53.3", arguments={"PROMETHEUS_VERSION": "2.53.3+ds1-2"}),
+    "alertmanager": Recipe(folder="alertmanager", version="0.28.1", arguments={"ALERTMANAGER_VERSION": "0.28.1+ds-1"}),
+    "loki": Recipe(folder="loki", version="3.7.8", go_tool="loki"),
+    "cadvisor": Recipe(folder="cadvisor", version="0.60.6", go_tool="cadvisor"),
     "node-exporter": Recipe(
         folder="exporter", version="1.9.0",
         arguments={
@@ -132,5 +155,7 @@ NO_PACKAGE: Mapping[str, str] = {
     "qdrant": "no distribution package carries Qdrant; set groundwork:images to registry or to a mirror",
     "clickhouse": "Debian's ClickHouse is of 2018 and no other package carries it; set groundwork:images to registry or to a mirror",
     "grafana": "no distribution package carries Grafana; set groundwork:images to registry or to a mirror",
+    "alloy": "no package carries Alloy; set groundwork:images to registry or to a mirror",
+    "tempo": "no package carries Tempo; set groundwork:images to registry or to a mirror",
 }
 """Services that cannot be had from packages, with the reason that the closing table gives."""

@@ -21,7 +21,7 @@ from ops.stack import Stack
 from ops.toolchain import go_environment
 
 _REACH_SECONDS = 3.0
-_LONGEST = ("minio", "litellm")
+_LONGEST = ("loki", "minio", "litellm")
 _BASE_PACKAGES = "ca-certificates"
 
 
@@ -140,7 +140,8 @@ def _build(name: str, recipe: Recipe) -> str:
 def _go_tool(recipe: Recipe) -> Path:
     """The binary that a recipe's Go module builds, from the cache."""
     module = IMAGES / recipe.folder
-    digest = hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:12]
+    sources = [module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     folder = cache() / f"built-{recipe.folder}-{digest}"
     binary = folder / str(recipe.go_tool)
     if binary.exists():
@@ -152,7 +153,8 @@ def _go_tool(recipe: Recipe) -> Path:
     with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"images: building {recipe.folder} from Go modules (once; minutes)"):
         target = Path(scratch) / "bin"
         target.mkdir()
-        console.run(["go", "install", "-ldflags", "-s -w", "tool"], cwd=module, env=go_environment(target))
+        package = "." if (module / "main.go").exists() else "tool"
+        console.run(["go", "install", "-ldflags", "-s -w", package], cwd=module, env=go_environment(target))
         target.rename(folder)
     return binary
 

@@ -1,10 +1,10 @@
 """All services of a stack, in two passes: stores and applications, then what watches them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from infra.secret import Keyring
-from infra.services import clickhouse, exporters, grafana, litellm, minio, postgres, prometheus, qdrant, redis
+from infra.services import alertmanager, alloy, clickhouse, exporters, grafana, litellm, loki, minio, postgres, prometheus, qdrant, redis, tempo
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.spec import LeftOut, Platform, Service
@@ -18,18 +18,39 @@ def build(settings: Settings) -> Platform:
     left_out: list[LeftOut] = []
     services = list(_stores(context, left_out))
     services.extend(exporters.build(context))
-    if settings.prometheus.deployed:
-        services.append(prometheus.build(context, services))
-    elif settings.prometheus.external:
-        left_out.append(_external("prometheus"))
-    if settings.grafana.enabled and settings.grafana.external is None:
-        if context.available("grafana"):
-            services.append(grafana.build(context))
-        else:
-            left_out.append(LeftOut(service="grafana", reason=context.why_unavailable("grafana")))
+    services.extend(_watchers(context, services, left_out))
     if settings.litellm.deployed:
         left_out.extend(litellm.left_out(context))
     return Platform(services=tuple(services), left_out=tuple(left_out), notes=tuple(_notes(context)))
+
+
+def _watchers(context: Context, watched: Sequence[Service], left_out: list[LeftOut]) -> Iterator[Service]:
+    """What watches: each is given what it watches, the others of these included."""
+    settings = context.settings
+    found = list(watched)
+    for module in (loki, tempo):
+        if getattr(settings, module.NAME).enabled:
+            if module.deployed(context):
+                found.append(module.build(context))
+            else:
+                left_out.append(LeftOut(service=module.NAME, reason=context.why_unavailable(module.NAME)))
+    if settings.alertmanager.enabled:
+        found.append(alertmanager.build(context))
+    if settings.grafana.enabled and settings.grafana.external is None:
+        if context.available(grafana.NAME):
+            found.append(grafana.build(context, found))
+        else:
+            left_out.append(LeftOut(service=grafana.NAME, reason=context.why_unavailable(grafana.NAME)))
+    if settings.alloy.enabled:
+        if not context.available(alloy.NAME):
+            left_out.append(LeftOut(service=alloy.NAME, reason=context.why_unavailable(alloy.NAME)))
+        elif loki.deployed(context) or alloy.takes_traces(context):
+            found.append(alloy.build(context, found))
+    if settings.prometheus.deployed:
+        found.append(prometheus.build(context, found))
+    elif settings.prometheus.external:
+        left_out.append(_external(prometheus.NAME))
+    yield from found[len(watched) :]
 
 
 def _stores(context: Context, left_out: list[LeftOut]) -> Iterator[Service]:
@@ -62,5 +83,7 @@ def _notes(context: Context) -> Iterator[str]:
     if settings.images == "packages":
         yield "Debian's pgvector 0.8.0 is older than 0.8.4, which fixes index corruption in vacuum: rebuild HNSW indexes after mass deletes."
         yield "MinIO's last upstream state has two open CVEs (2026-40344, 2026-41145: unsigned writes): keep it on loopback."
+    if settings.alertmanager.enabled:
+        yield from alertmanager.notes(context)
     if settings.bind_address != "127.0.0.1":
         yield f"Ports are published on {settings.bind_address}: Docker's published ports bypass the host's firewall."

@@ -5,7 +5,7 @@ import hashlib
 from infra import sizing
 from infra.secret import Secret
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, Job, Metrics, Port, Service, Volume
+from infra.spec import Endpoint, File, HealthCheck, Job, Logs, Metrics, Port, Service, Volume
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"
@@ -69,6 +69,7 @@ def build(context: Context) -> Service:
         stop_grace=60,
         jobs=(_provision(context),),
         metrics=(Metrics(port=9363),),
+        logs=Logs(first_line=r"^\d{4}\.\d{2}\.\d{2} "),
         checks={"database": settings.database},
         credentials=passwords,
     )  # fmt: skip

@@ -53,6 +53,15 @@ class Context:
             return None
         return f"{service.name}-members" + (f".{self.settings.host_namespace}" if service.every_node else "")
 
+    def address(self, name: str) -> str:
+        """The host name of one of our services, from any of the stack's namespaces."""
+        return f"{name}.{self.settings.namespace}" if self.settings.clustered else name
+
+    @property
+    def collects(self) -> bool:
+        """Whether logs are collected and traces taken in this stack."""
+        return self.settings.alloy.enabled and self.available("alloy")
+
     def host_port(self, port: int) -> int:
         """A configured port, shifted by the stack's `portOffset`."""
         return port + self.settings.port_offset
@@ -61,6 +70,7 @@ class Context:
 _SETTINGS_PATH = {
     "redis-cache": ("redis", "cache"),
     "redis-queue": ("redis", "queue"),
+    "cadvisor": ("exporters", "containers"),
     "node-exporter": ("exporters", "node"),
     "postgres-exporter": ("exporters", "postgres"),
     "redis-exporter": ("exporters", "redis"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from infra.secret import Secret
 from infra.services import postgres, redis
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Metrics, Service
+from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service
 
 _PASSWORD = f"{CONFIG_DIR}/password"
 
@@ -14,6 +14,8 @@ _PASSWORD = f"{CONFIG_DIR}/password"
 def build(context: Context) -> Iterator[Service]:
     """The exporters that are wanted and have something to watch."""
     exporters = context.settings.exporters
+    if exporters.containers.enabled and not context.settings.clustered:
+        yield _containers(context)
     if exporters.node.enabled:
         yield _node(context)
     if exporters.postgres.enabled and context.settings.postgres.usable:
@@ -28,6 +30,29 @@ def build(context: Context) -> Iterator[Service]:
 
 def _wget(url: str) -> HealthCheck:
     return HealthCheck(command=("wget", "-q", "-O", "/dev/null", url), interval=10)
+
+
+def _containers(context: Context) -> Service:
+    return Service(
+        name="cadvisor",
+        kind="containers",
+        image=context.image("cadvisor"),
+        limits=limits(context.settings.exporters.containers),
+        # The owner of the engine's socket. Of root's powers it keeps one: to read the kernel's log, where OOM kills stand.
+        user="0:0",
+        capabilities=("SYSLOG",),
+        devices=("/dev/kmsg",),
+        entrypoint=("/usr/bin/cadvisor",),
+        command=(
+            "--port=8080", "--docker_only", "--store_container_labels=false",
+            "--whitelisted_container_labels=groundwork.service,groundwork.instance,groundwork.job",
+            "--enable_metrics=cpu,memory,network,oom_event,diskIO", "--housekeeping_interval=10s",
+        ),
+        binds={"/": "/rootfs", "/sys": "/sys", "/var/run/docker.sock": "/var/run/docker.sock"},
+        network=OBSERVABILITY_NETWORK,
+        readiness=_wget("http://127.0.0.1:8080/healthz"),
+        metrics=(Metrics(port=8080),),
+    )  # fmt: skip
 
 
 def _node(context: Context) -> Service:
@@ -48,6 +73,7 @@ def _node(context: Context) -> Service:
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:9100/"),
         metrics=(Metrics(port=9100),),
+        logs=Logs(format="logfmt"),
     )  # fmt: skip
 
 
@@ -72,7 +98,8 @@ def _postgres(context: Context) -> Service:
         host_gateway=at.network is None,
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:9187/"),
-        metrics=(Metrics(port=9187),),
+        metrics=(Metrics(port=9187, of="postgres"),),
+        logs=Logs(format="logfmt"),
     )
 
 
@@ -99,5 +126,6 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
         # The official image holds one binary and no shell: nothing in it can ask for readiness, so
         # there the scrape target's state is the check.
         readiness=_wget("http://127.0.0.1:9121/health") if image.built else None,
-        metrics=(Metrics(port=9121),),
+        metrics=(Metrics(port=9121, of=name),),
+        logs=Logs(format="logfmt"),
     )

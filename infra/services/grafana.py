@@ -1,6 +1,6 @@
 """Grafana: data source and dashboards are provisioned as read-only files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infra.services import prometheus
@@ -11,8 +11,8 @@ from infra.templating import TEMPLATES, render, render_secret
 NAME = "grafana"
 
 
-def build(context: Context) -> Service:
-    """Grafana with its data source and dashboards."""
+def build(context: Context, services: Sequence[Service]) -> Service:
+    """Grafana with its data sources, and dashboards of `services`."""
     settings = context.settings.grafana
     # Grafana takes it at its first start only, so it has no generation: change it in Grafana.
     admin = context.keyring.derive(NAME, "admin")

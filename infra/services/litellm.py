@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.secret import Secret
-from infra.services import postgres, redis
+from infra.services import alloy, postgres, redis
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, LeftOut, Metrics, Port, Service
+from infra.spec import Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service, Text
 from infra.templating import render_secret
 
 NAME = "litellm"
@@ -87,6 +87,7 @@ def build(context: Context) -> Service:
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_TELEMETRY": "False",
             "HOME": "/tmp",  # noqa: S108 - inside its own container
+            **_tracing(context),
         },
         files=(
             File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database, master_key=master_key)),
@@ -96,7 +97,7 @@ def build(context: Context) -> Service:
         ports=(Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),),
         # Its tables are made at its start, so Postgres must be there; to Redis it connects when it needs it.
         needs=(store,) if store else (),
-        reaches=(cache.network,) if cache and cache.network else (),
+        reaches=(*((cache.network,) if cache and cache.network else ()), *((alloy.NAME,) if alloy.takes_traces(context) else ())),
         # Providers may be anywhere, and Ollama is usually on the host.
         host_gateway=True,
         readiness=HealthCheck(command=("python3", "-c", _READY), interval=5, start_period=180),
@@ -104,9 +105,25 @@ def build(context: Context) -> Service:
         replicas=settings.replicas,
         max_replicas=settings.max_replicas,
         metrics=(Metrics(port=4000, path="/metrics/", bearer=master_key),),
+        # Python's tracebacks span lines; an entry begins with a time, a level or a brace.
+        logs=Logs(format="json", first_line=r"^(?:\{|\x1b|\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}|[A-Z]{4,8}:|Traceback)"),
         checks={"model": settings.model_name, "providers": str(len(chain(context))), "database": str(database).lower()},
         credentials={"master-key": master_key, "salt-key": salt_key},
     )
+
+
+def _tracing(context: Context) -> dict[str, Text]:
+    """Where its spans go. What was asked and answered stays out of them."""
+    if not alloy.takes_traces(context):
+        return {}
+    at = alloy.endpoint(context)
+    return {
+        "OTEL_EXPORTER": "otlp_http",
+        "OTEL_ENDPOINT": f"{at.url('http')}/v1/traces",
+        "OTEL_HEADERS": Secret(f"Authorization=Bearer {at.password.reveal() if at.password else ''}"),
+        "OTEL_SERVICE_NAME": NAME,
+        "OTEL_ENVIRONMENT_NAME": context.settings.environment or "",
+    }
 
 
 def _config(context: Context, cache: Endpoint | None, *, database: bool, master_key: Secret) -> Secret:
@@ -121,6 +138,7 @@ def _config(context: Context, cache: Endpoint | None, *, database: bool, master_
         if cache
         else None,
         database=_database_url(context) if database else None,
+        traces=alloy.takes_traces(context),
         master_key=master_key,
     )  # fmt: skip
 

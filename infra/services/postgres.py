@@ -3,7 +3,7 @@
 from infra import sizing
 from infra.services import postgres_cluster
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, Job, Port, Service, Volume
+from infra.spec import Endpoint, File, HealthCheck, Job, Logs, Port, Service, Volume
 from infra.templating import render, render_secret
 
 NAME = "postgres"
@@ -58,6 +58,8 @@ def build(context: Context) -> Service:
         replicas=settings.replicas,
         operated=postgres_cluster.operated(context, configuration, superuser) if several else None,
         jobs=(_provision(context),),
+        # A statement of several lines is one entry.
+        logs=Logs(first_line=r"^\d{4}-\d{2}-\d{2} "),
         checks={"database": settings.database, "dimensions": str(settings.vectors.dimensions), "index": settings.vectors.index},
         credentials={"superuser": superuser, **{role: context.secret(NAME, role) for role in ROLES}},
     )

@@ -1,17 +1,15 @@
 """Prometheus: scrapes whatever the other services say they offer."""
 
-import base64
-import hashlib
-from collections.abc import Sequence
-
-import bcrypt
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from infra import sizing
-from infra.secret import Secret
+from infra.services import alertmanager, weblogin
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import APP_NETWORK, Endpoint, File, HealthCheck, Port, Service, Volume
-from infra.templating import render, render_secret
-from infra.units import format_duration
+from infra.spec import APP_NETWORK, Endpoint, File, HealthCheck, Logs, Port, Service, Volume
+from infra.templating import TEMPLATES, render
+from infra.units import MIB, format_duration
 
 NAME = "prometheus"
 USERS = ("admin", "grafana")
@@ -33,9 +31,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     settings = context.settings.prometheus
     passwords = {user: context.secret(NAME, user) for user in USERS}
     scraped = [service for service in services if service.metrics]
-    token_files = tuple(
-        File(path=_token_path(service, index), content=metrics.bearer) for service in scraped for index, metrics in enumerate(service.metrics) if metrics.bearer
-    )
+    watching_nodes = asks_kubelets(context)
     networks = {service.home_network for service in scraped} - {OBSERVABILITY_NETWORK}
     return Service(
         name=NAME,
@@ -56,15 +52,22 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 path=f"{CONFIG_DIR}/prometheus.yml",
                 content=render(
                     "prometheus/prometheus.yml.j2",
-                    interval=format_duration(settings.scrape_interval),
+                    interval=format_duration(settings.scrape_interval), environment=context.settings.environment,
+                    alertmanager=_alertmanager(context), instance=context.settings.instance,
                     jobs=[_job(context, service) for service in scraped], targets=settings.targets, config_dir=CONFIG_DIR,
+                    # A Docker host is one; in a cluster the node's name comes with the target.
+                    host_label="" if context.settings.clustered else ", host: docker",
+                    kubelets=watching_nodes, namespaces=(context.settings.namespace, context.settings.host_namespace),
                 ),
             ),
-            File(path=f"{CONFIG_DIR}/web.yml", content=_web_config(passwords)),
+            *_rules(context),
+            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords)),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"]),
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
-            *token_files,
+            *_logins(context, scraped),
         ),
+        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        watches_nodes=watching_nodes,
         volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
         ports=(Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),),
         # The application's own containers join the app network to be scraped; it has no other use.
@@ -78,46 +81,74 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             interval=5,
         ),
         stop_grace=60,
+        logs=Logs(format="logfmt"),
         checks={
             "targets": ",".join(sorted(target.name for target in settings.targets)),
             "interval": str(settings.scrape_interval),
-            "jobs": ",".join(sorted([NAME, *(service.name for service in scraped)])),
+            "jobs": ",".join(sorted([NAME, *(service.name for service in scraped), *(("kubelet", "containers") if watching_nodes else ())])),
+            "alertmanager": str(alertmanager.deployed(context)).lower(),
         },
         credentials=passwords,
     )  # fmt: skip
 
 
-def _token_path(service: Service, index: int) -> str:
-    return f"{CONFIG_DIR}/token-{service.name}-{index}"
+def asks_kubelets(context: Context) -> bool:
+    """Whether the kubelets are asked for the containers' metrics; on Docker cAdvisor is."""
+    return context.settings.clustered and context.settings.exporters.containers.enabled
 
 
-def _job(context: Context, service: Service) -> dict[str, object]:
+def _alertmanager(context: Context) -> str | None:
+    if not alertmanager.deployed(context):
+        return None
+    at = alertmanager.endpoint(context, "prometheus")
+    return f"{at.host}:{at.port}"
+
+
+def _rules(context: Context) -> Iterator[File]:
+    """The rules as they stand under templates/, and the one number among them that a stack configures."""
+    for path in rule_files():
+        yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text())
+    yield File(
+        path=f"{CONFIG_DIR}/rules/budget.yml",
+        content=render("prometheus/budget.yml.j2", budget=context.settings.litellm.daily_budget_usd),
+    )
+
+
+def rule_files() -> list[Path]:
+    """The files of recording and alerting rules."""
+    return sorted((TEMPLATES / NAME / "rules").glob("*.yml"))
+
+
+def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
+    """What Prometheus shows to those that ask for a token or a password."""
+    for service in scraped:
+        for index, metrics in enumerate(service.metrics):
+            if secret := metrics.bearer or metrics.password:
+                yield File(path=_login_path(service, index), content=secret)
+    if alertmanager.deployed(context):
+        yield File(path=f"{CONFIG_DIR}/alertmanager-password", content=context.secret(alertmanager.NAME, "prometheus"))
+
+
+def _login_path(service: Service, index: int) -> str:
+    return f"{CONFIG_DIR}/login-{service.name}-{index}"
+
+
+def _job(context: Context, service: Service) -> Mapping[str, Any]:
     return {
         "name": service.name,
+        "service": next((metrics.of for metrics in service.metrics if metrics.of), service.name),
+        "role": "exporter" if service.kind in ("exporter", "containers") else "service",
+        "containers": service.kind == "containers",
         "endpoints": [
             {
                 "members": context.members(service),
                 "port": metrics.port,
                 "address": f"{metrics.host or service.name}:{metrics.port}",
                 "path": metrics.path,
-                "token_file": _token_path(service, index) if metrics.bearer else None,
+                "token_file": _login_path(service, index) if metrics.bearer else None,
+                "username": metrics.username,
+                "password_file": _login_path(service, index) if metrics.password else None,
             }
             for index, metrics in enumerate(service.metrics)
         ],
     }
-
-
-def _web_config(passwords: dict[str, Secret]) -> Secret:
-    hashes = {user: _bcrypt(user, password) for user, password in passwords.items()}
-    return render_secret("prometheus/web.yml.j2", hashes=hashes)
-
-
-def _bcrypt(user: str, password: Secret) -> str:
-    """A bcrypt hash with a derived salt: a random one would be a difference at every `up`.
-
-    Cost 6 is enough for a password with 190 bits of entropy, and Prometheus hashes at each request.
-    """
-    # Any 21 characters of bcrypt's alphabet are a salt; the 22nd carries two bits only, and O has
-    # the other four at zero.
-    seed = base64.b64encode(hashlib.sha256(f"{user}:{password.reveal()}".encode()).digest(), altchars=b"./").decode()
-    return bcrypt.hashpw(password.reveal().encode(), f"$2b$06${seed[:21]}O".encode()).decode()

@@ -3,14 +3,14 @@
 Unknown keys are errors. `docs/configuration.md` is generated from these models.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from infra.settings.cluster import Kubernetes
 from infra.settings.common import Model, SecretValue
 from infra.settings.gateway import Litellm
-from infra.settings.observability import Exporters, Grafana, Prometheus
+from infra.settings.observability import Alertmanager, Alloy, Exporters, Grafana, Loki, Observability, Prometheus, Tempo
 from infra.settings.stores import Clickhouse, Minio, Postgres, Qdrant, Redis
 
 
@@ -28,6 +28,9 @@ class Settings(Model):
     instance: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{3,11}$")] = Field(
         description="Tells this stack's resources from another clone's. `make up` generates it once."
     )
+    environment: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Value of the label `environment` on metrics, alerts and logs; the stack's name if unset."
+    )
     bind_address: str = Field(
         "127.0.0.1", pattern=r"^\d{1,3}(\.\d{1,3}){3}$", description="Address that ports are published on. Published ports bypass host firewalls."
     )
@@ -39,9 +42,25 @@ class Settings(Model):
     qdrant: Qdrant = Field(default_factory=Qdrant, description="Vector database.")
     clickhouse: Clickhouse = Field(default_factory=Clickhouse, description="Analytics database.")
     litellm: Litellm = Field(default_factory=Litellm, description="One endpoint over a chain of model providers.")
+    observability: Observability = Field(default_factory=Observability, description="All that watches, as a group.")
     prometheus: Prometheus = Field(default_factory=Prometheus, description="Metrics.")
     grafana: Grafana = Field(default_factory=Grafana, description="Dashboards.")
+    alertmanager: Alertmanager = Field(default_factory=Alertmanager, description="Sends alerts to people.")
+    loki: Loki = Field(default_factory=Loki, description="Keeps logs.")
+    tempo: Tempo = Field(default_factory=Tempo, description="Keeps traces.")
+    alloy: Alloy = Field(default_factory=Alloy, description="Collects logs, and takes traces at one OTLP endpoint.")
     exporters: Exporters = Field(default_factory=Exporters, description="What turns services' and the host's state into metrics.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_observability(cls, raw: Any) -> Any:
+        """With the group turned off, each part of it is, unless it says otherwise itself."""
+        if not isinstance(raw, dict) or not isinstance(group := raw.get("observability"), dict) or group.get("enabled", True) is not False:
+            return raw
+        off = {name: {"enabled": False, **_mapping(raw.get(name))} for name in ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy")}
+        exporters = _mapping(raw.get("exporters"))
+        kinds = ("node", "containers", "postgres", "redis")
+        return {**raw, **off, "exporters": {**exporters, **{kind: {"enabled": False, **_mapping(exporters.get(kind))} for kind in kinds}}}
 
     @property
     def clustered(self) -> bool:
@@ -62,3 +81,8 @@ class Settings(Model):
     def mirror(self) -> str | None:
         """The mirror's prefix, or None for the two named sources."""
         return None if self.images in ("registry", "packages") else self.images
+
+
+def _mapping(raw: Any) -> dict[str, Any]:
+    """What stands there, if it is a group; what is not is refused by its own model."""
+    return raw if isinstance(raw, dict) else {}

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from infra.settings.common import HostPort, Model, ServiceSettings, Sized
-from infra.units import GIB, MIB, Duration, Size
+from infra.settings.common import HostPort, Model, Rotatable, SecretValue, ServiceSettings, Sized
+from infra.units import GIB, MIB, Days, Duration, Size
+
+_MAILBOX = r"^[^@\s]+@[^@\s]+$"
 
 
 class ScrapeTarget(Model):
@@ -20,7 +22,7 @@ class ScrapeTarget(Model):
 class Prometheus(ServiceSettings):
     """Metrics."""
 
-    memory: Size = Field(512 * MIB, ge=128 * MIB, description="Memory limit.")
+    memory: Size = Field(384 * MIB, ge=128 * MIB, description="Memory limit; the runtime collects garbage as it comes near.")
     disk: Size = Field(5 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
     port: HostPort = Field(9090, description="Port on the host.")
     retention: Duration = Field(15 * 86400, ge=3600, description="How long series are kept.")
@@ -36,17 +38,114 @@ class Grafana(ServiceSettings):
     port: HostPort = Field(3001, description="Port on the host.")
 
 
-class Exporter(Sized):
-    """One exporter."""
+class Observability(Model):
+    """All that watches, as a group."""
+
+    enabled: bool = Field(True, description="`false` turns off every part of it that does not say `enabled: true` itself.")
+
+
+class Watcher(Sized):
+    """What watches others and has no copies and no replacement elsewhere."""
 
     enabled: bool = Field(True, description="Whether it is deployed.")
-    memory: Size = Field(64 * MIB, ge=16 * MIB, description="Memory limit.")
+
+
+class Slack(Model):
+    """A Slack channel."""
+
+    webhook_url: SecretValue = Field(description="Incoming webhook; set it with `--secret`.")
+    channel: str = Field("#alerts", pattern=r"^[#@]\S+$", description="Channel or person.")
+
+
+class Email(Model):
+    """A mailbox."""
+
+    to: str = Field(pattern=_MAILBOX, description="Receiver's address.")
+    sender: str = Field(pattern=_MAILBOX, description="Sender's address.")
+    host: str = Field(pattern=r"^[A-Za-z0-9._-]+:\d{1,5}$", description="Mail server, `host:port`.")
+    username: str | None = Field(None, description="User at the mail server; without one no login is tried.")
+    password: SecretValue | None = Field(None, description="Password at the mail server; set it with `--secret`.")
+    tls: bool = Field(True, description="Whether the connection must be encrypted (STARTTLS, or TLS on port 465).")
+
+
+class Webhook(Model):
+    """Any endpoint that takes Alertmanager's JSON."""
+
+    url: SecretValue = Field(description="Where alerts are posted; set it with `--secret`, since such addresses often hold a key.")
+
+
+class Alertmanager(Watcher, Rotatable):
+    """Sends alerts to people."""
+
+    memory: Size = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
     cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
+    disk: Size = Field(256 * MIB, description="Room for silences and what was sent.")
+    port: HostPort = Field(9093, description="Port on the host.")
+    slack: Slack | None = Field(None, description="A Slack channel that receives alerts.")
+    email: Email | None = Field(None, description="A mailbox that receives alerts.")
+    webhook: Webhook | None = Field(None, description="An endpoint that receives alerts.")
+    dead_mans_switch: Webhook | None = Field(None, description="Called every minute or so while alerting works; it should warn when the calls stop.")
+
+    @property
+    def has_receiver(self) -> bool:
+        """Whether anybody hears of an alert."""
+        return bool(self.slack or self.email or self.webhook)
+
+
+class Loki(Watcher):
+    """Keeps logs."""
+
+    memory: Size = Field(224 * MIB, ge=192 * MIB, description="Memory limit; caches and limits are computed from it.")
+    cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
+    disk: Size = Field(5 * GIB, ge=GIB, description="Room its chunks may take; how much is taken in per second follows from it and the retention.")
+    retention: Days = Field(14 * 86400, ge=86400, description="How long lines are kept (whole days).")
+
+
+class Tempo(Watcher):
+    """Keeps traces."""
+
+    memory: Size = Field(192 * MIB, ge=128 * MIB, description="Memory limit; ingestion limits are computed from it.")
+    cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
+    disk: Size = Field(5 * GIB, ge=GIB, description="Room its blocks may take.")
+    retention: Days = Field(7 * 86400, ge=86400, description="How long traces are kept (whole days).")
+
+
+class TraceForward(Model):
+    """An OTLP endpoint elsewhere that receives every trace too."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")] = Field(description="Its name, in the collector's own metrics.")
+    endpoint: str = Field(pattern=r"^https?://", description="Base URL of OTLP over HTTP, such as `https://api.honeycomb.io`.")
+    headers: dict[str, SecretValue] = Field(default_factory=dict, description="Headers it asks for, such as a key; set each with `--secret`.")
+
+
+class Alloy(Watcher, Rotatable):
+    """Collects logs, and takes traces at one OTLP endpoint."""
+
+    memory: Size = Field(192 * MIB, ge=128 * MIB, description="Memory limit; queues are bounded by it.")
+    cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
+    disk: Size = Field(256 * MIB, description="Room for the place reached in each log.")
+    port: HostPort = Field(4318, description="Port of OTLP over HTTP on the host.")
+    grpc_port: HostPort = Field(4317, description="Port of OTLP over gRPC on the host.")
+    forward_traces: tuple[TraceForward, ...] = Field((), description="OTLP endpoints elsewhere that receive every trace too.")
+
+
+class Exporter(Watcher):
+    """One exporter."""
+
+    memory: Size = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
+    cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
+
+
+class Containers(Exporter):
+    """cAdvisor."""
+
+    memory: Size = Field(96 * MIB, ge=32 * MIB, description="Memory limit.")
 
 
 class Exporters(Model):
     """What turns services' and the host's state into metrics."""
 
+    containers: Containers = Field(default_factory=Containers, description="Each container's metrics; on Kubernetes the kubelets have them.")
     node: Exporter = Field(default_factory=Exporter, description="The host's metrics.")
     postgres: Exporter = Field(default_factory=Exporter, description="Postgres' metrics.")
     redis: Exporter = Field(default_factory=Exporter, description="Each Redis instance's metrics.")

@@ -34,7 +34,8 @@ touch {JOB_MARKER}
 exec sleep infinity
 """
 _CPU_PERIOD = 100_000
-_LOGGING = {"max-file": "3", "max-size": "10m"}
+# The labels stand beside each line, so that whoever reads the files needs no access to the engine.
+_LOGGING = {"labels": "groundwork.instance,groundwork.job,groundwork.service", "max-file": "3", "max-size": "10m"}
 
 
 class DockerTarget:
@@ -148,6 +149,8 @@ class DockerTarget:
             or None,
             hosts=[docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")] if service.host_gateway else None,
             pid_mode="host" if service.host_pid else None,
+            devices=[docker.ContainerDeviceArgs(host_path=path, container_path=path, permissions="r") for path in service.devices] or None,
+            keeps=service.capabilities,
             shm_size=max(64, service.shm_size // MIB) if service.shm_size else None,
             tmpfs=dict(service.tmpfs) or None,
             healthcheck=_healthcheck(health) if health else None,
@@ -181,11 +184,11 @@ class DockerTarget:
             labels=self._container_labels(service=service.name, job=job.name),
         )
 
-    def _declare(self, part: str, *, depends: Sequence[pulumi.Resource], **arguments: Any) -> docker.Container:
+    def _declare(self, part: str, *, depends: Sequence[pulumi.Resource], keeps: Sequence[str] = (), **arguments: Any) -> docker.Container:
         full = self._identity.name(part)
         return docker.Container(
             full, name=full, restart="unless-stopped",
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in keeps] or None),
             # Docker adds label=disable by itself where the host's processes are visible.
             security_opts=["no-new-privileges:true", *(["label=disable"] if arguments.get("pid_mode") else [])],
             log_driver="json-file", log_opts=_LOGGING,

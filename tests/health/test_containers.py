@@ -77,16 +77,17 @@ def test_listens_on_loopback_only(outputs: dict[str, Any], listening: set[str], 
 
 
 def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:
-    """No capabilities, no way to gain privileges, the declared limits, rotated logs, restarted after a crash."""
+    """No capabilities but declared ones, no way to gain privileges, the declared limits, rotated logs, restarted after a crash."""
     config = shown["HostConfig"]
     assert config["CapDrop"] == ["ALL"]
-    assert not config["CapAdd"]
+    assert [name.removeprefix("CAP_") for name in config["CapAdd"] or []] == service.entry["capabilities"]
     assert not config["Privileged"]
     assert "no-new-privileges:true" in config["SecurityOpt"]
     assert config["Memory"] == parse_size(service.entry["limits"]["memory"])
     assert config["CpuQuota"] / config["CpuPeriod"] == pytest.approx(service.entry["limits"]["cpus"])
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
-    assert config["LogConfig"]["Config"] == {"max-file": "3", "max-size": "10m"}
+    rotation = config["LogConfig"]["Config"]
+    assert (rotation["max-file"], rotation["max-size"]) == ("3", "10m")
 
 
 def test_shows_no_secret(host: Host, outputs: dict[str, Any], shown: dict[str, Any], service: Deployed) -> None:

@@ -1,0 +1,50 @@
+"""What must not reach the log store: expressions for passwords, keys and tokens in lines of any service.
+
+Each has one group, which is what is replaced; everything around it stays, so that a line can still
+be read. They are written for RE2, as Alloy runs them: no look-around, no back-reference.
+"""
+
+from dataclasses import dataclass
+
+REPLACEMENT = "<redacted>"
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """One kind of secret and the expression that finds it."""
+
+    name: str
+    expression: str
+
+
+# A name that says "secret", however it is written: apiKey, API_KEY, "client-secret", password_hash …
+_NAME = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|secret[_-]?key|private[_-]?key|master[_-]?key|"
+    r"salt[_-]?key|auth[_-]?token|refresh[_-]?token|access[_-]?token|id[_-]?token|client[_-]?secret|credentials?|session[_-]?id|cookie)"
+)
+
+REDACTIONS: tuple[Redaction, ...] = (
+    Redaction("private key", r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----(.+?)(?:-----END|$)"),
+    # postgresql://user:password@host, redis://:password@host
+    Redaction("password in a URL", r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:([^\s/@\"']+)@"),
+    Redaction("authorization header", r"(?i)\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"'\[]*\s*(?:bearer|basic|token|apikey|digest)\s+([^\s\"',\]}]+)"),
+    Redaction("bearer token", r"(?i)\bbearer\s+([A-Za-z0-9._~+/-]{8,}=*)"),
+    Redaction("cookie header", r"(?i)\b(?:set-)?cookie[\"']?\s*:\s*[\"']?([^\r\n\"']+)"),
+    # CREATE ROLE app PASSWORD 'x', IDENTIFIED BY 'x', AUTH user x
+    Redaction("password in SQL", r"(?i)\b(?:password|identified(?:\s+with\s+\w+)?\s+by)\s+E?'((?:[^']|'')+)'"),
+    Redaction("password of a Redis login", r"(?i)\bauth\"?\s+\"?(?:[a-z0-9_-]+\"?\s+\"?)?([^\s\"]{16,})"),
+    # "password": "x" and password="x", with quotes escaped or not
+    Redaction("quoted value of a secret's name", rf"(?i){_NAME}\\?[\"']?\s*[:=]\s*\\?[\"']([^\"'\\]+)"),
+    # password=x, token: x
+    Redaction("value of a secret's name", rf"(?i){_NAME}\s*[:=]\s*([^\s\"'\\,;&<>(){{}}\[\]]{{3,}})"),
+    Redaction("value of a flag", rf"(?i)--?[a-z-]*{_NAME}[= ]([^\s\"']+)"),
+    Redaction("secret in a signed URL", r"(?i)\bX-Amz-(?:Signature|Credential|Security-Token)=([^&\s\"']+)"),
+    # Keys that are known by their form, wherever they stand.
+    Redaction("OpenAI, Anthropic, OpenRouter or LiteLLM key", r"\b(sk-[A-Za-z0-9_-]{16,})"),
+    Redaction("AWS access key", r"\b((?:AKIA|ASIA)[A-Z0-9]{16})\b"),
+    Redaction("GitHub token", r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
+    Redaction("Slack token", r"\b(xox[abprs]-[A-Za-z0-9-]{10,})"),
+    Redaction("Slack webhook", r"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/_-]+)"),
+    Redaction("Google key", r"\b(AIza[A-Za-z0-9_-]{30,})"),
+    Redaction("JSON web token", r"\b(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?)"),
+)

@@ -1,0 +1,92 @@
+"""Alertmanager: groups alerts, holds back what follows from another one, and tells people."""
+
+from collections.abc import Iterator
+
+from infra.secret import Secret
+from infra.services import weblogin
+from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
+from infra.templating import render
+
+NAME = "alertmanager"
+USERS = ("admin", "prometheus")
+
+
+def deployed(context: Context) -> bool:
+    """Whether it runs in this stack."""
+    return context.settings.alertmanager.enabled
+
+
+def endpoint(context: Context, user: str) -> Endpoint:
+    """How a client reaches it as one of USERS."""
+    return Endpoint(host=NAME, port=9093, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
+
+
+def build(context: Context) -> Service:
+    """Alertmanager with the receivers that the stack names."""
+    settings = context.settings.alertmanager
+    passwords = {user: context.secret(NAME, user) for user in USERS}
+    return Service(
+        name=NAME,
+        kind="alertmanager",
+        image=context.image(NAME),
+        limits=limits(settings),
+        user="65534:0",
+        entrypoint=("alertmanager",),
+        command=(
+            f"--config.file={CONFIG_DIR}/alertmanager.yml",
+            f"--web.config.file={CONFIG_DIR}/web.yml",
+            "--storage.path=/alertmanager",
+            "--auto-gomemlimit.ratio=0.9",
+            # One instance; it has nobody to agree with.
+            "--cluster.listen-address=",
+        ),
+        files=(
+            File(path=f"{CONFIG_DIR}/alertmanager.yml", content=render("alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR)),
+            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords)),
+            File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"]),
+            File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
+            *(File(path=f"{CONFIG_DIR}/{name}", content=content) for name, content in _secrets(context)),
+        ),
+        volumes=(Volume(name="alertmanager-data", path="/alertmanager", size=settings.disk),),
+        ports=(Port(name="http", container=9093, host=context.host_port(settings.port), scheme="http"),),
+        network=OBSERVABILITY_NETWORK,
+        host_gateway=True,
+        readiness=HealthCheck(
+            command=("amtool", "--alertmanager.url=http://127.0.0.1:9093", f"--http.config.file={CONFIG_DIR}/client.yml", "silence", "query"),
+            interval=10,
+        ),
+        metrics=(Metrics(port=9093, username="prometheus", password=passwords["prometheus"]),),
+        logs=Logs(format="logfmt"),
+        checks={"receivers": ",".join(_receivers(context)), "prometheus": str(context.settings.prometheus.deployed).lower()},
+        credentials=passwords,
+    )
+
+
+def _receivers(context: Context) -> list[str]:
+    settings = context.settings.alertmanager
+    return [name for name in ("slack", "email", "webhook", "dead_mans_switch") if getattr(settings, name)]
+
+
+def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
+    settings = context.settings.alertmanager
+    if settings.slack:
+        yield "slack-url", settings.slack.webhook_url
+    if settings.email and settings.email.password:
+        yield "email-password", settings.email.password
+    if settings.webhook:
+        yield "webhook-url", settings.webhook.url
+    if settings.dead_mans_switch:
+        yield "dead-mans-switch-url", settings.dead_mans_switch.url
+
+
+def notes(context: Context) -> Iterator[str]:
+    """What a person should know."""
+    settings = context.settings.alertmanager
+    if not settings.has_receiver:
+        yield (
+            "Nobody is told of an alert: no receiver is configured. Set groundwork:alertmanager.slack, .email or .webhook; "
+            "until then alerts stand in Alertmanager and Grafana only."
+        )
+    elif not settings.dead_mans_switch:
+        yield "Nobody notices if alerting itself is down: set groundwork:alertmanager.deadMansSwitch to an address that warns when its calls stop."

@@ -1,0 +1,52 @@
+"""Loki: keeps logs. It knows no users, so only its own network reaches it."""
+
+from infra import sizing
+from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
+from infra.templating import render
+from infra.units import MIB, format_duration
+
+NAME = "loki"
+
+
+def deployed(context: Context) -> bool:
+    """Whether it runs in this stack."""
+    return context.settings.loki.enabled and context.available(NAME)
+
+
+def endpoint(context: Context) -> Endpoint:
+    """How its clients reach it, from any namespace."""
+    return Endpoint(host=context.address(NAME), port=3100, network=OBSERVABILITY_NETWORK)
+
+
+def build(context: Context) -> Service:
+    """Loki in one process, on a volume."""
+    settings = context.settings.loki
+    return Service(
+        name=NAME,
+        kind="loki",
+        image=context.image(NAME),
+        limits=limits(settings),
+        user="10001:0",
+        entrypoint=("/usr/bin/loki",),
+        command=(f"-config.file={CONFIG_DIR}/loki.yaml",),
+        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        files=(
+            File(
+                path=f"{CONFIG_DIR}/loki.yaml",
+                content=render(
+                    "loki/loki.yaml.j2",
+                    retention=format_duration(settings.retention),
+                    sizes=sizing.loki(memory=settings.memory, disk=settings.disk, retention=settings.retention),
+                ),
+            ),
+        ),
+        volumes=(Volume(name="loki-data", path="/loki", size=settings.disk),),
+        network=OBSERVABILITY_NETWORK,
+        # The image holds nothing but this binary, which asks its own readiness.
+        readiness=HealthCheck(command=("/usr/bin/loki", "-health", "-health.url=http://127.0.0.1:3100/ready"), interval=5, start_period=90),
+        stop_grace=60,
+        metrics=(Metrics(port=3100),),
+        logs=Logs(format="logfmt"),
+        checks={"retention": str(settings.retention), "environment": context.settings.environment or "", "collector": "alloy" if context.collects else ""},
+    )

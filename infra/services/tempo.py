@@ -1,0 +1,47 @@
+"""Tempo: keeps traces. It knows no users, so only its own network reaches it; spans come through Alloy."""
+
+from infra import sizing
+from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
+from infra.templating import render
+from infra.units import MIB, format_duration
+
+NAME = "tempo"
+
+
+def deployed(context: Context) -> bool:
+    """Whether it runs in this stack."""
+    return context.settings.tempo.enabled and context.available(NAME)
+
+
+def endpoint(context: Context, *, port: int = 3200) -> Endpoint:
+    """How its clients reach it, from any namespace: 3200 for queries, 4318 for spans."""
+    return Endpoint(host=context.address(NAME), port=port, network=OBSERVABILITY_NETWORK)
+
+
+def build(context: Context) -> Service:
+    """Tempo in one process, on a volume."""
+    settings = context.settings.tempo
+    return Service(
+        name=NAME,
+        kind="tempo",
+        image=context.image(NAME),
+        limits=limits(settings),
+        user="10001:0",
+        entrypoint=("/tempo",),
+        command=(f"-config.file={CONFIG_DIR}/tempo.yaml",),
+        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        files=(
+            File(
+                path=f"{CONFIG_DIR}/tempo.yaml",
+                content=render("tempo/tempo.yaml.j2", retention=format_duration(settings.retention), sizes=sizing.tempo(settings.memory)),
+            ),
+        ),
+        volumes=(Volume(name="tempo-data", path="/var/tempo", size=settings.disk),),
+        network=OBSERVABILITY_NETWORK,
+        readiness=HealthCheck(command=("/tempo", "-health", "-health.url=http://127.0.0.1:3200/ready"), interval=10, start_period=120),
+        stop_grace=60,
+        metrics=(Metrics(port=3200),),
+        ports=(Port(name="otlp-http", container=4318),),
+        logs=Logs(format="logfmt"),
+    )

@@ -1,0 +1,1 @@
+"""An application that exposes the metrics of the contract, as an application of yours would."""

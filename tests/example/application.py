@@ -1,0 +1,136 @@
+"""A small application with metrics at /api/metrics.
+
+Every request to / does what an application does: it looks into a cache, searches vectors, asks a
+model, takes in a document and runs a job, each timed and counted. What it talks to is not the
+point here, so the work itself is a number drawn from a generator with a fixed seed.
+
+    python -m tests.example.application --port 3000
+"""
+
+import argparse
+import random
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+
+
+def _counter(name: str, help: str, *labels: str) -> Counter:
+    return Counter(name, help, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, help: str, *labels: str) -> Histogram:
+    return Histogram(name, help, labels, buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30), registry=REGISTRY)
+
+
+def _gauge(name: str, help: str, *labels: str) -> Gauge:
+    return Gauge(name, help, labels, registry=REGISTRY)
+
+
+AI_REQUESTS = _counter("ai_requests_total", "Requests to a model.", "provider", "model", "status")
+AI_DURATION = _histogram("ai_request_duration_seconds", "Time until a model's answer was complete.", "provider", "model")
+AI_TOKENS = _counter("ai_tokens_total", "Tokens.", "provider", "model", "type")
+AI_COST = _counter("ai_cost_usd_total", "What requests cost, in US dollars.", "provider", "model")
+BREAKER = _gauge("ai_circuit_breaker_state", "0 closed, 1 half open, 2 open.", "provider")
+DOCUMENTS = _counter("documents_processed_total", "Documents taken in.", "type", "status")
+DOCUMENT_DURATION = _histogram("document_processing_duration_seconds", "Time to take in one document.", "type")
+VECTORIZATION_DURATION = _histogram("document_vectorization_duration_seconds", "Time to compute one document's vectors.", "model")
+SEARCHES = _counter("vector_searches_total", "Searches.", "index", "status")
+SEARCH_DURATION = _histogram("vector_search_duration_seconds", "Time of one search.", "index")
+INDEX_SIZE = _gauge("vector_index_size", "Vectors in an index.", "index")
+CACHE = _counter("cache_operations_total", "Operations on a cache.", "cache", "operation", "result")
+CACHE_DURATION = _histogram("cache_operation_duration_seconds", "Time of one operation.", "cache", "operation")
+JOBS = _counter("jobs_total", "Jobs that ended.", "queue", "status")
+JOB_DURATION = _histogram("job_duration_seconds", "Time of one job.", "queue")
+JOBS_WAITING = _gauge("jobs_waiting", "Jobs that wait to be started.", "queue")
+HTTP_REQUESTS = _counter("http_requests_total", "Requests answered.", "method", "route", "status")
+HTTP_DURATION = _histogram("http_request_duration_seconds", "Time until the answer was sent.", "method", "route")
+
+
+class Work:
+    """What one request causes. Times are seconds, drawn and not slept."""
+
+    def __init__(self, seed: int = 7) -> None:
+        self._draw = random.Random(seed)  # noqa: S311 - numbers to look at, not secrets
+        self._vectors = 0
+        for provider in ("openai", "anthropic"):
+            BREAKER.labels(provider).set(0)
+
+    def once(self) -> int:
+        """Does it, and returns the HTTP status."""
+        draw = self._draw
+        hit = draw.random() < 0.6
+        CACHE.labels("answers", "get", "hit" if hit else "miss").inc()
+        CACHE_DURATION.labels("answers", "get").observe(draw.uniform(0.0005, 0.004))
+        if not hit:
+            self._search()
+            self._ask()
+            CACHE.labels("answers", "set", "success").inc()
+            CACHE_DURATION.labels("answers", "set").observe(draw.uniform(0.0005, 0.004))
+        self._take_in()
+        status = 500 if draw.random() < 0.02 else 200
+        HTTP_REQUESTS.labels("GET", "/", str(status)).inc()
+        HTTP_DURATION.labels("GET", "/").observe(draw.uniform(0.02, 0.4))
+        return status
+
+    def _search(self) -> None:
+        SEARCHES.labels("documents", "success").inc()
+        SEARCH_DURATION.labels("documents").observe(self._draw.uniform(0.003, 0.03))
+
+    def _ask(self) -> None:
+        provider, model, price = self._draw.choice((("openai", "gpt-4o-mini", 6e-7), ("anthropic", "claude-3-5-haiku-latest", 4e-6)))
+        failed = self._draw.random() < 0.03
+        prompt, completion = self._draw.randrange(200, 2000), self._draw.randrange(20, 400)
+        AI_REQUESTS.labels(provider, model, "error" if failed else "success").inc()
+        AI_DURATION.labels(provider, model).observe(self._draw.uniform(0.3, 4))
+        AI_TOKENS.labels(provider, model, "prompt").inc(prompt)
+        AI_TOKENS.labels(provider, model, "completion").inc(completion)
+        # A thousandth of the price, so that no example spends a budget.
+        AI_COST.labels(provider, model).inc((prompt + completion) * price / 1000)
+
+    def _take_in(self) -> None:
+        failed = self._draw.random() < 0.01
+        DOCUMENTS.labels("pdf", "error" if failed else "success").inc()
+        DOCUMENT_DURATION.labels("pdf").observe(self._draw.uniform(0.2, 3))
+        VECTORIZATION_DURATION.labels("text-embedding-3-small").observe(self._draw.uniform(0.05, 0.6))
+        self._vectors += self._draw.randrange(5, 40)
+        INDEX_SIZE.labels("documents").set(self._vectors)
+        JOBS.labels("default", "error" if failed else "success").inc()
+        JOB_DURATION.labels("default").observe(self._draw.uniform(0.2, 5))
+        JOBS_WAITING.labels("default").set(self._draw.randrange(0, 12))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    work = Work()
+
+    def do_GET(self) -> None:
+        """/api/metrics for Prometheus; anything else is work."""
+        if urlsplit(self.path).path == "/api/metrics":
+            self._send(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+        else:
+            self._send(self.work.once(), "text/plain", b"done\n")
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are counted, not printed."""
+
+
+def serve(host: str, port: int) -> ThreadingHTTPServer:
+    """The application, listening but not yet serving."""
+    return ThreadingHTTPServer((host, port), _Handler)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=3000)
+    chosen = parser.parse_args()
+    serve(chosen.host, chosen.port).serve_forever()
