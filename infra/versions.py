@@ -129,6 +129,8 @@ RECIPES: Mapping[str, Recipe] = {
     "prometheus": Recipe(folder="prometheus", version="2.53.3", arguments={"PROMETHEUS_VERSION": "2.53.3+ds1-2"}),
     "alertmanager": Recipe(folder="alertmanager", version="0.28.1", arguments={"ALERTMANAGER_VERSION": "0.28.1+ds-1"}),
     "loki": Recipe(folder="loki", version="3.7.8", go_tool="loki"),
+    "alloy": Recipe(folder="alloy", version="1.19.0", go_tool="alloy"),
+    "tempo": Recipe(folder="tempo", version="2.9.0", go_tool="tempo"),
     "cadvisor": Recipe(folder="cadvisor", version="0.60.6", go_tool="cadvisor"),
     "node-exporter": Recipe(
         folder="exporter", version="1.9.0",
@@ -155,7 +157,5 @@ NO_PACKAGE: Mapping[str, str] = {
     "qdrant": "no distribution package carries Qdrant; set groundwork:images to registry or to a mirror",
     "clickhouse": "Debian's ClickHouse is of 2018 and no other package carries it; set groundwork:images to registry or to a mirror",
     "grafana": "no distribution package carries Grafana; set groundwork:images to registry or to a mirror",
-    "alloy": "no package carries Alloy; set groundwork:images to registry or to a mirror",
-    "tempo": "no package carries Tempo; set groundwork:images to registry or to a mirror",
 }
 """Services that cannot be had from packages, with the reason that the closing table gives."""

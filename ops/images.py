@@ -153,8 +153,9 @@ def _go_tool(recipe: Recipe) -> Path:
     with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"images: building {recipe.folder} from Go modules (once; minutes)"):
         target = Path(scratch) / "bin"
         target.mkdir()
-        package = "." if (module / "main.go").exists() else "tool"
-        console.run(["go", "install", "-ldflags", "-s -w", package], cwd=module, env=go_environment(target))
+        # A program of ours around a module's packages, or a module's own.
+        what = ["build", "-o", str(target / str(recipe.go_tool)), "."] if (module / "main.go").exists() else ["install", "tool"]
+        console.run(["go", what[0], "-ldflags", "-s -w", *what[1:]], cwd=module, env=go_environment(target))
         target.rename(folder)
     return binary
 

@@ -7,13 +7,17 @@ from urllib.parse import quote
 from infra.secret import Secret
 from infra.services import alloy, postgres, redis
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service, Text
+from infra.spec import Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service
 from infra.templating import render_secret
 
 NAME = "litellm"
 _START = """\
 LITELLM_SALT_KEY=$(cat {dir}/salt-key)
 export LITELLM_SALT_KEY
+if [ -f {dir}/otlp-token ]; then
+    OTEL_HEADERS="Authorization=Bearer $(cat {dir}/otlp-token)"
+    export OTEL_HEADERS
+fi
 exec litellm "$@"
 """
 _READY = (
@@ -92,6 +96,7 @@ def build(context: Context) -> Service:
         files=(
             File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database, master_key=master_key)),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
+            *_otlp_token(context),
             File(path=f"{CONFIG_DIR}/start.sh", content=_START.format(dir=CONFIG_DIR), executable=True),
         ),
         ports=(Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),),
@@ -112,7 +117,13 @@ def build(context: Context) -> Service:
     )
 
 
-def _tracing(context: Context) -> dict[str, Text]:
+def _otlp_token(context: Context) -> Iterator[File]:
+    at = alloy.endpoint(context)
+    if alloy.takes_traces(context) and at.password:
+        yield File(path=f"{CONFIG_DIR}/otlp-token", content=at.password)
+
+
+def _tracing(context: Context) -> dict[str, str]:
     """Where its spans go. What was asked and answered stays out of them."""
     if not alloy.takes_traces(context):
         return {}
@@ -120,7 +131,6 @@ def _tracing(context: Context) -> dict[str, Text]:
     return {
         "OTEL_EXPORTER": "otlp_http",
         "OTEL_ENDPOINT": f"{at.url('http')}/v1/traces",
-        "OTEL_HEADERS": Secret(f"Authorization=Bearer {at.password.reveal() if at.password else ''}"),
         "OTEL_SERVICE_NAME": NAME,
         "OTEL_ENVIRONMENT_NAME": context.settings.environment or "",
     }

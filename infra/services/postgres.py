@@ -17,7 +17,8 @@ def endpoint(context: Context, role: str) -> Endpoint:
     settings = context.settings.postgres
     if settings.external:
         return external_endpoint(settings.external)
-    database = {"litellm": LITELLM_DATABASE, "monitoring": "postgres"}.get(role, settings.database)
+    # Tables are counted in the database that the exporter is connected to.
+    database = LITELLM_DATABASE if role == "litellm" else settings.database
     return Endpoint(host=NAME, port=5432, network=NAME, username=role, password=context.secret(NAME, role), database=database)
 
 

@@ -77,7 +77,7 @@ class Webhook(Model):
 class Alertmanager(Watcher, Rotatable):
     """Sends alerts to people."""
 
-    memory: Size = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
+    memory: Size = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
     cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
     disk: Size = Field(256 * MIB, description="Room for silences and what was sent.")
     port: HostPort = Field(9093, description="Port on the host.")

@@ -48,15 +48,21 @@ class Deployed:
         return f"http://{host}:{number}"
 
 
-def _read_outputs() -> dict[str, Any]:
+class Outputs(dict[str, Any]):
+    """A stack's outputs. A failed check prints its arguments, and these hold every credential."""
+
+    def __repr__(self) -> str:
+        return f"Outputs of {self.get('identity', {}).get('prefix', '?')}"
+
+
+def _read_outputs() -> Outputs:
     named = os.environ.get("GROUNDWORK_OUTPUTS")
     if named:
         text = Path(named).read_text()
     else:
         command = ["pulumi", "stack", "output", "--json", "--show-secrets"]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+    return Outputs(json.loads(text))
 
 
 _OUTPUTS = pytest.StashKey[dict[str, Any]]()

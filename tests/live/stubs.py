@@ -1,10 +1,14 @@
-"""Servers that stand on the host during the live tests: model providers and an application."""
+"""Servers that stand on the host during the live tests: model providers, an application, and receivers of alerts and traces."""
 
+import gzip
 import json
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+
+from tests.example import application
 
 ANSWER = "Blue, says the second provider."
 EXPENSIVE = "an expensive question"
@@ -31,10 +35,6 @@ class _Provider(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": tokens, "completion_tokens": 6, "total_tokens": tokens + 6}
             body = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [message], "usage": usage}
             self._send(200, "application/json", json.dumps(body))
-
-    def do_GET(self) -> None:
-        """The application's metrics."""
-        self._send(200, "text/plain; version=0.0.4", "# TYPE shop_orders_total counter\nshop_orders_total 42\n")
 
     def _send(self, status: int, kind: str, body: str) -> None:
         self.send_response(status)
@@ -66,12 +66,57 @@ class _Server(ThreadingHTTPServer):
         self.requests: list[dict[str, Any]] = []
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request that a receiver took."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """Takes whatever is posted."""
+
+    server: "Receiver"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        self.server.received.append(Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are kept, not printed."""
+
+
+class Receiver(ThreadingHTTPServer):
+    """Stands for Slack, a webhook, or a vendor of tracing."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str) -> None:
+        super().__init__((address, 0), _Receiver)
+        self.received: list[Received] = []
+
+    @property
+    def url(self) -> str:
+        """As containers reach it."""
+        return f"http://host.docker.internal:{self.server_address[1]}"
+
+
 class Stubs:
     """Runs the servers on the address at which containers reach the host."""
 
     def __init__(self, address: str) -> None:
         self.failing = _Server(address, failing=True)
         self.working = _Server(address, failing=False)
+        self.application = application.serve(address, 0)
+        self.alerts = Receiver(address)
+        self.traces = Receiver(address)
+        self._servers: tuple[ThreadingHTTPServer, ...] = (self.failing, self.working, self.application, self.alerts, self.traces)
 
     @property
     def failing_port(self) -> int:
@@ -83,14 +128,14 @@ class Stubs:
 
     @property
     def metrics_port(self) -> int:
-        return self.working_port
+        return int(self.application.server_address[1])
 
     def __enter__(self) -> "Stubs":
-        for server in (self.failing, self.working):
+        for server in self._servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for server in (self.failing, self.working):
+        for server in self._servers:
             server.shutdown()
             server.server_close()

@@ -1,0 +1,58 @@
+"""Each store: what it does, how much it holds, what it waits for."""
+
+from infra.dashboards.model import INTERVAL, Board, Query, Row, panel, quantile, rate
+
+_OWN = '{datname!~"template.*|"}'
+
+BOARD = Board(
+    "databases", "Database Metrics", "What each store does, how much it holds, and what it waits for.",
+    (
+        Row("Postgres", (
+            panel("Connections", "By state, below the limit.", "short", Query("sum by (state) (pg_stat_activity_count)", "{{state}}"), Query("max(pg_settings_max_connections)", "limit")),
+            panel("Transactions", "Per second, by database.", "ops",
+                  Query(rate("pg_stat_database_xact_commit", "datname", where=_OWN), "{{datname}} committed"), Query(rate("pg_stat_database_xact_rollback", "datname", where=_OWN), "{{datname}} rolled back")),
+            panel("Found in memory", "Part of the blocks that needed no disk.", "percentunit",
+                  Query(f"sum by (datname) (rate(pg_stat_database_blks_hit{_OWN}[5m])) / (sum by (datname) (rate(pg_stat_database_blks_hit{_OWN}[5m])) + sum by (datname) (rate(pg_stat_database_blks_read{_OWN}[5m])) > 0)", "{{datname}}"), maximum=1),
+            panel("Size", "Of each database.", "bytes", Query(f"pg_database_size_bytes{_OWN}", "{{datname}}")),
+            panel("Time per statement", "Mean over all statements of the interval.", "s",
+                  Query(f"sum by (datname) (rate(pg_stat_statements_seconds_total[{INTERVAL}])) / (sum by (datname) (rate(pg_stat_statements_calls_total[{INTERVAL}])) > 0)", "{{datname}}")),
+            panel("Rows", "Written and read, per second.", "ops",
+                  Query(rate("pg_stat_database_tup_inserted", "datname", where=_OWN), "{{datname}} inserted"), Query(rate("pg_stat_database_tup_updated", "datname", where=_OWN), "{{datname}} updated"),
+                  Query(rate("pg_stat_database_tup_fetched", "datname", where=_OWN), "{{datname}} read")),
+            panel("Locks", "Held, by kind.", "short", Query("sum by (mode) (pg_locks_count) > 0", "{{mode}}")),
+            panel("Deadlocks", "In the last hour.", "short", Query(f"sum by (datname) (increase(pg_stat_database_deadlocks{_OWN}[1h]))", "{{datname}}")),
+            panel("Longest transaction", "How long the oldest open one has been so.", "s", Query(f"max by (datname) (pg_stat_activity_max_tx_duration{_OWN})", "{{datname}}"), warn=60, alarm=600),
+        ), "postgres"),
+        Row("Redis", (
+            panel("Memory of the limit", "At 1 the cache evicts, and the queue refuses.", "percentunit", "redis_memory_used_bytes / (redis_memory_max_bytes > 0)", maximum=1, warn=0.8, alarm=0.95),
+            panel("Commands", "Per second.", "ops", rate("redis_commands_processed_total", "service")),
+            panel("Clients", "Connected, and waiting for a message.", "short", Query("redis_connected_clients", "{{service}} connected"), Query("redis_blocked_clients", "{{service}} waiting")),
+            panel("Keys", "Held.", "short", "sum by (service) (redis_db_keys)"),
+            panel("Time per command", "Mean.", "s",
+                  f"sum by (service) (rate(redis_commands_duration_seconds_total[{INTERVAL}])) / sum by (service) (rate(redis_commands_total[{INTERVAL}]))"),
+            panel("Log on disk", "Size of the append-only file.", "bytes", "redis_aof_current_size_bytes"),
+        ), "redis"),
+        Row("MinIO", (
+            panel("Requests", "Per second, by call.", "reqps", Query(rate("minio_s3_requests_total", "api"), "{{api}}"), stack=True),
+            panel("Time to first byte", "All but one in twenty are faster.", "s", Query(f"histogram_quantile(0.95, sum by (le, api) (rate(minio_s3_requests_ttfb_seconds_distribution[{INTERVAL}])))", "{{api}} P95")),
+            panel("Traffic", "Received and sent.", "Bps", Query(rate("minio_s3_traffic_received_bytes"), "received"), Query(rate("minio_s3_traffic_sent_bytes"), "sent")),
+            panel("Room", "On the volume.", "bytes", Query("minio_cluster_capacity_usable_free_bytes", "free"), Query("minio_cluster_usage_total_bytes", "objects")),
+            panel("Objects", "Current ones and earlier versions.", "short", Query("minio_cluster_usage_object_total", "objects"), Query("minio_cluster_usage_version_total", "versions")),
+            panel("Refused", "Requests without a valid key, per second.", "reqps", Query(rate("minio_s3_requests_rejected_auth_total"), "refused")),
+        ), "minio"),
+        Row("ClickHouse", (
+            panel("Queries", "Per second: all, and failed.", "ops", Query(rate("ClickHouseProfileEvents_Query"), "queries"), Query(rate("ClickHouseProfileEvents_FailedQuery"), "failed")),
+            panel("Running", "Queries and merges at this moment.", "short", Query("ClickHouseMetrics_Query", "queries"), Query("ClickHouseMetrics_Merge", "merges")),
+            panel("Memory", "Tracked by the server.", "bytes", Query("ClickHouseMetrics_MemoryTracking", "tracked")),
+            panel("Rows written", "Per second.", "ops", Query(rate("ClickHouseProfileEvents_InsertedRows"), "inserted")),
+            panel("Rows read", "Per second.", "ops", Query(rate("ClickHouseProfileEvents_SelectedRows"), "selected")),
+            panel("Parts", "Of the table that has most; hundreds mean that inserts are too small.", "short", Query("ClickHouseAsyncMetrics_MaxPartCountForPartition", "parts"), warn=150, alarm=300),
+        ), "clickhouse"),
+        Row("Qdrant", (
+            panel("Requests", "Per second, by status.", "reqps", Query(rate("rest_responses_total", "status", where='{service="qdrant"}'), "{{status}}"), stack=True),
+            panel("Time to answer", "All but one in twenty are faster.", "s", Query(quantile(0.95, "rest_responses_duration_seconds", "endpoint", where='{service="qdrant"}'), "{{endpoint}} P95")),
+            panel("Vectors", "In all collections.", "short", Query("sum(collections_vector_total)", "vectors")),
+            panel("Memory", "Resident, and given out.", "bytes", Query("memory_resident_bytes", "resident"), Query("memory_allocated_bytes", "allocated")),
+        ), "qdrant"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,97 @@
+"""Turns descriptions into Grafana's JSON with Grafana's own typed builders."""
+
+from typing import Any
+
+from grafana_foundation_sdk.builders import bargauge, common, dashboard, gauge, logs, loki, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as shared
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import prometheus as queries
+
+from infra.dashboards.model import Board, Panel, Query
+
+UIDS = {"prometheus": "prometheus", "loki": "loki"}
+_BUILDERS: dict[str, Any] = {
+    "timeseries": timeseries.Panel, "stat": stat.Panel, "gauge": gauge.Panel, "bargauge": bargauge.Panel,
+    "table": table.Panel, "logs": logs.Panel,
+}  # fmt: skip
+
+
+def render(board: Board) -> str:
+    """The board as a file for Grafana's provisioning; the same text for the same board."""
+    built = (
+        dashboard.Dashboard(board.title)
+        .uid(board.uid)
+        .description(board.purpose)
+        .tags(["groundwork"])
+        .readonly()
+        .refresh("30s")
+        .time("now-1h", "now")
+        .timezone("browser")
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .link(dashboard.DashboardLink("Groundwork").type(models.DashboardLinkType.DASHBOARDS).tags(["groundwork"]).as_dropdown(True))  # noqa: FBT003
+    )
+    for row in board.rows:
+        built = built.with_row(dashboard.Row(row.title))
+        for panel in row.panels:
+            built = built.with_panel(_panel(panel))
+    return JSONEncoder(sort_keys=True, indent=2).encode(built.build()) + "\n"
+
+
+def _panel(panel: Panel) -> Any:
+    built = (
+        _BUILDERS[panel.kind]()
+        .title(panel.title)
+        .description(panel.purpose)
+        .datasource(_source(panel))
+        .span(panel.width)
+        .height(panel.height)
+    )  # fmt: skip
+    if panel.kind == "logs":
+        built = built.show_time(True).wrap_log_message(True).enable_log_details(True)  # noqa: FBT003
+    else:
+        built = built.unit(panel.unit).thresholds(_thresholds(panel))
+        if panel.maximum is not None:
+            built = built.min(0).max(panel.maximum)
+    if panel.kind == "timeseries":
+        built = _lines(built, panel)
+    if panel.kind in ("stat", "gauge", "bargauge"):
+        built = built.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    for index, query in enumerate(panel.queries):
+        built = built.with_target(_target(panel, query, chr(ord("A") + index)))
+    return built
+
+
+def _lines(built: Any, panel: Panel) -> Any:
+    built = built.legend(common.VizLegendOptions().display_mode(shared.LegendDisplayMode.LIST).placement(shared.LegendPlacement.BOTTOM).show_legend(True))  # noqa: FBT003
+    built = built.line_width(1).fill_opacity(25 if panel.stack else 8).show_points(shared.VisibilityMode.NEVER)
+    if panel.maximum is None:
+        built = built.min(0)
+    if panel.stack:
+        built = built.stacking(common.StackingConfig().mode(shared.StackingMode.NORMAL))
+    return built
+
+
+def _thresholds(panel: Panel) -> Any:
+    # A lower alarm than warning means that little is bad.
+    marks = [(panel.warn, "orange"), (panel.alarm, "red")]
+    steps = [(value, colour) for value, colour in marks if value is not None]
+    base = "green"
+    if panel.warn is not None and panel.alarm is not None and panel.alarm < panel.warn:
+        base, steps = "red", [(panel.alarm, "orange"), (panel.warn, "green")]
+    found = [models.Threshold(value=None, color=base), *(models.Threshold(value=value, color=colour) for value, colour in steps)]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def _target(panel: Panel, query: Query, name: str) -> Any:
+    if panel.source == "loki":
+        return loki.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
+    built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
+    if panel.kind == "timeseries":
+        return built.range()
+    built = built.instant()
+    return built.format(queries.PromQueryFormat.TABLE) if panel.kind == "table" else built
+
+
+def _source(panel: Panel) -> Any:
+    return shared.DataSourceRef(type_val=panel.source, uid=UIDS[panel.source])
