@@ -1,6 +1,6 @@
 """What a stack tells the outside: its services, and the environment that an application connects with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -141,7 +141,16 @@ def _pairs(settings: Settings, context: Context, deployed: Mapping[str, Service]
         yield from both("LLM_BASE_URL", at, "litellm", "http", _http(at) + "/v1")
         yield "LLM_API_KEY", at.password.reveal() if at.password else ""
         yield "LLM_MODEL", settings.litellm.model_name
-    if wanted("prometheus"):
+    yield from _watching(context, deployed, both)
+
+
+_Both = Callable[[str, Endpoint, str, str, str], Iterator[tuple[str, str]]]
+
+
+def _watching(context: Context, deployed: Mapping[str, Service], both: _Both) -> Iterator[tuple[str, str]]:
+    """What an application, or a person, reads of what watches."""
+    settings = context.settings
+    if settings.prometheus.external or "prometheus" in deployed:
         at = prometheus.endpoint(context, "admin")
         yield from both("PROMETHEUS_URL", at, "prometheus", "http", _http(at))
         yield "PROMETHEUS_USER", at.username or ""

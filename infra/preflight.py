@@ -24,6 +24,7 @@ class HostFacts:
     cpus: int
     engine: str = ""
     root_shared: bool | None = None
+    engine_root: str = "/var/lib/docker"
     disk_total: int | None = None
     disk_free: int | None = None
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -237,6 +238,8 @@ def settings_path(service: Service) -> tuple[str, ...]:
             return ("redis", service.name.removeprefix("redis-"))
         case "node-exporter" | "postgres-exporter":
             return ("exporters", service.name.removesuffix("-exporter"))
+        case "cadvisor":
+            return ("exporters", "containers")
         case name if name.endswith("-exporter"):
             return ("exporters", "redis")
         case name:

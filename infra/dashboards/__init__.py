@@ -1,8 +1,34 @@
 """The dashboards, one module each."""
 
+from collections.abc import Sequence
+
 from infra.dashboards import ai_models, cache_jobs, cost, databases, logs, system_health, vector_search
 from infra.dashboards.model import Board
+from infra.settings import Settings
+from infra.spec import Service
 
 BOARDS: tuple[Board, ...] = tuple(
     module.BOARD for module in (system_health, ai_models, databases, cost, cache_jobs, vector_search, logs)
 )  # fmt: skip
+
+APPLICATION = "application"
+"""What a row needs that shows the application's own metrics."""
+
+
+def present(settings: Settings, services: Sequence[Service]) -> frozenset[str]:
+    """What there is to show: names of services, and which of their kinds are watched."""
+    found = {service.name for service in services}
+    if {"postgres-exporter"} & found:
+        found.add("postgres")
+    else:
+        found.discard("postgres")
+    if any(name.startswith("redis") and name.endswith("-exporter") for name in found):
+        found.add("redis")
+    if settings.exporters.containers.enabled:
+        found.add("containers")
+    if settings.loki.enabled and settings.alloy.enabled:
+        found.add("alloy")
+    if settings.prometheus.usable:
+        found.add("prometheus")
+    # Without a target the row says what an application has to do.
+    return frozenset(found | {APPLICATION})

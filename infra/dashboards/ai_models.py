@@ -1,46 +1,149 @@
 """How models answer: through LiteLLM, and as the application sees it."""
 
-from infra.dashboards.model import INTERVAL, Board, Query, Row, panel, quantile, rate
+from infra.dashboards.model import Board, Query, Row, panel, quantile, rate
 
 _CHAT = '{route=~".*completions|.*embeddings|.*messages|.*responses"}'
+_GOOD = '{status="success"}'
+_HITS, _MISSES = (f"sum(increase(litellm_cache_{name}_metric_total[1h]))" for name in ("hits", "misses"))
+_CACHED = f"{_HITS} / ({_HITS} + {_MISSES})"
 
 BOARD = Board(
-    "ai-models", "AI Models Performance", "How fast and how reliably models answer, which of them did, and what was asked of them.",
+    "ai-models",
+    "AI Models Performance",
+    "How fast and how reliably models answer, which of them did, and what was asked of them.",
     (
-        Row("LiteLLM", (
-            panel("Requests", "Per second, by status.", "reqps", Query(rate("litellm_proxy_total_requests_metric_total", "status_code", where=_CHAT), "{{status_code}}"), stack=True),
-            panel("Time to answer", "Of the whole request, by model.", "s",
-                  Query(quantile(0.5, "litellm_request_total_latency_metric", "model"), "{{model}} P50"), Query(quantile(0.95, "litellm_request_total_latency_metric", "model"), "{{model}} P95")),
-            panel("Time of the provider", "Without what LiteLLM adds.", "s", Query(quantile(0.95, "litellm_llm_api_latency_metric", "model"), "{{model}} P95")),
-            panel("Time to first token", "Of streamed answers.", "s", Query(quantile(0.95, "litellm_llm_api_time_to_first_token_metric", "model"), "{{model}} P95")),
-            panel("LiteLLM's own time", "What the gateway adds to a request.", "s", Query(quantile(0.95, "litellm_overhead_latency_metric"), "P95")),
-            panel("Requests being answered", "At this moment.", "short", Query("sum(litellm_in_flight_requests)", "in flight")),
-        ), "litellm"),
-        Row("The chain of providers", (
-            panel("State", "0 answers, 1 fails now and then, 2 answers nothing.", "short",
-                  Query("max by (litellm_model_name, api_provider) (litellm_deployment_state)", "{{api_provider}} {{litellm_model_name}}"), maximum=2, warn=1, alarm=2),
-            panel("Answers and failures", "Of each provider, per second.", "reqps",
-                  Query(rate("litellm_deployment_success_responses_total", "api_provider"), "{{api_provider}} answered"),
-                  Query(rate("litellm_deployment_failure_responses_total", "api_provider"), "{{api_provider}} failed")),
-            panel("Put aside", "How often a provider was left alone after failures, in the last hour.", "short",
-                  Query("sum by (api_provider) (increase(litellm_deployment_cooled_down_total[1h]))", "{{api_provider}}")),
-        ), "litellm"),
-        Row("Tokens", (
-            panel("Tokens", "Per second, in and out.", "short",
-                  Query(rate("litellm_input_tokens_metric_total", "model"), "{{model}} in"), Query(rate("litellm_output_tokens_metric_total", "model"), "{{model}} out"), stack=True, width=12),
-            panel("Answers from the cache", "Part of the requests that cost nothing because they were asked before.", "percentunit",
-                  Query("sum(increase(litellm_cache_hits_metric_total[1h])) / (sum(increase(litellm_cache_hits_metric_total[1h])) + sum(increase(litellm_cache_misses_metric_total[1h])))", "hits"),
-                  maximum=1, width=12),
-        ), "litellm"),
-        Row("As the application sees it", (
-            panel("Requests", "Per second, by outcome.", "reqps", Query(rate("ai_requests_total", "service", "model", "status"), "{{model}} {{status}}"), stack=True),
-            panel("Time to answer", "Half of the answers, and all but one in twenty, are faster.", "s",
-                  Query(quantile(0.5, "ai_request_duration_seconds", "model"), "{{model}} P50"), Query(quantile(0.95, "ai_request_duration_seconds", "model"), "{{model}} P95")),
-            panel("Part that fails", "Of all requests.", "percentunit",
-                  Query(f'1 - sum by (provider) (rate(ai_requests_total{{status="success"}}[{INTERVAL}])) / sum by (provider) (rate(ai_requests_total[{INTERVAL}]))', "{{provider}}"), maximum=1, warn=0.05, alarm=0.2),
-            panel("Tokens", "Per second, by kind.", "short", Query(rate("ai_tokens_total", "model", "type"), "{{model}} {{type}}"), stack=True),
-            panel("Circuit breakers", "0 closed, 1 half open, 2 open: no longer asked.", "short", Query("max by (service, provider) (ai_circuit_breaker_state)", "{{service}} {{provider}}"), maximum=2, warn=1, alarm=2),
-            panel("Vectors of documents", "Time to compute them for one document.", "s", Query(quantile(0.95, "document_vectorization_duration_seconds", "model"), "{{model}} P95")),
-        ), "application"),
+        Row(
+            "LiteLLM",
+            (
+                panel(
+                    "Requests",
+                    "Per second, by status.",
+                    "reqps",
+                    Query(rate("litellm_proxy_total_requests_metric_total", "status_code", where=_CHAT), "{{status_code}}"),
+                    stack=True,
+                ),
+                panel(
+                    "Time to answer",
+                    "Of the whole request, by model.",
+                    "s",
+                    Query(quantile(0.5, "litellm_request_total_latency_metric", "model"), "{{model}} P50"),
+                    Query(quantile(0.95, "litellm_request_total_latency_metric", "model"), "{{model}} P95"),
+                ),
+                panel(
+                    "Time of the provider", "Without what LiteLLM adds.", "s", Query(quantile(0.95, "litellm_llm_api_latency_metric", "model"), "{{model}} P95")
+                ),
+                panel(
+                    "Time to first token",
+                    "Of streamed answers.",
+                    "s",
+                    Query(quantile(0.95, "litellm_llm_api_time_to_first_token_metric", "model"), "{{model}} P95"),
+                ),
+                panel("LiteLLM's own time", "What the gateway adds to a request.", "s", Query(quantile(0.95, "litellm_overhead_latency_metric"), "P95")),
+                panel("Requests being answered", "At this moment.", "short", Query("sum(litellm_in_flight_requests)", "in flight")),
+            ),
+            "litellm",
+        ),
+        Row(
+            "The chain of providers",
+            (
+                panel(
+                    "State",
+                    "0 answers, 1 fails now and then, 2 answers nothing.",
+                    "short",
+                    Query("max by (litellm_model_name, api_provider) (litellm_deployment_state)", "{{api_provider}} {{litellm_model_name}}"),
+                    maximum=2,
+                    warn=1,
+                    alarm=2,
+                ),
+                panel(
+                    "Answers and failures",
+                    "Of each provider, per second.",
+                    "reqps",
+                    Query(rate("litellm_deployment_success_responses_total", "api_provider"), "{{api_provider}} answered"),
+                    Query(rate("litellm_deployment_failure_responses_total", "api_provider"), "{{api_provider}} failed"),
+                ),
+                panel(
+                    "Put aside",
+                    "How often a provider was left alone after failures, in the last hour.",
+                    "short",
+                    Query("sum by (api_provider) (increase(litellm_deployment_cooled_down_total[1h]))", "{{api_provider}}"),
+                ),
+            ),
+            "litellm",
+        ),
+        Row(
+            "Tokens",
+            (
+                panel(
+                    "Tokens",
+                    "Per second, in and out.",
+                    "short",
+                    Query(rate("litellm_input_tokens_metric_total", "model"), "{{model}} in"),
+                    Query(rate("litellm_output_tokens_metric_total", "model"), "{{model}} out"),
+                    stack=True,
+                    width=12,
+                ),
+                panel(
+                    "Answers from the cache",
+                    "Part of the requests that cost nothing because they were asked before.",
+                    "percentunit",
+                    Query(
+                        _CACHED,
+                        "hits",
+                    ),
+                    maximum=1,
+                    width=12,
+                ),
+            ),
+            "litellm",
+        ),
+        Row(
+            "As the application sees it",
+            (
+                panel(
+                    "Requests",
+                    "Per second, by outcome.",
+                    "reqps",
+                    Query(rate("ai_requests_total", "service", "model", "status"), "{{model}} {{status}}"),
+                    stack=True,
+                ),
+                panel(
+                    "Time to answer",
+                    "Half of the answers, and all but one in twenty, are faster.",
+                    "s",
+                    Query(quantile(0.5, "ai_request_duration_seconds", "model"), "{{model}} P50"),
+                    Query(quantile(0.95, "ai_request_duration_seconds", "model"), "{{model}} P95"),
+                ),
+                panel(
+                    "Part that fails",
+                    "Of all requests.",
+                    "percentunit",
+                    Query(
+                        f"1 - {rate('ai_requests_total', 'provider', where=_GOOD)} / {rate('ai_requests_total', 'provider')}",
+                        "{{provider}}",
+                    ),
+                    maximum=1,
+                    warn=0.05,
+                    alarm=0.2,
+                ),
+                panel("Tokens", "Per second, by kind.", "short", Query(rate("ai_tokens_total", "model", "type"), "{{model}} {{type}}"), stack=True),
+                panel(
+                    "Circuit breakers",
+                    "0 closed, 1 half open, 2 open: no longer asked.",
+                    "short",
+                    Query("max by (service, provider) (ai_circuit_breaker_state)", "{{service}} {{provider}}"),
+                    maximum=2,
+                    warn=1,
+                    alarm=2,
+                ),
+                panel(
+                    "Vectors of documents",
+                    "Time to compute them for one document.",
+                    "s",
+                    Query(quantile(0.95, "document_vectorization_duration_seconds", "model"), "{{model}} P95"),
+                ),
+            ),
+            "application",
+        ),
     ),
-)  # fmt: skip
+)

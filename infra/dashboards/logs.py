@@ -5,22 +5,72 @@ from infra.dashboards.model import Board, Query, Row, panel
 _ALL = '{environment=~".+"}'
 
 BOARD = Board(
-    "logs", "Logs", "What services write: how much, what of it is an error, and the lines themselves, redacted.",
+    "logs",
+    "Logs",
+    "What services write: how much, what of it is an error, and the lines themselves, redacted.",
     (
-        Row("How much", (
-            panel("Lines", "Per second, by service.", "short", Query(f"sum by (service) (rate({_ALL}[1m]))"), source="loki", width=12, stack=True),
-            panel("Errors", "Lines of level error or worse, per second.", "short", Query(f'sum by (service) (rate({_ALL} | detected_level=~"error|critical|fatal" [5m]))'), source="loki", width=12, alarm=1),
-        ), "alloy"),
-        Row("Errors", (
-            panel("Errors", "The lines themselves.", "short", Query(f'{_ALL} | detected_level=~"error|critical|fatal"', ""), kind="logs", source="loki", width=24, height=10),
-        ), "alloy"),
-        Row("Everything", (
-            panel("Lines", "Of all services; `trace_id` in a line's details leads to its trace.", "short", Query(_ALL, ""), kind="logs", source="loki", width=24, height=14),
-        ), "alloy"),
-        Row("The way they take", (
-            panel("Taken in", "Lines that Loki took, per second.", "short", Query("sum(rate(loki_distributor_lines_received_total[5m]))", "lines")),
-            panel("Refused", "Lines that Loki refused, per second.", "short", Query("sum by (reason) (rate(loki_discarded_samples_total[5m]))", "{{reason}}"), alarm=1),
-            panel("Streams", "Sets of labels that are being written.", "short", Query("sum(loki_ingester_memory_streams)", "streams")),
-        ), "loki"),
+        Row(
+            "How much",
+            (
+                panel("Lines", "Per second, by service.", "short", Query(f"sum by (service) (rate({_ALL}[1m]))"), source="loki", width=12, stack=True),
+                panel(
+                    "Errors",
+                    "Lines of level error or worse, per second.",
+                    "short",
+                    Query(f'sum by (service) (rate({_ALL} | detected_level=~"error|critical|fatal" [5m]))'),
+                    source="loki",
+                    width=12,
+                    alarm=1,
+                ),
+            ),
+            "alloy",
+        ),
+        Row(
+            "Errors",
+            (
+                panel(
+                    "Errors",
+                    "The lines themselves.",
+                    "short",
+                    Query(f'{_ALL} | detected_level=~"error|critical|fatal"', ""),
+                    kind="logs",
+                    source="loki",
+                    width=24,
+                    height=10,
+                ),
+            ),
+            "alloy",
+        ),
+        Row(
+            "Everything",
+            (
+                panel(
+                    "Lines",
+                    "Of all services; `trace_id` in a line's details leads to its trace.",
+                    "short",
+                    Query(_ALL, ""),
+                    kind="logs",
+                    source="loki",
+                    width=24,
+                    height=14,
+                ),
+            ),
+            "alloy",
+        ),
+        Row(
+            "The way they take",
+            (
+                panel("Taken in", "Lines that Loki took, per second.", "short", Query("sum(rate(loki_distributor_lines_received_total[5m]))", "lines")),
+                panel(
+                    "Refused",
+                    "Lines that Loki refused, per second.",
+                    "short",
+                    Query("sum by (reason) (rate(loki_discarded_samples_total[5m]))", "{{reason}}"),
+                    alarm=1,
+                ),
+                panel("Streams", "Sets of labels that are being written.", "short", Query("sum(loki_ingester_memory_streams)", "streams")),
+            ),
+            "loki",
+        ),
     ),
-)  # fmt: skip
+)

@@ -1,5 +1,6 @@
 """Turns descriptions into Grafana's JSON with Grafana's own typed builders."""
 
+from functools import cache
 from typing import Any
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, gauge, logs, loki, prometheus, stat, table, timeseries
@@ -17,6 +18,7 @@ _BUILDERS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@cache
 def render(board: Board) -> str:
     """The board as a file for Grafana's provisioning; the same text for the same board."""
     built = (
@@ -29,7 +31,7 @@ def render(board: Board) -> str:
         .time("now-1h", "now")
         .timezone("browser")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(dashboard.DashboardLink("Groundwork").type(models.DashboardLinkType.DASHBOARDS).tags(["groundwork"]).as_dropdown(True))  # noqa: FBT003
+        .link(dashboard.DashboardLink("Groundwork").type(models.DashboardLinkType.DASHBOARDS).tags(["groundwork"]).as_dropdown(True))
     )
     for row in board.rows:
         built = built.with_row(dashboard.Row(row.title))
@@ -48,7 +50,7 @@ def _panel(panel: Panel) -> Any:
         .height(panel.height)
     )  # fmt: skip
     if panel.kind == "logs":
-        built = built.show_time(True).wrap_log_message(True).enable_log_details(True)  # noqa: FBT003
+        built = built.show_time(True).wrap_log_message(True).enable_log_details(True)
     else:
         built = built.unit(panel.unit).thresholds(_thresholds(panel))
         if panel.maximum is not None:
@@ -63,7 +65,7 @@ def _panel(panel: Panel) -> Any:
 
 
 def _lines(built: Any, panel: Panel) -> Any:
-    built = built.legend(common.VizLegendOptions().display_mode(shared.LegendDisplayMode.LIST).placement(shared.LegendPlacement.BOTTOM).show_legend(True))  # noqa: FBT003
+    built = built.legend(common.VizLegendOptions().display_mode(shared.LegendDisplayMode.LIST).placement(shared.LegendPlacement.BOTTOM).show_legend(True))
     built = built.line_width(1).fill_opacity(25 if panel.stack else 8).show_points(shared.VisibilityMode.NEVER)
     if panel.maximum is None:
         built = built.min(0)

@@ -25,30 +25,18 @@ def build(settings: Settings) -> Platform:
 
 
 def _watchers(context: Context, watched: Sequence[Service], left_out: list[LeftOut]) -> Iterator[Service]:
-    """What watches: each is given what it watches, the others of these included."""
-    settings = context.settings
+    """What watches: each is given what it watches, those of these that come before it included."""
     found = list(watched)
-    for module in (loki, tempo):
-        if getattr(settings, module.NAME).enabled:
-            if module.deployed(context):
-                found.append(module.build(context))
-            else:
-                left_out.append(LeftOut(service=module.NAME, reason=context.why_unavailable(module.NAME)))
-    if settings.alertmanager.enabled:
-        found.append(alertmanager.build(context))
-    if settings.grafana.enabled and settings.grafana.external is None:
-        if context.available(grafana.NAME):
-            found.append(grafana.build(context, found))
-        else:
-            left_out.append(LeftOut(service=grafana.NAME, reason=context.why_unavailable(grafana.NAME)))
-    if settings.alloy.enabled:
-        if not context.available(alloy.NAME):
-            left_out.append(LeftOut(service=alloy.NAME, reason=context.why_unavailable(alloy.NAME)))
-        elif loki.deployed(context) or alloy.takes_traces(context):
-            found.append(alloy.build(context, found))
-    if settings.prometheus.deployed:
+    for module in (loki, tempo, alertmanager, grafana, alloy):
+        if not getattr(context.settings, module.NAME).enabled:
+            continue
+        if not context.available(module.NAME):
+            left_out.append(LeftOut(service=module.NAME, reason=context.why_unavailable(module.NAME)))
+        elif module is not alloy or loki.deployed(context) or alloy.takes_traces(context):
+            found.append(module.build(context, found))
+    if context.settings.prometheus.deployed:
         found.append(prometheus.build(context, found))
-    elif settings.prometheus.external:
+    elif context.settings.prometheus.external:
         left_out.append(_external(prometheus.NAME))
     yield from found[len(watched) :]
 

@@ -1,6 +1,6 @@
 """Alertmanager: groups alerts, holds back what follows from another one, and tells people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from infra.secret import Secret
 from infra.services import weblogin
@@ -22,7 +22,7 @@ def endpoint(context: Context, user: str) -> Endpoint:
     return Endpoint(host=NAME, port=9093, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
 
 
-def build(context: Context) -> Service:
+def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Alertmanager with the receivers that the stack names."""
     settings = context.settings.alertmanager
     passwords = {user: context.secret(NAME, user) for user in USERS}

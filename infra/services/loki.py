@@ -1,5 +1,7 @@
 """Loki: keeps logs. It knows no users, so only its own network reaches it."""
 
+from collections.abc import Sequence
+
 from infra import sizing
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
@@ -19,7 +21,7 @@ def endpoint(context: Context) -> Endpoint:
     return Endpoint(host=context.address(NAME), port=3100, network=OBSERVABILITY_NETWORK)
 
 
-def build(context: Context) -> Service:
+def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Loki in one process, on a volume."""
     settings = context.settings.loki
     return Service(

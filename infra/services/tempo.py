@@ -1,5 +1,7 @@
 """Tempo: keeps traces. It knows no users, so only its own network reaches it; spans come through Alloy."""
 
+from collections.abc import Sequence
+
 from infra import sizing
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
@@ -19,7 +21,7 @@ def endpoint(context: Context, *, port: int = 3200) -> Endpoint:
     return Endpoint(host=context.address(NAME), port=port, network=OBSERVABILITY_NETWORK)
 
 
-def build(context: Context) -> Service:
+def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Tempo in one process, on a volume."""
     settings = context.settings.tempo
     image = context.image(NAME)

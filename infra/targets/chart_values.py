@@ -14,7 +14,8 @@ from infra.settings.cluster import Host, Ingress
 from infra.spec import PULL_SECRET, File, Job, Limits, Platform, Service
 from infra.units import MIB
 
-# The restricted pod security standard refuses uid 0; a volume's owner is set by its group here.
+# The restricted pod security standard refuses uid 0; a volume's owner is set by its group here. Logs of a
+# node belong to root, so what reads them, in a namespace that allows it, stays root without its powers.
 _INSTEAD_OF_ROOT = 1000
 # Pulling an image of a gigabyte over a slow line.
 PULL_SECONDS = 300
@@ -87,7 +88,8 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
         "readiness": _readiness(service),
         "resources": _resources(service.limits, share=1 if service.max_replicas > service.replicas else _CPU_REQUEST),
         "terminationGracePeriodSeconds": service.stop_grace,
-        "securityContext": _security(service.user),
+        "securityContext": _security(service.user, instead_of_root=0 if service.every_node else _INSTEAD_OF_ROOT),
+        "nodeMetrics": service.watches_nodes,
         "host": {"pid": service.host_pid, "paths": [{"source": source, "target": target} for source, target in service.binds.items()]},
         "network": _network(stack, service),
         "jobs": [_job(stack, job, secret) for job, secret in jobs],
@@ -149,9 +151,9 @@ def _resources(limits: Limits, *, share: float = _CPU_REQUEST) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _security(user: str) -> dict[str, int]:
+def _security(user: str, *, instead_of_root: int = _INSTEAD_OF_ROOT) -> dict[str, int]:
     uid, _, gid = user.partition(":")
-    run_as = int(uid) or _INSTEAD_OF_ROOT
+    run_as = int(uid) or instead_of_root
     return {"runAsUser": run_as, "runAsGroup": int(gid or uid), "fsGroup": run_as}
 
 

@@ -124,7 +124,7 @@ class DockerTarget:
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         mounts += [
             docker.ContainerMountArgs(
-                type="bind", source=source, target=target, read_only=True,
+                type="bind", source=source.replace("/var/lib/docker", self._facts.engine_root, 1), target=target, read_only=True,
                 bind_options=docker.ContainerMountBindOptionsArgs(propagation="rslave"),
             )
             for source, target in service.binds.items()

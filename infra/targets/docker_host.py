@@ -64,6 +64,7 @@ def read_facts(platform: Platform, identity: Identity) -> HostFacts:
         memory=info["MemTotal"],
         cpus=info["NCPU"],
         engine=str(info.get("ServerVersion", "")),
+        engine_root=str(info.get("DockerRootDir") or "/var/lib/docker"),
         root_shared=_root_shared() if local else None,
         disk_total=total,
         disk_free=free,

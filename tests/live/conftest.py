@@ -24,7 +24,7 @@ from tests.live.stubs import Stubs
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "live"
-_BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123, 9004)
+_BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123, 9004, 9093, 4317, 4318)
 
 
 # The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.

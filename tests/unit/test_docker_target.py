@@ -74,12 +74,14 @@ def test_every_service_and_job_is_a_container(declared: Declared) -> None:
 
 def test_every_container_is_confined(declared: Declared) -> None:
     for name, inputs in declared[1].of(CONTAINER).items():
-        assert inputs["capabilities"] == {"drops": ["ALL"]}, name
+        kept = {"adds": ["CAP_SYSLOG"]} if name.endswith("-cadvisor") else {}
+        assert inputs["capabilities"] == {"drops": ["ALL"], **kept}, name
         assert "no-new-privileges:true" in inputs["securityOpts"], name
         assert inputs["user"], name
         assert not inputs.get("privileged"), name
         assert inputs["restart"] == "unless-stopped", name
-        assert (inputs["logDriver"], inputs["logOpts"]) == ("json-file", {"max-file": "3", "max-size": "10m"}), name
+        labels = "groundwork.instance,groundwork.job,groundwork.service"
+        assert (inputs["logDriver"], inputs["logOpts"]) == ("json-file", {"labels": labels, "max-file": "3", "max-size": "10m"}), name
 
 
 def test_limits_are_written_as_the_provider_reads_them_back(declared: Declared) -> None:

@@ -12,10 +12,12 @@ from tests.unit.conftest import make_context, make_platform, make_settings
 
 IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 CONTRACT = {
+    "ALERTMANAGER_PASSWORD", "ALERTMANAGER_URL", "ALERTMANAGER_URL_INTERNAL", "ALERTMANAGER_USER",
     "CLICKHOUSE_DATABASE", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_URL", "CLICKHOUSE_URL_INTERNAL", "CLICKHOUSE_USER",
     "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_INTERNAL", "DATABASE_URL", "DATABASE_URL_INTERNAL",
     "GRAFANA_PASSWORD", "GRAFANA_URL", "GRAFANA_USER",
     "LLM_API_KEY", "LLM_BASE_URL", "LLM_BASE_URL_INTERNAL", "LLM_MODEL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT_INTERNAL", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL",
     "PROMETHEUS_PASSWORD", "PROMETHEUS_URL", "PROMETHEUS_URL_INTERNAL", "PROMETHEUS_USER",
     "QDRANT_API_KEY", "QDRANT_URL", "QDRANT_URL_INTERNAL",
     "REDIS_CACHE_URL", "REDIS_CACHE_URL_INTERNAL", "REDIS_QUEUE_URL", "REDIS_QUEUE_URL_INTERNAL",
@@ -78,12 +80,13 @@ def test_outputs_have_one_shape_on_every_target() -> None:
 
     docker, kubernetes = shape("docker"), shape("kubernetes")
     assert set(docker) == set(kubernetes)
-    assert set(docker["services"]) == set(kubernetes["services"])
+    # In a cluster the kubelets know the containers.
+    assert set(docker["services"]) - {"cadvisor"} == set(kubernetes["services"])
     assert set(docker["environment"]) == set(kubernetes["environment"])
-    for name, service in docker["services"].items():
-        assert set(service) <= set(kubernetes["services"][name])
-        assert {port: end["port"] for port, end in service["endpoints"].items()} == {
-            port: end["port"] for port, end in kubernetes["services"][name]["endpoints"].items()
+    for name, service in kubernetes["services"].items():
+        assert set(docker["services"][name]) <= set(service)
+        assert {port: end["port"] for port, end in docker["services"][name]["endpoints"].items()} == {
+            port: end["port"] for port, end in service["endpoints"].items()
         }
 
 

@@ -54,7 +54,7 @@ CASES: list[tuple[str, HostFacts, dict[str, Any], str, str]] = [
     ("a downgrade", replace(ROOMY, volumes={IDENTITY.name("minio-data"): IDENTITY.labels, "l": ledger(minio="2026.09.16")}), {}, "groundwork:images", "older than 2026.09.16"),
     ("a downgrade after several upgrades", replace(ROOMY, volumes={IDENTITY.name("redis-cache-data"): IDENTITY.labels, "a": redis_ledger("8.10.2"), "b": redis_ledger("8.0.1")}), {}, "groundwork:images", "older than 8.10.2"),
     ("an image that was not built", replace(ROOMY, missing_images={make_platform(images="packages").by_name("redis-cache").image.reference: "it has not been built on this host"}), {}, "groundwork:images (redis-cache)", "cannot be had"),
-    ("a root that is not shared", replace(ROOMY, root_shared=False), {}, "groundwork:exporters.node.enabled", "shared mount"),
+    ("a root that is not shared", replace(ROOMY, root_shared=False), {"exporters": {"containers": {"enabled": False}}}, "groundwork:exporters.node.enabled", "shared mount"),
 ]  # fmt: skip
 
 

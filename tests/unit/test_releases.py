@@ -30,6 +30,9 @@ def made(request: pytest.FixtureRequest) -> tuple[Platform, Plan]:
     return make(**request.param)
 
 
+WATCHES_NODES = ("node-exporter", "alloy")
+
+
 def release(plan: Plan, name: str) -> Release:
     return next(item for item in plan.releases if item.name == name)
 
@@ -83,7 +86,8 @@ def test_memory_is_requested_whole_and_cores_in_part(made: Made) -> None:
 def test_nothing_runs_as_root(made: Made) -> None:
     for item in made[1].releases:
         for security in (item.values["securityContext"], *(job["securityContext"] for job in item.values["jobs"])):
-            assert security["runAsUser"] > 0
+            # Logs of a node are root's; what reads them keeps none of root's powers.
+            assert (security["runAsUser"] > 0) == (item.name != "alloy")
             assert security["fsGroup"] == security["runAsUser"]
 
 
@@ -94,11 +98,11 @@ def test_only_what_watches_the_nodes_is_privileged(made: Made) -> None:
     assert standards == {"groundwork-dev": "restricted", "groundwork-dev-host": "privileged"}
     for item in plan.releases:
         needs_more = bool(item.values["host"]["pid"] or item.values["host"]["paths"])
-        assert (standards[item.namespace] == "privileged") == needs_more == (item.name == "node-exporter")
+        assert (standards[item.namespace] == "privileged") == needs_more == (item.name in WATCHES_NODES)
 
 
-def test_without_node_exporter_there_is_no_second_namespace() -> None:
-    plan = make(exporters={"node": {"enabled": False}})[1]
+def test_without_what_watches_the_nodes_there_is_no_second_namespace() -> None:
+    plan = make(exporters={"node": {"enabled": False}}, alloy={"enabled": False})[1]
     assert [item.name for item in plan.namespaces] == ["groundwork-dev"]
 
 
@@ -111,10 +115,22 @@ def test_pods_meet_on_the_networks_of_the_same_description(made: Made) -> None:
         assert network["egress"] == (service.egress or service.host_gateway or service.operated is not None)
 
 
-def test_only_the_networks_of_node_exporter_cross_namespaces(made: Made) -> None:
+def test_only_the_networks_of_what_watches_the_nodes_cross_namespaces(made: Made) -> None:
+    """LiteLLM's leads to the collector of traces."""
     crossing = {item.name for item in made[1].releases if item.values["network"]["peerNamespaces"]}
-    assert {"prometheus", "node-exporter"} <= crossing
-    assert not {"postgres", "minio", "redis-cache", "litellm"} & crossing
+    assert {"prometheus", "node-exporter", "alloy", "litellm"} <= crossing
+    assert not {"postgres", "minio", "redis-cache"} & crossing
+
+
+def test_only_prometheus_may_read_the_nodes_and_only_if_containers_are_watched(made: Made) -> None:
+    assert {item.name for item in made[1].releases if item.values["nodeMetrics"]} == {"prometheus"}
+    assert not [item for item in make(exporters={"containers": {"enabled": False}})[1].releases if item.values["nodeMetrics"]]
+
+
+def test_in_a_cluster_no_engine_is_asked_for_its_containers(made: Made) -> None:
+    """The kubelets know them; there is no socket to hand out."""
+    assert "cadvisor" not in {item.name for item in made[1].releases}
+    assert not [path for item in made[1].releases for path in item.values["host"]["paths"] if "docker" in path["source"]]
 
 
 def test_volumes_have_the_size_of_the_settings_and_labels_that_never_change(made: Made) -> None:
@@ -245,7 +261,7 @@ def test_the_cluster_s_settings_reach_every_release() -> None:
         assert values["network"]["clientNamespaces"] == ["shop"]
         assert values["network"]["policy"] is False
         assert (values["nodeSelector"], values["tolerations"]) == (
-            ({}, [{"operator": "Exists"}]) if item.name == "node-exporter" else ({"pool": "data"}, [toleration])
+            ({}, [{"operator": "Exists"}]) if item.name in WATCHES_NODES else ({"pool": "data"}, [toleration])
         )
         assert bool(values["ingress"]["host"]) == (item.name == "litellm")
     assert release(plan, "litellm").values["ingress"] == {

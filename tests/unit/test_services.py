@@ -14,8 +14,11 @@ from infra.spec import APP_NETWORK, File, Platform, Service
 from infra.units import GIB, MIB
 from tests.unit.conftest import IMAGE_SOURCES, MASTER, make_context, make_platform, make_settings
 
-STORES = {"postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana"}
+STORES = {
+    "postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy",
+}  # fmt: skip
 # Grafana's own metrics come with the observability dashboards.
+WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor")
 UNSCRAPED = {"grafana"}
 SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
 
@@ -34,7 +37,7 @@ def _files(service: Service) -> list[File]:
 
 
 def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
-    everything = STORES | {"litellm", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
+    everything = STORES | {"litellm", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
     assert {service.name for service in make_platform().services} == everything
     packages = make_platform(images="packages")
     assert everything - {service.name for service in packages.services} == {"qdrant", "clickhouse", "grafana"}
@@ -68,7 +71,8 @@ class TestEveryService:
     def test_runs_without_root_where_the_image_allows_it(self, source: str, name: str) -> None:
         user = get(source, name).user
         assert re.fullmatch(r"\d+:\d+", user)
-        assert user.startswith("0:") == (name == "minio" and source != "packages")
+        # The engine's socket, and the files it logs to, are root's.
+        assert user.startswith("0:") == (name in ("alloy", "cadvisor") or (name == "minio" and source != "packages"))
 
     def test_shows_no_secret_in_its_environment_or_command(self, source: str, name: str) -> None:
         service = get(source, name)
@@ -148,9 +152,10 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
     assert members["redis-cache"] == {"redis-cache", "redis-cache-exporter", "litellm"}
     assert members["redis-queue"] == {"redis-queue", "redis-queue-exporter"}
     assert members["minio"] == {"minio", "prometheus"}
+    assert members["alloy"] == {"alloy", "prometheus", "litellm"}
     assert members["litellm"] == {"litellm", "prometheus"}
     assert members[APP_NETWORK] == {"prometheus"}
-    assert members["observability"] == {name for name in names if name.endswith("-exporter") or name in ("prometheus", "grafana")}
+    assert members["observability"] == {name for name in names if name.endswith("-exporter") or name in WATCHERS}
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus"])
@@ -182,7 +187,7 @@ def test_exporters_watch_external_stores() -> None:
 
 def test_grafana_reads_an_external_prometheus() -> None:
     platform = make_platform(prometheus={"external": EXTERNAL})
-    source = yaml.safe_load(file(platform.by_name("grafana"), "datasources/prometheus.yaml"))["datasources"][0]
+    source = yaml.safe_load(file(platform.by_name("grafana"), "datasources/groundwork.yaml"))["datasources"][0]
     assert (source["url"], source["basicAuthUser"]) == ("https://store.example.org:7777", "u")
 
 

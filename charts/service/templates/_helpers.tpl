@@ -86,7 +86,7 @@ groundwork.joins.{{ . }}: "true"
 {{- end }}
 
 {{- define "service.podSecurity" -}}
-runAsNonRoot: true
+runAsNonRoot: {{ ne (int64 .runAsUser) 0 }}
 runAsUser: {{ int64 .runAsUser }}
 runAsGroup: {{ int64 .runAsGroup }}
 fsGroup: {{ int64 .fsGroup }}
