@@ -64,7 +64,7 @@ lint: ## Lint and types only
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) lint
 
-docs: venv ## Write docs/configuration.md from the settings
+docs: venv ## Write docs/configuration.md and docs/metrics.md from the code
 	@$(GROUNDWORK) docs
 
 lock: ## Resolve the dependencies again, with hashes

@@ -168,9 +168,10 @@ def lint() -> None:
 @command
 def docs() -> None:
     """Write docs/configuration.md from the settings."""
-    from ops import reference
+    from ops import metrics_reference, reference
 
     reference.write()
+    metrics_reference.write()
 
 
 @command

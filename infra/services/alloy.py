@@ -13,6 +13,8 @@ from infra.units import MIB
 NAME = "alloy"
 _DATA = "/alloy"
 _LOGS = Logs(format="logfmt")
+# How entries of most loggers begin: a brace, a time, a level, or a first key of logfmt.
+_BEGINNING = r"^(?:[{\[<]|\d{4}[-/.]\d{2}|\d{2}:\d{2}|[A-Z]{4,8}\b|[a-z]{3,5}[=:]|\x1b\[)"
 # Where the engine's own log driver writes, and where kubelets do.
 _DOCKER_LOGS = "/var/lib/docker/containers"
 _POD_LOGS = "/var/log/pods"
@@ -59,7 +61,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     environment=context.settings.environment, clustered=context.settings.clustered, source=source,
                     instance=context.settings.instance, namespaces=[context.settings.namespace, context.settings.host_namespace],
                     loki=loki.endpoint(context).url("http") if logs else None,
-                    formats=[(service.name, service.logs) for service in services] + [(NAME, _LOGS)], redactions=REDACTIONS, replacement=REPLACEMENT,
+                    formats=[(service.name, service.logs) for service in services] + [(NAME, _LOGS)],
+                    beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT,
                     tempo=tempo.endpoint(context, port=4318).url("http") if tempo.deployed(context) else None,
                     forwards=[{"name": item.name, "endpoint": item.endpoint, "headers": item.headers} for item in settings.forward_traces],
                     token=token, traces=traces, memory=sizing.alloy_traces(settings.memory) // MIB,

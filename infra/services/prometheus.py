@@ -86,6 +86,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "targets": ",".join(sorted(target.name for target in settings.targets)),
             "interval": str(settings.scrape_interval),
             "jobs": ",".join(sorted([NAME, *(service.name for service in scraped), *(("kubelet", "containers") if watching_nodes else ())])),
+            "containers": str(context.settings.exporters.containers.enabled).lower(),
             "alertmanager": str(alertmanager.deployed(context)).lower(),
         },
         credentials=passwords,

@@ -6,7 +6,7 @@ from infra import sizing
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
 from infra.templating import render
-from infra.units import MIB, format_duration
+from infra.units import MIB, go_duration
 
 NAME = "tempo"
 
@@ -37,7 +37,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         files=(
             File(
                 path=f"{CONFIG_DIR}/tempo.yaml",
-                content=render("tempo/tempo.yaml.j2", major=image.major, retention=format_duration(settings.retention), sizes=sizing.tempo(settings.memory)),
+                content=render("tempo/tempo.yaml.j2", major=image.major, retention=go_duration(settings.retention), sizes=sizing.tempo(settings.memory)),
             ),
         ),
         volumes=(Volume(name="tempo-data", path="/var/tempo", size=settings.disk),),

@@ -23,7 +23,7 @@ class Prometheus(ServiceSettings):
     """Metrics."""
 
     memory: Size = Field(384 * MIB, ge=128 * MIB, description="Memory limit; the runtime collects garbage as it comes near.")
-    disk: Size = Field(5 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
+    disk: Size = Field(3 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
     port: HostPort = Field(9090, description="Port on the host.")
     retention: Duration = Field(15 * 86400, ge=3600, description="How long series are kept.")
     scrape_interval: Duration = Field(15, ge=1, description="Time between two scrapes.")
@@ -79,7 +79,7 @@ class Alertmanager(Watcher, Rotatable):
 
     memory: Size = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
     cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(256 * MIB, description="Room for silences and what was sent.")
+    disk: Size = Field(128 * MIB, description="Room for silences and what was sent.")
     port: HostPort = Field(9093, description="Port on the host.")
     slack: Slack | None = Field(None, description="A Slack channel that receives alerts.")
     email: Email | None = Field(None, description="A mailbox that receives alerts.")
@@ -97,7 +97,7 @@ class Loki(Watcher):
 
     memory: Size = Field(224 * MIB, ge=192 * MIB, description="Memory limit; caches and limits are computed from it.")
     cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(5 * GIB, ge=GIB, description="Room its chunks may take; how much is taken in per second follows from it and the retention.")
+    disk: Size = Field(2 * GIB, ge=GIB, description="Room its chunks may take; how much is taken in per second follows from it and the retention.")
     retention: Days = Field(14 * 86400, ge=86400, description="How long lines are kept (whole days).")
 
 
@@ -106,7 +106,7 @@ class Tempo(Watcher):
 
     memory: Size = Field(192 * MIB, ge=128 * MIB, description="Memory limit; ingestion limits are computed from it.")
     cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(5 * GIB, ge=GIB, description="Room its blocks may take.")
+    disk: Size = Field(GIB, ge=GIB, description="Room its blocks may take.")
     retention: Days = Field(7 * 86400, ge=86400, description="How long traces are kept (whole days).")
 
 
@@ -123,7 +123,7 @@ class Alloy(Watcher, Rotatable):
 
     memory: Size = Field(192 * MIB, ge=128 * MIB, description="Memory limit; queues are bounded by it.")
     cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(256 * MIB, description="Room for the place reached in each log.")
+    disk: Size = Field(128 * MIB, description="Room for the place reached in each log.")
     port: HostPort = Field(4318, description="Port of OTLP over HTTP on the host.")
     grpc_port: HostPort = Field(4317, description="Port of OTLP over gRPC on the host.")
     forward_traces: tuple[TraceForward, ...] = Field((), description="OTLP endpoints elsewhere that receive every trace too.")

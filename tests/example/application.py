@@ -75,6 +75,10 @@ class Work:
         HTTP_DURATION.labels("GET", "/").observe(draw.uniform(0.02, 0.4))
         return status
 
+    def overrun(self) -> None:
+        """Spends more on a model than a day's budget allows."""
+        AI_COST.labels("openai", "gpt-4o-mini").inc(25)
+
     def _search(self) -> None:
         SEARCHES.labels("documents", "success").inc()
         SEARCH_DURATION.labels("documents").observe(self._draw.uniform(0.003, 0.03))
@@ -106,9 +110,12 @@ class _Handler(BaseHTTPRequestHandler):
     work = Work()
 
     def do_GET(self) -> None:
-        """/api/metrics for Prometheus; anything else is work."""
+        """/api/metrics for Prometheus, /overrun to see what alerts; anything else is work."""
         if urlsplit(self.path).path == "/api/metrics":
             self._send(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+        elif urlsplit(self.path).path == "/overrun":
+            self.work.overrun()
+            self._send(200, "text/plain", b"spent\n")
         else:
             self._send(self.work.once(), "text/plain", b"done\n")
 

@@ -21,6 +21,13 @@ from ops.forward import Forwards
 warnings.simplefilter("ignore", ResourceWarning)
 
 
+class Outputs(dict[str, Any]):
+    """A stack's outputs. A failed check prints its arguments, and these hold every credential."""
+
+    def __repr__(self) -> str:
+        return f"Outputs of {self.get('identity', {}).get('prefix', '?')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """One deployed service: its entry in the stack's outputs and its credentials."""
@@ -29,6 +36,7 @@ class Deployed:
     entry: dict[str, Any]
     credentials: dict[str, str] = field(repr=False)
     forwards: Forwards | None = None
+    others: Outputs | None = field(default=None, repr=False)
 
     @property
     def container(self) -> str:
@@ -47,12 +55,20 @@ class Deployed:
         host, number = self.endpoint(port)
         return f"http://{host}:{number}"
 
+    def inside_url(self, port: int) -> str:
+        """A port that is not published: at the container's own address, or through a forward."""
+        if self.forwards is not None:
+            return f"http://127.0.0.1:{self.forwards.local_port(self.entry['namespace'], self.name, port)}"
+        networks = testinfra.get_host("local://").docker(self.container).inspect()["NetworkSettings"]["Networks"]
+        address = next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), None)
+        assert address, f"{self.container} has no address: it does not run"
+        return f"http://{address}:{port}"
 
-class Outputs(dict[str, Any]):
-    """A stack's outputs. A failed check prints its arguments, and these hold every credential."""
-
-    def __repr__(self) -> str:
-        return f"Outputs of {self.get('identity', {}).get('prefix', '?')}"
+    def of(self, name: str) -> "Deployed":
+        """Another service of the same stack."""
+        assert self.others is not None
+        outputs = self.others
+        return Deployed(name, outputs["services"][name], outputs["credentials"].get(name, {}), self.forwards, self.others)
 
 
 def _read_outputs() -> Outputs:
@@ -65,7 +81,7 @@ def _read_outputs() -> Outputs:
     return Outputs(json.loads(text))
 
 
-_OUTPUTS = pytest.StashKey[dict[str, Any]]()
+_OUTPUTS = pytest.StashKey[Outputs]()
 _FORWARDS = pytest.StashKey[Forwards | None]()
 
 
@@ -73,7 +89,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kind(name): runs once for each deployed service of this kind")
     config.addinivalue_line("markers", "deep: takes seconds; run after a change")
     config.addinivalue_line("markers", "target(kind): belongs to one target; on the other it is not collected")
-    outputs = config.stash[_OUTPUTS] = _read_outputs()
+    outputs = _read_outputs()
+    config.stash[_OUTPUTS] = outputs
     config.stash[_FORWARDS] = Forwards(outputs["target"]) if outputs["target"]["kind"] == "kubernetes" else None
 
 
@@ -96,7 +113,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     outputs = metafunc.config.stash[_OUTPUTS]
     marker = metafunc.definition.get_closest_marker("kind")
     found = [
-        Deployed(name, entry, outputs["credentials"].get(name, {}), metafunc.config.stash[_FORWARDS])
+        Deployed(name, entry, outputs["credentials"].get(name, {}), metafunc.config.stash[_FORWARDS], outputs)
         for name, entry in sorted(outputs["services"].items())
         if marker is None or entry["kind"] == marker.args[0]
     ]
@@ -112,7 +129,7 @@ _NAMES = {"s3": "minio"}
 
 
 @pytest.fixture(scope="session")
-def outputs(pytestconfig: pytest.Config) -> dict[str, Any]:
+def outputs(pytestconfig: pytest.Config) -> Outputs:
     """The stack's outputs, secrets revealed."""
     return pytestconfig.stash[_OUTPUTS]
 

@@ -56,6 +56,22 @@ def test_answers_a_query(service: Deployed) -> None:
     assert [result["value"][1] for result in answer.json()["data"]["result"]] == ["1"]
 
 
+def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[str, Any]) -> None:
+    """Whatever measures containers here, cAdvisor or the kubelets, sees each service and its limit."""
+    if service.check("containers") != "true":
+        pytest.skip("nothing measures containers here: groundwork:exporters.containers.enabled is false")
+    deadline = time.monotonic() + _FIRST_SCRAPE
+    while missing := set(outputs["services"]) - _measured(service):
+        assert time.monotonic() < deadline, missing
+        time.sleep(1)
+
+
+def _measured(service: Deployed) -> set[str]:
+    query = 'container_memory_working_set_bytes{service!=""} and on (service) container_spec_memory_limit_bytes > 0'
+    answer = httpx.get(f"{service.url('http')}/api/v1/query", params={"query": query}, auth=("admin", service.credentials["admin"]), timeout=10)
+    return {result["metric"]["service"] for result in answer.json()["data"]["result"]}
+
+
 @pytest.mark.parametrize("path", ["/api/v1/targets", "/metrics"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a password the answer is 401."""

@@ -24,11 +24,12 @@ from tests.live.stubs import Stubs
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "live"
+VENDOR_KEY = "a-key-of-the-vendor-of-tracing"
 _BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123, 9004, 9093, 4317, 4318)
 
 
 # The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.
-_ORDER = ("test_checkers", "test_refusals", "test_breaking", "test_mirror", "test_lifecycle")
+_ORDER = ("test_checkers", "test_rules", "test_refusals", "test_observability", "test_breaking", "test_mirror", "test_lifecycle")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -221,8 +222,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient,
     made = Clone(copy_tree(tmp_path_factory.mktemp("clone")), engine)
     made.configure(
         target="docker", images="packages", portOffset=free_offset(),
-        postgres={"vectors": {"dimensions": 64}},
-        minio={"buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports", "versioning": True}]},
+        postgres={"vectors": {"dimensions": 64}, "disk": "2GiB"},
+        minio={"disk": "2GiB", "buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports", "versioning": True}]},
         prometheus={"scrapeInterval": "2s", "targets": [{"name": "shop", "address": f"host.docker.internal:{stubs.metrics_port}"}]},
     )  # fmt: skip
     try:
@@ -242,5 +243,16 @@ def deployed(clone: Clone, stubs: Stubs) -> Clone:
                 ["pulumi", "config", "set", "--path", *(["--secret"] if secret else []), f"groundwork:litellm.providers.{provider}.{key}", value, "--stack", clone.stack],
                 cwd=clone.root, env=shell, check=True, capture_output=True,
             )  # fmt: skip
+    for key, value, secret in (
+        ("alertmanager.webhook.url", f"{stubs.alerts.url}/alerts", True),
+        ("alertmanager.deadMansSwitch.url", f"{stubs.alerts.url}/still-alive", True),
+        ("alloy.forwardTraces[0].name", "vendor", False),
+        ("alloy.forwardTraces[0].endpoint", stubs.traces.url, False),
+        ("alloy.forwardTraces[0].headers.x-vendor-key", VENDOR_KEY, True),
+    ):
+        subprocess.run(
+            ["pulumi", "config", "set", "--path", *(["--secret"] if secret else []), f"groundwork:{key}", value, "--stack", clone.stack],
+            cwd=clone.root, env=shell, check=True, capture_output=True,
+        )  # fmt: skip
     clone.first_up = clone.ops("up").stdout
     return clone

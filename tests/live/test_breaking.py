@@ -177,6 +177,14 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_prometheus.py::test_every_target_is_up", "prometheus", stopped("redis-queue-exporter", settle=6)),
     ("test_prometheus.py::test_application_targets_are_scraped", "prometheus", edited("prometheus", "prometheus.yml", "s/job_name: shop/job_name: other/", restart=True)),
     ("test_prometheus.py::test_answers_a_query", "prometheus", edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6)),
+    ("test_prometheus.py::test_knows_the_memory_of_every_container", "prometheus", stopped("cadvisor", settle=6)),
+    ("test_alertmanager.py::test_hears_from_prometheus", "alertmanager", edited("alertmanager", "web.yml", "s/prometheus:/other:/", restart=True)),
+    ("test_alertmanager.py::test_refuses_without_credentials", "alertmanager", edited("alertmanager", "web.yml", "s/.*//", restart=False)),
+    ("test_loki.py::test_returns_what_was_written", "loki", edited("loki", "loki.yaml", "s/ingestion_burst_size_mb: .*/ingestion_burst_size_mb: 0.000001/", restart=True)),
+    ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy")),
+    ("test_tempo.py::test_returns_what_was_written", "tempo", edited("tempo", "tempo.yaml", "s/0.0.0.0:4318/0.0.0.0:4319/", restart=True)),
+    ("test_alloy.py::test_hands_a_trace_to_tempo", "alloy", stopped("tempo")),
+    ("test_alloy.py::test_refuses_without_credentials", "alloy", edited("alloy", "config.alloy", "s/^ +auth +=.*//", restart=True)),
     ("test_prometheus.py::test_refuses_without_credentials", "prometheus", edited("prometheus", "web.yml", "s/.*//", restart=False)),
 ]  # fmt: skip
 
@@ -192,7 +200,18 @@ def test_check_notices(deployed: Clone, stubs: Stubs, check: str, service: str, 
 
 
 @pytest.mark.parametrize(
-    ("file", "part"), [("postgres", "postgres"), ("redis", "redis-cache"), ("minio", "minio"), ("litellm", "litellm"), ("prometheus", "prometheus")]
+    ("file", "part"),
+    [
+        ("postgres", "postgres"),
+        ("redis", "redis-cache"),
+        ("minio", "minio"),
+        ("litellm", "litellm"),
+        ("prometheus", "prometheus"),
+        ("alertmanager", "alertmanager"),
+        ("loki", "loki"),
+        ("tempo", "tempo"),
+        ("alloy", "alloy"),
+    ],
 )
 def test_no_check_passes_for_a_service_that_is_gone(deployed: Clone, stubs: Stubs, file: str, part: str) -> None:
     """A dead service refuses everybody: that must not pass for "refused without credentials"."""

@@ -95,7 +95,8 @@ def mirrored(engine: docker.DockerClient, registry: str, tmp_path: Path, deploye
     off: dict[str, Any] = {"enabled": False}
     clone.configure(
         target="docker", images=f"{registry}/groundwork", portOffset=free_offset(),
-        postgres=off, minio=off, qdrant=off, clickhouse=off, litellm=off, grafana=off, exporters={"redis": off, "postgres": off},
+        postgres=off, minio=off, qdrant=off, clickhouse=off, litellm=off, grafana=off, alertmanager=off, loki=off, tempo=off, alloy=off,
+        exporters={"redis": off, "postgres": off, "containers": off},
     )  # fmt: skip
     try:
         yield clone

@@ -1,11 +1,16 @@
 """The configuration reference says what the code says."""
 
-from ops import reference
+from ops import metrics_reference, reference
 
 
 def test_reference_is_generated_from_the_code() -> None:
     """If this fails: make docs."""
     assert reference.PATH.read_text() == reference.render()
+
+
+def test_the_contract_of_metrics_is_generated_from_the_code() -> None:
+    """If this fails: make docs."""
+    assert metrics_reference.PATH.read_text() == metrics_reference.render()
 
 
 def test_reference_explains_every_key() -> None:

@@ -122,8 +122,14 @@ def test_platform_prints_no_secret(platform: Platform) -> None:
     assert not any(secret in text for secret in _derived(platform))
 
 
-def test_dev_fits_a_machine_with_8_gib(platform: Platform) -> None:
+def test_dev_fits_a_machine_with_8_gib_of_memory_and_50_gb_of_disk(platform: Platform) -> None:
     assert sum(service.limits.memory for service in platform.services) <= 7 * GIB
+    assert sum(volume.size for service in platform.services for volume in service.volumes) <= 50 * 10**9
+
+
+def test_what_watches_takes_a_gib_and_a_half_at_most(platform: Platform) -> None:
+    watchers = [service for service in platform.services if service.name in WATCHERS or service.name.endswith("-exporter")]
+    assert sum(service.limits.memory for service in watchers) <= 1536 * MIB
 
 
 def test_host_ports_are_distinct_and_shifted_together(source: str) -> None:

@@ -1,0 +1,34 @@
+"""Alertmanager: what Prometheus finds wrong reaches it, and nobody reads or silences without a password."""
+
+import time
+
+import httpx
+import pytest
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("alertmanager")
+
+_SECONDS = 60  # an evaluation, the hand-over, and the time a start takes
+
+
+def _alerts(service: Deployed) -> list[str]:
+    answer = httpx.get(f"{service.url('http')}/api/v2/alerts", auth=("admin", service.credentials["admin"]), timeout=10)
+    assert answer.status_code == 200, answer.text
+    return [alert["labels"]["alertname"] for alert in answer.json()]
+
+
+def test_hears_from_prometheus(service: Deployed) -> None:
+    """The alert that fires as long as alerting works has arrived."""
+    if service.check("prometheus") != "true":
+        pytest.skip("no Prometheus of this stack sends alerts to it")
+    deadline = time.monotonic() + _SECONDS
+    while "DeadMansSwitch" not in _alerts(service):
+        assert time.monotonic() < deadline, "no alert of Prometheus' has arrived"
+        time.sleep(1)
+
+
+@pytest.mark.parametrize("path", ["/api/v2/alerts", "/api/v2/silences", "/metrics"])
+def test_refuses_without_credentials(service: Deployed, path: str) -> None:
+    """Without a password the answer is 401."""
+    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

@@ -1,0 +1,53 @@
+"""Loki: it gives back what was written, and the collector brings it what services write."""
+
+import time
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.health.conftest import Deployed
+
+pytestmark = pytest.mark.kind("loki")
+
+_PORT = 3100
+_SECONDS = 30
+
+
+def _found(service: Deployed, query: str) -> list[str]:
+    """The lines of the last ten minutes that a query finds."""
+    start = str(time.time_ns() - 600 * 10**9)
+    answer = httpx.get(f"{service.inside_url(_PORT)}/loki/api/v1/query_range", params={"query": query, "start": start, "limit": "100"}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return [line for stream in answer.json()["data"]["result"] for _, line in stream["values"]]
+
+
+def _wait(service: Deployed, query: str) -> list[str]:
+    deadline = time.monotonic() + _SECONDS
+    while not (lines := _found(service, query)):
+        assert time.monotonic() < deadline, f"nothing was found for {query}"
+        time.sleep(1)
+    return lines
+
+
+def test_returns_what_was_written(service: Deployed) -> None:
+    """A line that was pushed is found."""
+    line = f"a health check was here: {uuid.uuid4()}"
+    stream = {"stream": {"service": "health-check"}, "values": [[str(time.time_ns()), line]]}
+    answer = httpx.post(f"{service.inside_url(_PORT)}/loki/api/v1/push", json={"streams": [stream]}, timeout=10)
+    assert answer.status_code == 204, answer.text
+    assert _wait(service, f'{{service="health-check"}} |= "{line}"') == [line]
+
+
+def test_holds_what_services_write(service: Deployed, outputs: dict[str, Any]) -> None:
+    """A request that LiteLLM refuses leaves a line in its log, and that line arrives."""
+    if not service.check("collector"):
+        pytest.skip("no collector of this stack brings logs to it")
+    if "litellm" not in outputs["services"]:
+        pytest.skip("LiteLLM is not deployed, and no other service writes a line when it is asked to")
+    mark = uuid.uuid4().hex
+    litellm = service.of("litellm")
+    httpx.get(f"{litellm.url('http')}/{mark}", timeout=10)
+    httpx.post(f"{litellm.url('http')}/v1/chat/completions?mark={mark}", json={}, timeout=10)
+    assert _wait(service, f'{{service="litellm", environment="{service.check("environment")}"}} |= "{mark}"')

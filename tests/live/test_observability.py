@@ -1,0 +1,308 @@
+"""The platform explains itself: every panel has data, alerts arrive, logs are redacted, traces are found."""
+
+import json
+import os
+import secrets
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from docker.types import LogConfig
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from infra.contract import METRICS
+from infra.dashboards import BOARDS
+from infra.dashboards.model import Query
+from infra.images import BASE_TAG
+from tests.live.conftest import VENDOR_KEY, Clone
+from tests.live.load import Load
+from tests.live.stubs import Receiver, Stubs
+
+# Panels whose service cannot be had from packages, with the reason. This list may only shrink.
+NOT_DEPLOYED_HERE = {
+    "clickhouse": "no package carries a ClickHouse of this decade",
+    "qdrant": "no package carries Qdrant",
+}
+PANELS = [
+    pytest.param(board.slug, row.needs, panel, id=f"{board.slug}/{row.title}/{panel.title}") for board in BOARDS for row, panel in board.panels()
+]  # fmt: skip
+_PATIENCE = 180  # seconds until the slowest window (five minutes of rates need two samples) has data
+_ALERT_PATIENCE = 300
+
+
+class Answers:
+    """Asks Prometheus and Loki as Grafana does."""
+
+    def __init__(self, clone: Clone) -> None:
+        environment = clone.outputs()["environment"]
+        self._prometheus = httpx.Client(
+            base_url=environment["PROMETHEUS_URL"], auth=(environment["PROMETHEUS_USER"], environment["PROMETHEUS_PASSWORD"]), timeout=20
+        )
+        self._loki = httpx.Client(base_url=f"http://{address(clone, 'loki')}:3100", timeout=20)
+
+    def close(self) -> None:
+        self._prometheus.close()
+        self._loki.close()
+
+    def has_data(self, query: Query, source: str) -> bool:
+        """Whether a panel's query gives at least one number, or line, now."""
+        return bool(self.lines(query.expression) if source == "loki" else self.numbers(query.expression))
+
+    def numbers(self, expression: str) -> list[dict[str, Any]]:
+        """What an instant query gives, without what is no number."""
+        answer = self._prometheus.get("/api/v1/query", params={"query": expression.replace("$__rate_interval", "1m")})
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        return [item for item in answer.json()["data"]["result"] if item["value"][1] != "NaN"]
+
+    def lines(self, expression: str) -> list[dict[str, Any]]:
+        """The streams that a query finds in the last half hour."""
+        start = str(time.time_ns() - 1800 * 10**9)
+        answer = self._loki.get("/loki/api/v1/query_range", params={"query": expression, "start": start, "limit": "1000", "step": "15s"})
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return found
+
+
+def address(clone: Clone, part: str) -> str:
+    networks = clone.docker.containers.get(clone.name(part)).attrs["NetworkSettings"]["Networks"]
+    return next(str(network["IPAddress"]) for network in networks.values() if network["IPAddress"])
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def answers(deployed: Clone) -> Iterator[Answers]:
+    made = Answers(deployed)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def load(deployed: Clone, stubs: Stubs) -> Iterator[None]:
+    """An application's work, as long as this module's tests run."""
+    with Load(deployed.outputs()["environment"], stubs):
+        yield
+
+
+@pytest.fixture(scope="module")
+def empty(answers: Answers, load: None) -> set[tuple[str, str, str]]:
+    """The queries that stay without data, each with its board and panel, once those that can have some do."""
+
+    def without() -> set[tuple[str, str, str]]:
+        return {
+            (board.slug, panel.title, query.expression)
+            for board in BOARDS
+            for row, panel in board.panels()
+            for query in panel.queries
+            if row.needs not in NOT_DEPLOYED_HERE and not answers.has_data(query, panel.source)
+        }
+
+    deadline = time.monotonic() + _PATIENCE
+    while (left := without()) and time.monotonic() < deadline:
+        time.sleep(5)
+    return left
+
+
+@pytest.mark.parametrize(("slug", "needs", "panel"), PANELS)
+def test_every_query_of_every_panel_returns_data(slug: str, needs: str | None, panel: Any, empty: set[tuple[str, str, str]], answers: Answers) -> None:
+    """Or it belongs to a service that cannot be had here, and then it returns none: else the list of those must shrink."""
+    if needs in NOT_DEPLOYED_HERE:
+        assert not [query for query in panel.queries if answers.has_data(query, panel.source)]
+    else:
+        assert [query.expression for query in panel.queries if (slug, panel.title, query.expression) in empty] == []
+
+
+def test_the_example_exposes_the_contract_and_is_scraped(answers: Answers, load: None) -> None:
+    """All of it, with the labels that the contract names, and nothing beside it."""
+    wait_for(lambda: answers.numbers('http_requests_total{job="shop"}'), seconds=30, what="the application is not scraped")
+    found: dict[str, set[str]] = {}
+    for series in answers.numbers('{job="shop", __name__!~".*_created|up|scrape_.*"}'):
+        labels = set(series["metric"]) - {"__name__", "job", "instance", "service", "role", "le"}
+        found.setdefault(series["metric"]["__name__"], set()).update(labels)
+    assert found == {name: set(metric.labels) for metric in METRICS for name in metric.series}
+
+
+@contextmanager
+def small_volume() -> Iterator[Path]:
+    """A file system of 16 MiB on the host, full."""
+    place = Path("/mnt") / f"groundwork-test-{secrets.token_hex(4)}"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "groundwork-test", str(place)], check=True)
+    try:
+        (place / "data").write_bytes(os.urandom(15 * 1024**2 + 512 * 1024))
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        place.rmdir()
+
+
+def alerts_in(receiver: Receiver, status: str = "firing") -> list[dict[str, Any]]:
+    return [
+        {**alert["labels"], **alert["annotations"]}
+        for item in list(receiver.received)
+        if item.path == "/alerts"
+        for alert in json.loads(item.body)["alerts"]
+        if alert["status"] == status
+    ]
+
+
+@pytest.fixture(scope="module")
+def alerted(deployed: Clone, stubs: Stubs, load: None) -> Iterator[list[dict[str, Any]]]:
+    """What the receiver got after a container was stopped, a volume filled and a budget overrun, all at once."""
+    minio = deployed.docker.containers.get(deployed.name("minio"))
+    expected = {"ServiceDown", "StorageNearlyFull", "AIBudgetExceeded"}
+    minio.stop(timeout=20)
+    try:
+        with small_volume() as volume:
+            httpx.get(f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/overrun", timeout=5)
+
+            def arrived() -> bool:
+                names = {item["alertname"] for item in alerts_in(stubs.alerts) if item.get("volume", str(volume)) == str(volume)}
+                return expected <= names
+
+            wait_for(arrived, seconds=_ALERT_PATIENCE, what=f"of {expected} only {alerts_in(stubs.alerts)} arrived")
+            yield alerts_in(stubs.alerts)
+    finally:
+        minio.start()
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("ServiceDown", {"service": "minio", "severity": "critical", "environment": "live"}),
+        ("StorageNearlyFull", {"severity": "critical", "host": "docker", "environment": "live"}),
+        ("AIBudgetExceeded", {"service": "shop", "severity": "critical", "environment": "live"}),
+    ],
+)
+def test_an_alert_arrives_with_what_to_do(name: str, labels: dict[str, str], alerted: list[dict[str, Any]]) -> None:
+    """A receiver that a stack names is told: what, where, and what to do."""
+    found = [item for item in alerted if item["alertname"] == name and labels.items() <= item.items()]
+    assert found, alerted
+    assert all(item["summary"] and item["action"] and item["runbook"].startswith("docs/runbook.md#") for item in found)
+
+
+def test_a_service_that_is_down_silences_what_follows_from_it(alerted: list[dict[str, Any]], deployed: Clone) -> None:
+    """Of a stopped service one alert is told."""
+    assert {item["alertname"] for item in alerted if item.get("service") == "minio"} == {"ServiceDown"}
+
+
+def test_the_dead_mans_switch_is_called(deployed: Clone, stubs: Stubs) -> None:
+    wait_for(lambda: [item for item in stubs.alerts.received if item.path == "/still-alive"], seconds=90, what="it was not called")
+
+
+LEAKS = {
+    "postgres": ("2026-11-21 07:00:00.000 UTC [1] app@app LOG:  connecting to postgresql://app:{secret}@postgres:5432/app", "connecting to postgresql://app:"),
+    "python": ('{{"level": "error", "message": "401 for Authorization: Bearer {secret}"}}', "401 for Authorization: Bearer"),
+    "environment": ("OPENAI_API_KEY={secret} was not accepted", "was not accepted"),
+}
+TRACE = """\
+ERROR:    something failed while a page was made
+Traceback (most recent call last):
+  File "/srv/shop.py", line 12, in page
+    raise ValueError("{mark}")
+ValueError: {mark}
+"""
+
+
+@pytest.fixture(scope="module")
+def written(deployed: Clone, answers: Answers) -> dict[str, list[dict[str, Any]]]:
+    """What an application's container wrote, as Loki has it: it asks for collection by its labels."""
+    secret, mark, trace = secrets.token_urlsafe(24), uuid.uuid4().hex, secrets.token_hex(16)
+    lines = [text.format(secret=secret) + f" {mark}-{name}" for name, (text, _) in LEAKS.items()]
+    text = "\n".join([*lines, TRACE.format(mark=mark), f"INFO: done trace_id={trace} {mark}-traced"])
+    container = deployed.docker.containers.run(
+        BASE_TAG, ["sh", "-c", 'printf "%s\\n" "$TEXT"; sleep 20'], environment={"TEXT": text}, detach=True, name=deployed.name("shop"),
+        labels={"groundwork.logs": "live", "groundwork.service": "shop"},
+        log_config=LogConfig(type="json-file", config={"labels": "groundwork.logs,groundwork.service"}),
+    )  # fmt: skip
+    try:
+        query = f'{{service="shop", environment="live"}} |= "{mark}"'
+        wait_for(lambda: sum(len(item["values"]) for item in answers.lines(query)) >= len(LEAKS) + 2, seconds=60, what="the lines did not arrive")
+        return {"streams": answers.lines(query), "secret": [{"value": secret}], "mark": [{"value": mark}], "trace": [{"value": trace}]}
+    finally:
+        with suppress(Exception):
+            container.remove(force=True, v=True)
+
+
+def _lines(written: dict[str, list[dict[str, Any]]]) -> list[str]:
+    return [line for item in written["streams"] for _, line in item["values"]]
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_secret_is_taken_out_before_a_line_is_stored(kind: str, written: dict[str, list[dict[str, Any]]]) -> None:
+    """The line is there, readable, and what was secret in it is not."""
+    line = next(item for item in _lines(written) if f"-{kind}" in item)
+    assert LEAKS[kind][1] in line
+    assert "<redacted>" in line
+    assert written["secret"][0]["value"] not in line
+
+
+def test_a_traceback_is_one_entry(written: dict[str, list[dict[str, Any]]]) -> None:
+    mark = written["mark"][0]["value"]
+    entry = next(item for item in _lines(written) if "Traceback" in item)
+    assert entry.startswith("ERROR:")
+    assert entry.rstrip().endswith(f"ValueError: {mark}")
+
+
+def test_an_entry_is_found_by_its_trace(written: dict[str, list[dict[str, Any]]], answers: Answers) -> None:
+    trace = written["trace"][0]["value"]
+    assert answers.lines(f'{{service="shop"}} | trace_id="{trace}"')
+
+
+def test_another_stacks_container_is_not_read(deployed: Clone, answers: Answers) -> None:
+    """Nor one that asks for nothing."""
+    mark = uuid.uuid4().hex
+    strangers: tuple[dict[str, str], ...] = ({"groundwork.instance": "another", "groundwork.service": "shop"}, {})
+    for labels in strangers:
+        deployed.docker.containers.run(
+            BASE_TAG, ["echo", mark], remove=True, labels=labels,
+            log_config=LogConfig(type="json-file", config={"labels": "groundwork.instance,groundwork.service"}),
+        )  # fmt: skip
+    time.sleep(12)
+    assert answers.lines(f'{{environment=~".+"}} |= "{mark}"') == []
+
+
+def test_litellms_own_traces_reach_tempo_and_the_vendor(deployed: Clone, stubs: Stubs, load: None) -> None:
+    """One endpoint, two receivers; the vendor's key goes along, and what was asked does not."""
+    environment = deployed.outputs()["environment"]
+    question = f"a question that nobody else should read {uuid.uuid4()}"
+    httpx.post(
+        f"{environment['LLM_BASE_URL']}/chat/completions", headers={"Authorization": f"Bearer {environment['LLM_API_KEY']}"},
+        json={"model": environment["LLM_MODEL"], "messages": [{"role": "user", "content": question}]}, timeout=60,
+    )  # fmt: skip
+
+    def spans() -> list[tuple[str, str]]:
+        found = []
+        for item in list(stubs.traces.received):
+            for resource in ExportTraceServiceRequest.FromString(item.body).resource_spans:
+                found += [(span.trace_id.hex(), span.name) for scope in resource.scope_spans for span in scope.spans]
+        return found
+
+    trace = wait_for(lambda: next((key for key, name in spans() if "chat" in name or "litellm_request" in name), None), seconds=60, what=f"{spans()[:20]}")
+    assert {item.headers.get("x-vendor-key") for item in stubs.traces.received} == {VENDOR_KEY}
+    assert not [item for item in stubs.traces.received if question.encode() in item.body]
+    url = f"http://{address(deployed, 'tempo')}:3200/api/traces/{trace}"
+    wait_for(lambda: httpx.get(url, timeout=10).status_code == 200, seconds=60, what="Tempo does not know the trace")
+
+
+def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:
+    """All of observability, as `dev` deploys it: the limits that were set, and less than that in use."""
+    names = [name for name, service in deployed.outputs()["services"].items() if service["kind"] in WATCHING]
+    limits = sum(deployed.docker.containers.get(deployed.name(name)).attrs["HostConfig"]["Memory"] for name in names)
+    assert len(names) >= 9
+    assert limits <= 1536 * 1024**2
+
+
+WATCHING = ("prometheus", "alertmanager", "loki", "tempo", "alloy", "exporter", "containers", "grafana")

@@ -1,0 +1,245 @@
+"""Alertmanager, Loki, Tempo, Alloy and what they have in common."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from infra import configuration, sizing
+from infra.redaction import REDACTIONS
+from infra.refusal import Refused
+from infra.secret import Secret
+from infra.spec import Platform, Service
+from infra.units import GIB, MIB
+from tests.unit.conftest import MASTER, make_platform, make_settings
+
+WATCHERS = {
+    "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter",
+    "redis-queue-exporter",
+}  # fmt: skip
+FORWARD = {"name": "vendor", "endpoint": "https://otlp.example.org", "headers": {"x-key": "a-key-of-a-vendor"}}
+
+
+def text(service: Service, name: str) -> str:
+    content = next(item.content for item in service.files if item.path.endswith(f"/{name}"))
+    return content.reveal() if isinstance(content, Secret) else content
+
+
+def names(platform: Platform) -> set[str]:
+    return {service.name for service in platform.services}
+
+
+class TestTheGroup:
+    """`groundwork:observability`."""
+
+    def test_is_turned_off_at_once(self) -> None:
+        off = make_platform(observability={"enabled": False})
+        assert not names(off) & WATCHERS
+        assert names(off) == names(make_platform()) - WATCHERS
+
+    def test_leaves_on_what_says_so_itself(self) -> None:
+        keys = {"observability": {"enabled": False}, "prometheus": {"enabled": True}, "exporters": {"node": {"enabled": True}}}
+        assert names(make_platform(**keys)) & WATCHERS == {"prometheus", "node-exporter"}
+
+    def test_without_it_nobody_sends_anything_there(self) -> None:
+        off = make_platform(observability={"enabled": False})
+        assert "otel" not in text(off.by_name("litellm"), "config.yaml")
+        assert "alloy" not in off.by_name("litellm").networks
+
+    @pytest.mark.parametrize("wrong", [True, 3, "no"])
+    def test_what_is_no_group_is_refused(self, wrong: object) -> None:
+        config = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123", "groundwork:observability": str(wrong)}
+        with pytest.raises(Refused, match="observability"):
+            configuration.load(config, ["groundwork:masterSecret"], stack="dev")
+
+
+class TestAlertmanager:
+    """Receivers, and the secrets that they take."""
+
+    def config(self, **keys: Any) -> dict[str, Any]:
+        loaded: dict[str, Any] = yaml.safe_load(text(make_platform(alertmanager=keys).by_name("alertmanager"), "alertmanager.yml"))
+        return loaded
+
+    def test_without_a_receiver_the_deploy_says_so(self) -> None:
+        assert any("no receiver is configured" in note for note in make_platform().notes)
+        assert not any("no receiver" in note for note in make_platform(alertmanager={"webhook": {"url": "https://example.org"}}).notes)
+
+    def test_with_a_receiver_but_no_switch_it_says_that(self) -> None:
+        assert any("deadMansSwitch" in note for note in make_platform(alertmanager={"webhook": {"url": "https://example.org"}}).notes)
+
+    @pytest.mark.parametrize(
+        ("keys", "kind", "file"),
+        [
+            ({"slack": {"webhookUrl": "https://hooks.example.org/abc", "channel": "#ops"}}, "slack_configs", "slack-url"),
+            (
+                {"email": {"to": "a@b.org", "sender": "c@b.org", "host": "mail.b.org:587", "username": "u", "password": "pw-of-mail"}},
+                "email_configs",
+                "email-password",
+            ),
+            ({"webhook": {"url": "https://example.org/secret-path"}}, "webhook_configs", "webhook-url"),
+        ],
+    )
+    def test_a_receivers_secret_is_read_from_a_file(self, keys: dict[str, Any], kind: str, file: str) -> None:
+        service = make_platform(alertmanager=keys).by_name("alertmanager")
+        receiver = next(item for item in self.config(**keys)["receivers"] if item["name"] == "people")
+        assert set(receiver) == {"name", kind}
+        assert f"/etc/groundwork/{file}" in str(receiver[kind])
+        secret = next(item for item in service.files if item.path.endswith(file)).content
+        assert isinstance(secret, Secret)
+        assert secret.reveal() not in str(receiver)
+
+    def test_critical_alerts_are_repeated_sooner(self) -> None:
+        route = self.config()["route"]
+        critical = next(item for item in route["routes"] if item["matchers"] == ['severity = "critical"'])
+        assert (critical["repeat_interval"], route["repeat_interval"]) == ("1h", "12h")
+        assert route["group_by"] == ["environment", "severity", "alertname"]
+
+    def test_a_host_that_is_down_silences_its_services(self) -> None:
+        rule = self.config()["inhibit_rules"][0]
+        assert rule["source_matchers"] == ['alertname = "HostDown"']
+        assert rule["equal"] == ["environment", "host"]
+        # A label that both lack is equal: what has no host is not on that host.
+        assert 'host != ""' in rule["target_matchers"]
+
+    def test_prometheus_logs_in(self) -> None:
+        prometheus = make_platform().by_name("prometheus")
+        made = yaml.safe_load(text(prometheus, "prometheus.yml"))
+        assert made["alerting"]["alertmanagers"][0]["basic_auth"]["password_file"] == "/etc/groundwork/alertmanager-password"
+        assert "alerting" not in yaml.safe_load(text(make_platform(alertmanager={"enabled": False}).by_name("prometheus"), "prometheus.yml"))
+
+
+class TestPrometheus:
+    """Who is scraped, and as whom."""
+
+    def jobs(self, **keys: Any) -> dict[str, dict[str, Any]]:
+        made = yaml.safe_load(text(make_platform(**keys).by_name("prometheus"), "prometheus.yml"))
+        return {job["job_name"]: job for job in made["scrape_configs"]}
+
+    def test_an_exporter_speaks_for_its_service(self) -> None:
+        jobs = self.jobs()
+        for job, service in {"postgres-exporter": "postgres", "redis-queue-exporter": "redis-queue", "node-exporter": "node-exporter"}.items():
+            assert jobs[job]["static_configs"][0]["labels"] == {"service": service, "role": "exporter", "host": "docker"}
+
+    def test_containers_of_other_stacks_are_left_out(self) -> None:
+        relabel = self.jobs()["cadvisor"]["metric_relabel_configs"]
+        assert {"action": "keep", "source_labels": ["container_label_groundwork_instance"], "regex": "abc123|"} in relabel
+
+    def test_in_a_cluster_the_kubelets_are_asked(self) -> None:
+        jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"})
+        assert "cadvisor" not in jobs
+        assert jobs["containers"]["kubernetes_sd_configs"] == [{"role": "node"}]
+        assert {"action": "keep", "source_labels": ["namespace"], "regex": "groundwork-dev|groundwork-dev-host"} in jobs["containers"]["metric_relabel_configs"]
+
+    def test_the_budget_is_the_configured_one(self) -> None:
+        rules = yaml.safe_load(text(make_platform(litellm={"dailyBudgetUsd": 7.5}).by_name("prometheus"), "budget.yml"))
+        assert rules["groups"][0]["rules"][0]["expr"] == "vector(7.5)"
+
+    def test_series_tell_their_environment(self) -> None:
+        made = yaml.safe_load(text(make_platform(environment="staging").by_name("prometheus"), "prometheus.yml"))
+        assert made["global"]["external_labels"] == {"environment": "staging"}
+
+
+class TestAlloy:
+    """Logs and traces."""
+
+    def config(self, **keys: Any) -> str:
+        return text(make_platform(**keys).by_name("alloy"), "config.alloy")
+
+    def test_redacts_before_it_hands_on(self) -> None:
+        made = self.config()
+        assert made.count("stage.replace") == len(REDACTIONS)
+        assert made.index("stage.replace") < made.index('loki.write "store"')
+        # The only way to the store leads through the redaction.
+        assert made.count("forward_to = [loki.write.store.receiver]") == 1
+        assert made.count("forward_to = [loki.process.redacted.receiver]") == 1
+
+    def test_reads_the_engines_files_and_never_its_socket(self) -> None:
+        service = make_platform().by_name("alloy")
+        assert dict(service.binds) == {"/var/lib/docker/containers": "/var/lib/docker/containers"}
+        assert service.capabilities == ()
+
+    def test_in_a_cluster_reads_its_own_namespaces_only(self) -> None:
+        made = self.config(target="kubernetes", kubernetes={"context": "test"})
+        assert '"/var/log/pods/groundwork-dev_*/*/*.log"' in made
+        assert '"/var/log/pods/groundwork-dev-host_*/*/*.log"' in made
+        assert "http://loki.groundwork-dev:3100" in made
+
+    def test_asks_for_a_token_on_both_protocols(self) -> None:
+        assert self.config().count("auth     = otelcol.auth.bearer.applications.handler") == 2
+
+    def test_hands_traces_to_tempo_and_wherever_the_stack_says(self) -> None:
+        made = self.config(alloy={"forwardTraces": [FORWARD]})
+        for expected in (
+            "otelcol.exporter.otlphttp.tempo.input",
+            "otelcol.exporter.otlphttp.vendor.input",
+            '"https://otlp.example.org"',
+            '"a-key-of-a-vendor"',
+        ):
+            assert expected in made
+        assert isinstance(make_platform(alloy={"forwardTraces": [FORWARD]}).by_name("alloy").files[0].content, Secret)
+
+    @pytest.mark.parametrize(
+        ("keys", "taken"), [({}, True), ({"tempo": {"enabled": False}}, False), ({"tempo": {"enabled": False}, "alloy": {"forwardTraces": [FORWARD]}}, True)]
+    )
+    def test_takes_traces_only_if_somebody_keeps_them(self, keys: dict[str, Any], taken: bool) -> None:
+        platform = make_platform(**keys)
+        assert ("otelcol.receiver.otlp" in text(platform.by_name("alloy"), "config.alloy")) == taken
+        assert bool(platform.by_name("alloy").ports) == taken
+        assert ('"otel"' in text(platform.by_name("litellm"), "config.yaml")) == taken
+
+    def test_a_key_in_plain_text_is_refused_even_in_a_list(self) -> None:
+        file = {"config": {"groundwork:alloy": {"forwardTraces": [{**FORWARD, "name": "vendor"}]}}}
+        problems = configuration.plain_text_in(file)
+        assert [problem.key for problem in problems] == ["groundwork:alloy.forwardTraces[0].headers.x-key"]
+
+
+@pytest.mark.parametrize("key", ["slack.webhookUrl", "webhook.url", "email.password"])
+def test_receivers_secrets_in_plain_text_are_refused(key: str) -> None:
+    group, _, name = key.partition(".")
+    assert [item.key for item in configuration.plain_text_in({"config": {"groundwork:alertmanager": {group: {name: "x"}}}})] == [
+        f"groundwork:alertmanager.{key}"
+    ]
+
+
+@pytest.mark.parametrize("name", ["prometheus", "loki", "tempo", "alloy"])
+def test_the_runtime_knows_the_limit(name: str) -> None:
+    """A Go runtime that does not know it lets garbage grow until the kernel kills it."""
+    service = make_platform(**{name: {"memory": "1GiB"}}).by_name(name)
+    assert service.env["GOMEMLIMIT"] == f"{1024 * 90 // 100}MiB"
+
+
+def test_lokis_numbers_follow_from_its_limits() -> None:
+    small, large = (sizing.loki(memory=size, disk=4 * size, retention=14 * 86400) for size in (256 * MIB, 4 * GIB))
+    assert all(large[key] > small[key] for key in small)
+    assert large["results_mb"] + large["chunks_mb"] < 4096 / 4
+    # Half the retention on the same disk is twice the rate.
+    assert sizing.loki(memory=GIB, disk=100 * GIB, retention=7 * 86400)["rate_mb"] == pytest.approx(
+        2 * sizing.loki(memory=GIB, disk=100 * GIB, retention=14 * 86400)["rate_mb"], rel=0.01
+    )
+
+
+def test_logs_are_kept_for_fourteen_days_unless_told() -> None:
+    def kept(**keys: Any) -> str:
+        found: str = yaml.safe_load(text(make_platform(**keys).by_name("loki"), "loki.yaml"))["limits_config"]["retention_period"]
+        return found
+
+    assert (kept(), kept(loki={"retention": "30d"})) == ("14d", "30d")
+    assert make_settings().loki.retention == 14 * 86400
+
+
+@pytest.mark.parametrize(("source", "key"), [("registry", "backend_worker"), ("packages", "compactor")])
+def test_tempos_configuration_is_of_its_major_version(source: str, key: str) -> None:
+    """Version 3 compacts in another place than version 2, which is what modules carry."""
+    made = yaml.safe_load(text(make_platform(images=source).by_name("tempo"), "tempo.yaml"))
+    assert made[key]["compaction"]["block_retention"] == "168h0m0s"
+
+
+def test_grafana_links_logs_metrics_and_traces() -> None:
+    made = yaml.safe_load(text(make_platform().by_name("grafana"), "datasources/groundwork.yaml"))["datasources"]
+    sources = {item["uid"]: item for item in made}
+    assert set(sources) == {"prometheus", "loki", "tempo", "alertmanager"}
+    assert sources["loki"]["jsonData"]["derivedFields"][0]["datasourceUid"] == "tempo"
+    assert sources["tempo"]["jsonData"]["tracesToLogsV2"]["datasourceUid"] == "loki"
+    assert sources["tempo"]["jsonData"]["tracesToMetrics"]["datasourceUid"] == "prometheus"
+    assert sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == "tempo"
+    assert all(item["editable"] is False for item in made)

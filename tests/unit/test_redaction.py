@@ -1,0 +1,105 @@
+"""What is secret in a line is taken out, what is not stays, in lines as each service writes them."""
+
+import re
+
+import pytest
+import re2
+
+from infra.redaction import REDACTIONS, REPLACEMENT, Redaction
+
+# Made up; built from parts, so that no scanner takes them for keys that work.
+KEY = "s" + "k-proj-4f9Kd82mLqPz71XcVbNa"
+AWS = "AK" + "IAQ7EXAMPLEZ5NVR3A"
+GITHUB = "gh" + "p_A1b2C3d4E5f6G7h8I9j0K1l2M3n4"
+SLACK = "xo" + "xb-123456789012-abcdefghijkl"
+JWT = "ey" + "JhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLWhlcmU"
+GOOGLE = "AI" + "zaSyD4iE2xVb9LcR4nKw8JhP3sDfG6yUe5A"
+PASSWORD = "Zq7mT2xVb9LcR4nKw8JhP3sDfG6yUe5A"
+
+
+def redact(line: str) -> str:
+    """As the collector does it: every expression in turn, every match, its group replaced."""
+    for redaction in REDACTIONS:
+        expression = re2.compile(redaction.expression)
+        pieces, last = [], 0
+        for match in expression.finditer(line):
+            start, end = match.span(1)
+            pieces += [line[last:start], REPLACEMENT]
+            last = end
+        line = "".join([*pieces, line[last:]])
+    return line
+
+
+LINES = {
+    "postgres: a failed connection": (f"2026-11-21 07:00:00.123 UTC [42] LOG:  could not connect to postgresql://app:{PASSWORD}@postgres:5432/app", PASSWORD),
+    "postgres: a statement": (f"2026-11-21 07:00:00 UTC [1] postgres@app STATEMENT:  ALTER ROLE app PASSWORD '{PASSWORD}';", PASSWORD),
+    "postgres: a key-value connection string": (f"connection to host=postgres user=app password={PASSWORD} dbname=app failed", PASSWORD),
+    "redis: a login in the monitor": (f'1700000000.123456 [0 172.18.0.3:5555] "AUTH" "app" "{PASSWORD}"', PASSWORD),
+    "redis: a client's URL": (f"Error 111 connecting to redis://:{PASSWORD}@redis-cache:6379/0", PASSWORD),
+    "minio: a signed URL": (
+        f"GET /documents/a.pdf?X-Amz-Algorithm=AWS4&X-Amz-Credential={AWS}%2F20261121&X-Amz-Signature=4f9d82aa71", "4f9d82aa71"),
+    "minio: an access key": (f"API: PutObject(bucket=documents) accessKey={AWS} denied", AWS),
+    "minio: root's password": (f"MINIO_ROOT_PASSWORD={PASSWORD} is used", PASSWORD),
+    "qdrant: a header": (f'actix_web::middleware::logger: "GET /collections" api-key: {PASSWORD}', PASSWORD),
+    "clickhouse: a user": (f"<Debug> executeQuery: CREATE USER app IDENTIFIED WITH sha256_password BY '{PASSWORD}'", PASSWORD),
+    "clickhouse: a table function": (f"SELECT * FROM s3('http://minio:9000/b/x', '{AWS}', 'x')", AWS),
+    "litellm: a refused key": (f'{{"message": "Authentication Error, Received API Key = {KEY}, key not found", "level": "ERROR"}}', KEY),
+    "litellm: a header in a traceback": (f"httpx.HTTPStatusError: headers={{'Authorization': 'Bearer {PASSWORD}'}}", PASSWORD),
+    "litellm: its master key": (f'"general_settings": {{"master_key": "sk-{PASSWORD}"}}', PASSWORD),
+    "prometheus: basic authentication in a URL": (f'ts=2026-11-21T07:00:00Z level=error msg="Get \\"http://admin:{PASSWORD}@prometheus:9090/\\""', PASSWORD),
+    "alertmanager: Slack's address": (f"Post \\\"https://hooks.slack.com/services/T00000000/B00000000/{PASSWORD}\\\": timeout", PASSWORD),
+    "grafana: a data source": (f'logger=datasources level=warn secureJsonData.basicAuthPassword="{PASSWORD}"', PASSWORD),
+    "alloy: a header of a vendor": (f'level=error headers="map[Authorization:[Bearer {PASSWORD}]]"', PASSWORD),
+    "an application: JSON": (f'{{"level":"info","client_secret":"{PASSWORD}","user":"ann"}}', PASSWORD),
+    "an application: escaped JSON": (f'body="{{\\"password\\": \\"{PASSWORD}\\"}}"', PASSWORD),
+    "an application: a flag": (f"starting worker --queue default --api-key {PASSWORD}", PASSWORD),
+    "an application: the environment": (f"OPENAI_API_KEY={KEY} DEBUG=1", KEY),
+    "an application: a token": (f"session for ann: {JWT}", JWT),
+    "an application: a cookie": (f"Cookie: session={PASSWORD}; theme=dark", PASSWORD),
+    "an application: GitHub": (f"remote: https://github.com/x.git {GITHUB}", GITHUB),
+    "an application: Slack": (f"posting with {SLACK}", SLACK),
+    "an application: Google": (f"maps key {GOOGLE}", GOOGLE),
+    "an application: a private key": (f"-----BEGIN RSA PRIVATE KEY-----\n{PASSWORD}\n{PASSWORD}\n-----END RSA PRIVATE KEY-----", PASSWORD),
+}  # fmt: skip
+
+HARMLESS = (
+    '2026-11-21 07:00:00.123 UTC [42] app@app ERROR:  new row violates row-level security policy for table "document_vectors"',
+    '2026-11-21 07:00:00.123 UTC [42] app@app FATAL:  password authentication failed for user "app"',
+    "1:M 21 Nov 2026 07:00:00.000 * Background append only file rewriting terminated with success",
+    'INFO:     172.18.0.1:40000 - "POST /v1/chat/completions HTTP/1.1" 200 OK',
+    '{"message": "prompt_tokens: 9, completion_tokens: 6, total_tokens: 15", "level": "INFO"}',
+    'level=info ts=2026-11-21T07:00:00Z caller=main.go:12 msg="Server is ready to receive web requests."',
+    "<Information> Application: Ready for connections.",
+    "took 0.123 s, tokens per second 42, cache key answers/17",
+    "https://docs.example.org/secrets/rotation#tokens explains it",
+    "the task asked for a token bucket",
+)
+
+
+@pytest.mark.parametrize(("line", "secret"), LINES.values(), ids=LINES)
+def test_what_is_secret_is_taken_out(line: str, secret: str) -> None:
+    redacted = redact(line)
+    assert REPLACEMENT in redacted
+    assert secret not in redacted
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_what_is_not_secret_stays(line: str) -> None:
+    assert redact(line) == line
+
+
+@pytest.mark.parametrize("redaction", REDACTIONS, ids=lambda item: item.name)
+def test_an_expression_is_one_that_the_collector_can_run(redaction: Redaction) -> None:
+    """RE2 compiles it, and exactly one group says what is replaced: Alloy replaces every group."""
+    assert re2.compile(redaction.expression).groups == 1
+
+
+@pytest.mark.parametrize("redaction", REDACTIONS, ids=lambda item: item.name)
+def test_every_expression_is_needed(redaction: Redaction) -> None:
+    """Some line above is one that it finds."""
+    assert any(re.search(redaction.expression, line) for line, _ in LINES.values())
+
+
+def test_twice_is_once() -> None:
+    for line, _ in LINES.values():
+        assert redact(redact(line)) == redact(line)
