@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview health forward env logs down purge test test-unit test-kubernetes lint bench lock docs shellenv venv
+.PHONY: help up preview health forward env logs down purge test test-unit test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -66,6 +66,10 @@ lint: ## Lint and types only
 
 docs: venv ## Write docs/configuration.md and docs/metrics.md from the code
 	@$(GROUNDWORK) docs
+
+pictures: ## Draw the dashboards from the deployed stack's live data
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) pictures
 
 lock: ## Resolve the dependencies again, with hashes
 	@$(PYTHON) ops/bootstrap.py --dev

@@ -175,6 +175,15 @@ def docs() -> None:
 
 
 @command
+def pictures(minutes: Annotated[int, typer.Option(min=1, help="How far back they go.")] = 15) -> None:
+    """Draw the dashboards from the deployed stack's live data, for the README."""
+    from ops import pictures as drawing
+    from ops.stack import open_stack
+
+    drawing.draw(open_stack().outputs()["environment"], minutes=minutes)
+
+
+@command
 def lock() -> None:
     """Resolve the dependencies again, with hashes."""
     from ops import lockfiles

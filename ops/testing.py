@@ -34,6 +34,7 @@ def run(*, live: bool) -> None:
         os.environ["GROUNDWORK_OUTCOMES"] = str(outcomes)
         lint()
         _pytest("pure tests", "tests/unit")
+        _pytest("dashboards against Grafana's types", "tests/schema")
         if live:
             # The same set-up as `make up`: the live tests then build nothing, and assert it.
             engine.ensure()

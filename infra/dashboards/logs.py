@@ -62,15 +62,15 @@ BOARD = Board(
             (
                 panel("Taken in", "Lines that Loki took, per second.", "short", Query("sum(rate(loki_distributor_lines_received_total[5m]))", "lines")),
                 panel(
-                    "Refused",
-                    "Lines that Loki refused, per second.",
+                    "Lost",
+                    "Lines that the collector could not hand on, per second.",
                     "short",
-                    Query("sum by (reason) (rate(loki_discarded_samples_total[5m]))", "{{reason}}"),
+                    Query("sum by (reason) (rate(loki_write_dropped_entries_total[5m]))", "{{reason}}"),
                     alarm=1,
                 ),
                 panel("Streams", "Sets of labels that are being written.", "short", Query("sum(loki_ingester_memory_streams)", "streams")),
             ),
-            "loki",
+            "alloy",
         ),
     ),
 )

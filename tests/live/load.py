@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import psycopg
 import redis
+import urllib3
 from minio import Minio
+from minio.error import MinioException
 
 from tests.live.stubs import Stubs
 
@@ -36,7 +38,7 @@ class Load:
         while not self._ended.is_set():
             for work in (self._application_works, self._ask_a_model, self._use_the_stores):
                 # A service may be stopped by a test meanwhile; the load is no check.
-                with contextlib.suppress(httpx.HTTPError, redis.RedisError, psycopg.Error, OSError):
+                with contextlib.suppress(httpx.HTTPError, redis.RedisError, psycopg.Error, urllib3.exceptions.HTTPError, MinioException, OSError):
                     work()
             time.sleep(0.5)
 

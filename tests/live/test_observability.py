@@ -205,7 +205,7 @@ def test_the_dead_mans_switch_is_called(deployed: Clone, stubs: Stubs) -> None:
 LEAKS = {
     "postgres": ("2026-11-21 07:00:00.000 UTC [1] app@app LOG:  connecting to postgresql://app:{secret}@postgres:5432/app", "connecting to postgresql://app:"),
     "python": ('{{"level": "error", "message": "401 for Authorization: Bearer {secret}"}}', "401 for Authorization: Bearer"),
-    "environment": ("OPENAI_API_KEY={secret} was not accepted", "was not accepted"),
+    "environment": ("WARNING OPENAI_API_KEY={secret} was not accepted", "was not accepted"),
 }
 TRACE = """\
 ERROR:    something failed while a page was made
