@@ -52,6 +52,8 @@ def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
     yield "kubelet", [
         _tool(layout, "kubelet"), f"--config={_kubelet_config(layout)}", client, f"--root-dir={layout.root / 'kubelet'}",
         f"--hostname-override={NODE}", f"--node-ip={layout.address}",
+        # Where cAdvisor inside the kubelet asks which cgroup is which container; its default is the usual socket.
+        f"--containerd={layout.containerd_socket}",
     ]  # fmt: skip
     yield "coredns", [_tool(layout, "coredns"), "-conf", str(_dns_config(layout))]
     yield "local-path-provisioner", [
@@ -93,6 +95,9 @@ def _tool(layout: Layout, name: str) -> str:
 def _prepare(layout: Layout) -> None:
     for command in (
         ["mount", "--make-rshared", "/"],
+        # Pods' logs stand where every cluster has them, and go with this mount namespace.
+        ["mount", "-t", "tmpfs", "-o", "size=512m", "groundwork-logs", "/var/log"],
+        ["mkdir", "/var/log/pods"],
         ["ip", "link", "set", "lo", "up"],
         # The other end of the link is moved in by whoever started this.
     ):
@@ -195,7 +200,7 @@ def _kubelet_config(layout: Layout) -> Path:
         "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(layout.pki / "ca.crt")}},
         "tlsCertFile": str(layout.pki / "server.crt"), "tlsPrivateKeyFile": str(layout.pki / "server.key"),
         "containerRuntimeEndpoint": f"unix://{layout.containerd_socket}", "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{layout.link}",
-        "failSwapOn": False, "clusterDNS": [layout.address], "clusterDomain": "cluster.local", "podLogsDir": str(layout.root / "pods"),
+        "failSwapOn": False, "clusterDNS": [layout.address], "clusterDomain": "cluster.local", "podLogsDir": "/var/log/pods",
         "volumePluginDir": str(layout.root / "volume-plugins"), "makeIPTablesUtilChains": True,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "100Mi", "imagefs.available": "100Mi"},
         "imageGCHighThresholdPercent": 100, "imageMinimumGCAge": "1000h", "nodeStatusUpdateFrequency": "5s",

@@ -42,7 +42,7 @@ def test_the_namespace_refuses_what_is_not_restricted(deployed: Deployment) -> N
     said = deployed.installer.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod), check=False)
     assert 'violates PodSecurity "restricted' in said
     outside = {service.name for service in deployed.platform.services if service.every_node}
-    assert outside == {"node-exporter"}
+    assert outside == {"node-exporter", "alloy"}
 
 
 def test_a_second_install_changes_nothing(deployed: Deployment) -> None:
