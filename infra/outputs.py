@@ -65,6 +65,8 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
         "capabilities": list(service.capabilities),
+        "root": service.user.startswith("0:") and (service.every_node or not settings.clustered),
+        "readsNodes": service.watches_nodes,
         "checks": dict(service.checks),
     }
 

@@ -43,7 +43,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         volumes=(Volume(name="tempo-data", path="/var/tempo", size=settings.disk),),
         network=OBSERVABILITY_NETWORK,
         readiness=HealthCheck(command=_ready(image), interval=5, start_period=120),
-        stop_grace=60,
+        # Version 2 may hang when it is told to end soon after a search (grafana/tempo#7967); what it took is in its log ahead of blocks.
+        stop_grace=15,
         metrics=(Metrics(port=3200),),
         ports=(Port(name="otlp-http", container=4318),),
         logs=Logs(format="logfmt"),

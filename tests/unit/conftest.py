@@ -21,7 +21,8 @@ def make_settings(**keys: Any) -> Settings:
     """Settings as a stack file would give them: keys in camelCase."""
     raw = {"masterSecret": MASTER, "instance": "abc123", **copy.deepcopy(keys)}
     settings = Settings.model_validate(raw, by_alias=True, by_name=False)
-    return settings.model_copy(update={"kubernetes": settings.kubernetes.model_copy(update={"namespace": settings.namespace or "groundwork-dev"})})
+    names = {"environment": settings.environment or "dev"}
+    return settings.model_copy(update={**names, "kubernetes": settings.kubernetes.model_copy(update={"namespace": settings.namespace or "groundwork-dev"})})
 
 
 def make_context(**keys: Any) -> Context:
