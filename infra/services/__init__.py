@@ -71,6 +71,11 @@ def _notes(context: Context) -> Iterator[str]:
     if settings.images == "packages":
         yield "Debian's pgvector 0.8.0 is older than 0.8.4, which fixes index corruption in vacuum: rebuild HNSW indexes after mass deletes."
         yield "MinIO's last upstream state has two open CVEs (2026-40344, 2026-41145: unsigned writes): keep it on loopback."
+        if settings.tempo.enabled:
+            yield (
+                "Tempo 2.9.0 is the newest release that modules carry, and public scans list CVE-2026-28377 and CVE-2026-21728 "
+                "for that line: it publishes no port, keep it so."
+            )
     if settings.alertmanager.enabled:
         yield from alertmanager.notes(context)
     if settings.bind_address != "127.0.0.1":
