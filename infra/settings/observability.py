@@ -104,7 +104,7 @@ class Loki(Watcher):
 class Tempo(Watcher):
     """Keeps traces."""
 
-    memory: Size = Field(192 * MIB, ge=128 * MIB, description="Memory limit; ingestion limits are computed from it.")
+    memory: Size = Field(256 * MIB, ge=192 * MIB, description="Memory limit; blocks and ingestion limits are computed from it.")
     cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
     disk: Size = Field(GIB, ge=GIB, description="Room its blocks may take.")
     retention: Days = Field(7 * 86400, ge=86400, description="How long traces are kept (whole days).")
@@ -121,7 +121,7 @@ class TraceForward(Model):
 class Alloy(Watcher, Rotatable):
     """Collects logs, and takes traces at one OTLP endpoint."""
 
-    memory: Size = Field(192 * MIB, ge=128 * MIB, description="Memory limit; queues are bounded by it.")
+    memory: Size = Field(128 * MIB, ge=96 * MIB, description="Memory limit; queues are bounded by it.")
     cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
     disk: Size = Field(128 * MIB, description="Room for the place reached in each log.")
     port: HostPort = Field(4318, description="Port of OTLP over HTTP on the host.")
