@@ -42,11 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def make_settings(**keys: Any) -> Settings:
-    """Settings as a stack file would give them, with the namespace that `load` fills in."""
+    """Settings as a stack file would give them, with the names that `load` fills in."""
     settings = Settings.model_validate(keys, by_alias=True, by_name=False)
     assert invariants.check(settings) == []
     cluster = settings.kubernetes
-    return settings.model_copy(update={"kubernetes": cluster.model_copy(update={"namespace": cluster.namespace or f"groundwork-{_STACK}"})})
+    namespace = cluster.namespace or f"groundwork-{_STACK}"
+    return settings.model_copy(update={"environment": settings.environment or _STACK, "kubernetes": cluster.model_copy(update={"namespace": namespace})})
 
 
 @dataclass
