@@ -89,13 +89,6 @@ def test_completion_falls_back_to_the_second_provider(deployed: Clone, stubs: St
     assert [bool(request.get("stream")) for request in stubs.working.requests] == [False, True]
 
 
-def test_application_metrics_are_scraped(deployed: Clone) -> None:
-    found = deployed.outputs()["environment"]
-    auth = (found["PROMETHEUS_USER"], found["PROMETHEUS_PASSWORD"])
-    answer = httpx.get(f"{found['PROMETHEUS_URL']}/api/v1/query", params={"query": 'shop_orders_total{job="shop"}'}, auth=auth, timeout=10)
-    assert [result["value"][1] for result in answer.json()["data"]["result"]] == ["42"]
-
-
 def test_env_file_is_private_and_connects(deployed: Clone) -> None:
     deployed.ops("env")
     path = deployed.root / ".env.live"
