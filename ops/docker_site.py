@@ -41,7 +41,7 @@ class DockerSite:
         """The last words of this stack's containers that are not healthy: a job's error is only there."""
         client = docker.from_env()
         try:
-            for container in client.containers.list(all=True, filters=recovery.owner_filter(stack)):
+            for container in client.containers.list(all=True, filters=recovery.owner_filter(stack), ignore_removed=True):
                 state = container.attrs["State"]
                 status = (state.get("Health") or {}).get("Status", "")
                 if status in ("unhealthy", "starting") or state.get("Restarting") or not state.get("Running"):
@@ -64,7 +64,8 @@ class DockerSite:
         identity = {key: value for key, value in outputs["identity"].items() if key != "prefix"}
         client = docker.from_env()
         try:
-            for container in client.containers.list(filters={"label": [f"{key}={value}" for key, value in identity.items()]}):
+            labels = [f"{key}={value}" for key, value in identity.items()]
+            for container in client.containers.list(filters={"label": labels}, ignore_removed=True):
                 stats: dict[str, Any] = container.stats(stream=False)  # type: ignore[assignment]
                 memory = stats["memory_stats"]
                 details = memory.get("stats") or {}

@@ -116,7 +116,7 @@ def _remove_unrecorded(stack: Stack, recorded: Set[Any]) -> list[str]:
     removed: list[str] = []
     client = docker.from_env()
     try:
-        for container in client.containers.list(all=True, filters=owner_filter(stack)):
+        for container in client.containers.list(all=True, filters=owner_filter(stack), ignore_removed=True):
             if container.id not in recorded:
                 removed.append(str(container.name))
                 container.stop(timeout=30)
@@ -134,7 +134,7 @@ def release_networks(stack: Stack) -> None:
     """Disconnects containers that are not this stack's from its networks, which could not be removed otherwise; says which."""
     client = docker.from_env()
     try:
-        own = {container.id for container in client.containers.list(all=True, filters=owner_filter(stack))}
+        own = {container.id for container in client.containers.list(all=True, filters=owner_filter(stack), sparse=True)}
         for found in client.networks.list(filters=owner_filter(stack)):
             network = client.networks.get(str(found.id))
             for container_id, shown in (network.attrs.get("Containers") or {}).items():

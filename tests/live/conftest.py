@@ -137,9 +137,10 @@ class Clone:
         return {"label": [f"groundwork.instance={self.instance}"]}
 
     def containers(self) -> dict[str, str]:
-        """Name to id of this stack's containers."""
+        """Name to id of this stack's containers; one that a running `up` removes meanwhile is not among them."""
         prefix = self.name("")
-        return {str(item.name).removeprefix(prefix): str(item.id) for item in self.docker.containers.list(all=True, filters=self.own())}
+        found = self.docker.containers.list(all=True, filters=self.own(), ignore_removed=True)
+        return {str(item.name).removeprefix(prefix): str(item.id) for item in found}
 
     def volumes(self) -> set[str]:
         return {item.name for item in self.docker.volumes.list(filters=self.own())}
@@ -158,7 +159,7 @@ class Clone:
         """Whatever is left of this instance, if a test failed half-way."""
         if self.instance is None:
             return
-        for container in self.docker.containers.list(all=True, filters=self.own()):
+        for container in self.docker.containers.list(all=True, filters=self.own(), ignore_removed=True):
             container.remove(force=True, v=True)
         for volume in self.docker.volumes.list(filters=self.own()):
             volume.remove(force=True)
@@ -237,13 +238,9 @@ def deployed(clone: Clone, stubs: Stubs) -> Clone:
     """The shared stack after its first `up`, with the two stub providers behind LiteLLM."""
     shell = clone.shell_environment()
     clone.ops("init")
-    for provider, port in (("openrouter", stubs.failing_port), ("openai", stubs.working_port)):
-        for key, value, secret in (("apiKey", f"stub-key-of-{provider}", True), ("baseUrl", f"http://host.docker.internal:{port}/v1", False)):
-            subprocess.run(
-                ["pulumi", "config", "set", "--path", *(["--secret"] if secret else []), f"groundwork:litellm.providers.{provider}.{key}", value, "--stack", clone.stack],
-                cwd=clone.root, env=shell, check=True, capture_output=True,
-            )  # fmt: skip
     for key, value, secret in (
+        *_provider("openrouter", stubs.failing_port),
+        *_provider("openai", stubs.working_port),
         ("alertmanager.webhook.url", f"{stubs.alerts.url}/alerts", True),
         ("alertmanager.deadMansSwitch.url", f"{stubs.alerts.url}/still-alive", True),
         ("alloy.forwardTraces[0].name", "vendor", False),
@@ -256,3 +253,9 @@ def deployed(clone: Clone, stubs: Stubs) -> Clone:
         )  # fmt: skip
     clone.first_up = clone.ops("up").stdout
     return clone
+
+
+def _provider(name: str, port: int) -> Iterator[tuple[str, str, bool]]:
+    """The keys of a stub provider, each with its value and whether that is a secret."""
+    yield f"litellm.providers.{name}.apiKey", f"stub-key-of-{name}", True
+    yield f"litellm.providers.{name}.baseUrl", f"http://host.docker.internal:{port}/v1", False
