@@ -45,9 +45,9 @@ def minio_memlimit(memory: int) -> int:
     return memory * 80 // 100
 
 
-def go_memory(memory: int) -> int:
-    """90 % of the limit, as the soft limit of a Go runtime (GOMEMLIMIT): stacks and mapped files take the rest."""
-    return memory * 90 // 100
+def go_runtime(memory: int) -> dict[str, str]:
+    """The environment in which a Go runtime knows the limit: 90 % of it as the soft one; stacks and mapped files take the rest."""
+    return {"GOMEMLIMIT": f"{memory * 90 // 100 // MIB}MiB"}
 
 
 def clickhouse(memory: int) -> dict[str, int]:

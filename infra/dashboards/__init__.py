@@ -18,7 +18,7 @@ APPLICATION = "application"
 def present(settings: Settings, services: Sequence[Service]) -> frozenset[str]:
     """What there is to show: names of services, and which of their kinds are watched."""
     found = {service.name for service in services}
-    if {"postgres-exporter"} & found:
+    if "postgres-exporter" in found:
         found.add("postgres")
     else:
         found.discard("postgres")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["timeseries", "stat", "gauge", "bargauge", "table", "logs"]
+Kind = Literal["timeseries", "stat", "gauge", "logs"]
 Source = Literal["prometheus", "loki"]
 
 INTERVAL = "$__rate_interval"

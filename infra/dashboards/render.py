@@ -3,19 +3,14 @@
 from functools import cache
 from typing import Any
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, gauge, logs, loki, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import common, dashboard, gauge, logs, loki, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as shared
 from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models import prometheus as queries
 
 from infra.dashboards.model import Board, Panel, Query
 
-UIDS = {"prometheus": "prometheus", "loki": "loki"}
-_BUILDERS: dict[str, Any] = {
-    "timeseries": timeseries.Panel, "stat": stat.Panel, "gauge": gauge.Panel, "bargauge": bargauge.Panel,
-    "table": table.Panel, "logs": logs.Panel,
-}  # fmt: skip
+_BUILDERS: dict[str, Any] = {"timeseries": timeseries.Panel, "stat": stat.Panel, "gauge": gauge.Panel, "logs": logs.Panel}
 
 
 @cache
@@ -57,7 +52,7 @@ def _panel(panel: Panel) -> Any:
             built = built.min(0).max(panel.maximum)
     if panel.kind == "timeseries":
         built = _lines(built, panel)
-    if panel.kind in ("stat", "gauge", "bargauge"):
+    if panel.kind in ("stat", "gauge"):
         built = built.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     for index, query in enumerate(panel.queries):
         built = built.with_target(_target(panel, query, chr(ord("A") + index)))
@@ -86,14 +81,13 @@ def _thresholds(panel: Panel) -> Any:
 
 
 def _target(panel: Panel, query: Query, name: str) -> Any:
+    kind: Any = loki.Dataquery if panel.source == "loki" else prometheus.Dataquery
+    built = kind().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
     if panel.source == "loki":
-        return loki.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
-    built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
-    if panel.kind == "timeseries":
-        return built.range()
-    built = built.instant()
-    return built.format(queries.PromQueryFormat.TABLE) if panel.kind == "table" else built
+        return built
+    return built.range() if panel.kind == "timeseries" else built.instant()
 
 
 def _source(panel: Panel) -> Any:
-    return shared.DataSourceRef(type_val=panel.source, uid=UIDS[panel.source])
+    # A source's uid is its kind: there is one of each.
+    return shared.DataSourceRef(type_val=panel.source, uid=panel.source)

@@ -12,11 +12,6 @@ NAME = "alertmanager"
 USERS = ("admin", "prometheus")
 
 
-def deployed(context: Context) -> bool:
-    """Whether it runs in this stack."""
-    return context.settings.alertmanager.enabled
-
-
 def endpoint(context: Context, user: str) -> Endpoint:
     """How a client reaches it as one of USERS."""
     return Endpoint(host=NAME, port=9093, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))

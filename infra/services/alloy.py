@@ -24,7 +24,7 @@ _READY = "exec 3<>/dev/tcp/127.0.0.1/12345 && printf 'GET /-/ready HTTP/1.0\\r\\
 
 def takes_traces(context: Context) -> bool:
     """Whether there is an OTLP endpoint: somebody takes traces, and somebody keeps them or passes them on."""
-    return context.collects and (tempo.deployed(context) or bool(context.settings.alloy.forward_traces))
+    return context.deploys(NAME) and (context.deploys(tempo.NAME) or bool(context.settings.alloy.forward_traces))
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -38,7 +38,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     settings = context.settings.alloy
     token = context.secret(NAME, "otlp")
     traces = takes_traces(context)
-    logs = loki.deployed(context)
+    logs = context.deploys(loki.NAME)
     source = _POD_LOGS if context.settings.clustered else _DOCKER_LOGS
     return Service(
         name=NAME,
@@ -52,7 +52,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "run", f"{CONFIG_DIR}/config.alloy", f"--storage.path={_DATA}", "--server.http.listen-addr=0.0.0.0:12345",
             "--disable-reporting", "--server.http.disable-support-bundle", "--server.http.enable-pprof=false",
         ),
-        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        env=sizing.go_runtime(settings.memory),
         files=(
             File(
                 path=f"{CONFIG_DIR}/config.alloy",
@@ -63,7 +63,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     loki=loki.endpoint(context).url("http") if logs else None,
                     formats=[(service.name, service.logs) for service in services] + [(NAME, _LOGS)],
                     beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT,
-                    tempo=tempo.endpoint(context, port=4318).url("http") if tempo.deployed(context) else None,
+                    tempo=tempo.endpoint(context, port=4318).url("http") if context.deploys(tempo.NAME) else None,
                     forwards=[{"name": item.name, "endpoint": item.endpoint, "headers": item.headers} for item in settings.forward_traces],
                     token=token, traces=traces, memory=sizing.alloy_traces(settings.memory) // MIB,
                 ),

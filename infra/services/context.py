@@ -57,10 +57,9 @@ class Context:
         """The host name of one of our services, from any of the stack's namespaces."""
         return f"{name}.{self.settings.namespace}" if self.settings.clustered else name
 
-    @property
-    def collects(self) -> bool:
-        """Whether logs are collected and traces taken in this stack."""
-        return self.settings.alloy.enabled and self.available("alloy")
+    def deploys(self, name: str) -> bool:
+        """Whether a watcher is wanted, and its image to be had."""
+        return bool(getattr(self.settings, name).enabled) and self.available(name)
 
     def host_port(self, port: int) -> int:
         """A configured port, shifted by the stack's `portOffset`."""

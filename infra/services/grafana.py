@@ -57,9 +57,9 @@ def build(context: Context, services: Sequence[Service]) -> Service:
 def _sources(context: Context) -> Iterator[tuple[str, bool]]:
     """Each data source by its uid, and whether it is there."""
     yield "prometheus", context.settings.prometheus.usable
-    yield "loki", loki.deployed(context)
-    yield "tempo", tempo.deployed(context)
-    yield "alertmanager", alertmanager.deployed(context)
+    yield "loki", context.deploys(loki.NAME)
+    yield "tempo", context.deploys(tempo.NAME)
+    yield "alertmanager", context.deploys(alertmanager.NAME)
 
 
 def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:

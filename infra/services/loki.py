@@ -6,14 +6,9 @@ from infra import sizing
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
 from infra.templating import render
-from infra.units import MIB, format_duration
+from infra.units import format_duration
 
 NAME = "loki"
-
-
-def deployed(context: Context) -> bool:
-    """Whether it runs in this stack."""
-    return context.settings.loki.enabled and context.available(NAME)
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -32,7 +27,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         user="10001:0",
         entrypoint=("/usr/bin/loki",),
         command=(f"-config.file={CONFIG_DIR}/loki.yaml",),
-        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        env=sizing.go_runtime(settings.memory),
         files=(
             File(
                 path=f"{CONFIG_DIR}/loki.yaml",
@@ -50,5 +45,9 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         stop_grace=60,
         metrics=(Metrics(port=3100),),
         logs=Logs(format="logfmt"),
-        checks={"retention": str(settings.retention), "environment": context.settings.environment or "", "collector": "alloy" if context.collects else ""},
+        checks={
+            "retention": str(settings.retention),
+            "environment": context.settings.environment or "",
+            "collector": "alloy" if context.deploys("alloy") else "",
+        },
     )

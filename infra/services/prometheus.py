@@ -9,7 +9,7 @@ from infra.services import alertmanager, weblogin
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import APP_NETWORK, Endpoint, File, HealthCheck, Logs, Port, Service, Volume
 from infra.templating import TEMPLATES, render
-from infra.units import MIB, format_duration
+from infra.units import format_duration
 
 NAME = "prometheus"
 USERS = ("admin", "grafana")
@@ -66,7 +66,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
             *_logins(context, scraped),
         ),
-        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        env=sizing.go_runtime(settings.memory),
         watches_nodes=watching_nodes,
         volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
         ports=(Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),),
@@ -87,7 +87,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "interval": str(settings.scrape_interval),
             "jobs": ",".join(sorted([NAME, *(service.name for service in scraped), *(("kubelet", "containers") if watching_nodes else ())])),
             "containers": str(context.settings.exporters.containers.enabled).lower(),
-            "alertmanager": str(alertmanager.deployed(context)).lower(),
+            "alertmanager": str(context.deploys(alertmanager.NAME)).lower(),
         },
         credentials=passwords,
     )  # fmt: skip
@@ -99,7 +99,7 @@ def asks_kubelets(context: Context) -> bool:
 
 
 def _alertmanager(context: Context) -> str | None:
-    if not alertmanager.deployed(context):
+    if not context.deploys(alertmanager.NAME):
         return None
     at = alertmanager.endpoint(context, "prometheus")
     return f"{at.host}:{at.port}"
@@ -126,7 +126,7 @@ def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
         for index, metrics in enumerate(service.metrics):
             if secret := metrics.bearer or metrics.password:
                 yield File(path=_login_path(service, index), content=secret)
-    if alertmanager.deployed(context):
+    if context.deploys(alertmanager.NAME):
         yield File(path=f"{CONFIG_DIR}/alertmanager-password", content=context.secret(alertmanager.NAME, "prometheus"))
 
 

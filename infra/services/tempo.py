@@ -6,14 +6,9 @@ from infra import sizing
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
 from infra.templating import render
-from infra.units import MIB, go_duration
+from infra.units import go_duration
 
 NAME = "tempo"
-
-
-def deployed(context: Context) -> bool:
-    """Whether it runs in this stack."""
-    return context.settings.tempo.enabled and context.available(NAME)
 
 
 def endpoint(context: Context, *, port: int = 3200) -> Endpoint:
@@ -33,7 +28,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         user="10001:0",
         entrypoint=("/tempo",),
         command=(f"-config.file={CONFIG_DIR}/tempo.yaml",),
-        env={"GOMEMLIMIT": f"{sizing.go_memory(settings.memory) // MIB}MiB"},
+        env=sizing.go_runtime(settings.memory),
         files=(
             File(
                 path=f"{CONFIG_DIR}/tempo.yaml",
