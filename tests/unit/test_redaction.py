@@ -13,6 +13,9 @@ AWS = "AK" + "IAQ7EXAMPLEZ5NVR3A"
 GITHUB = "gh" + "p_A1b2C3d4E5f6G7h8I9j0K1l2M3n4"
 SLACK = "xo" + "xb-123456789012-abcdefghijkl"
 JWT = "ey" + "JhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLWhlcmU"
+GITLAB = "gl" + "pat-Zq7mT2xVb9LcR4nKw8Jh"
+HUGGING_FACE = "h" + "f_AbCdEfGhIjKlMnOpQrStUvWxYz"
+STRIPE = "s" + "k_live_4f9Kd82mLqPz71XcVb"
 GOOGLE = "AI" + "zaSyD4iE2xVb9LcR4nKw8JhP3sDfG6yUe5A"
 PASSWORD = "Zq7mT2xVb9LcR4nKw8JhP3sDfG6yUe5A"
 
@@ -52,6 +55,8 @@ LINES = {
     "alloy: a header of a vendor": (f'level=error headers="map[Authorization:[Bearer {PASSWORD}]]"', PASSWORD),
     "an application: JSON": (f'{{"level":"info","client_secret":"{PASSWORD}","user":"ann"}}', PASSWORD),
     "an application: escaped JSON": (f'body="{{\\"password\\": \\"{PASSWORD}\\"}}"', PASSWORD),
+    "an application: an apostrophe within escaped JSON": ('body="{\\"password\\": \\"it\'s-secret-abc\\"}"', "secret-abc"),
+    "an application: escaped single quotes": ("msg='connect(password=\\'secret-abc\\')'", "secret-abc"),
     "an application: a flag": (f"starting worker --queue default --api-key {PASSWORD}", PASSWORD),
     "an application: the environment": (f"OPENAI_API_KEY={KEY} DEBUG=1", KEY),
     "an application: a token": (f"session for ann: {JWT}", JWT),
@@ -59,6 +64,29 @@ LINES = {
     "an application: GitHub": (f"remote: https://github.com/x.git {GITHUB}", GITHUB),
     "an application: Slack": (f"posting with {SLACK}", SLACK),
     "an application: Google": (f"maps key {GOOGLE}", GOOGLE),
+    "redis: a flag of its server": (f"redis-server --requirepass {PASSWORD} --port 6379", PASSWORD),
+    "redis: a line of its configuration": (f"requirepass={PASSWORD}", PASSWORD),
+    "an application: lower case": (f"dbpass={PASSWORD} DBPASS={PASSWORD}", PASSWORD),
+    "an application: short flags": (f"openssl enc -pass {PASSWORD} --pwd {PASSWORD}", PASSWORD),
+    "an application: a comma and a slash within quotes": ('{"pwd": "/S3cret,Pa55word", "db_pwd": "correct horse, battery"}', "Pa55word"),
+    "an application: words within quotes": ('{"user": "ann", "pwd": "correct horse, battery"}', "battery"),
+    "an application: a quote within a password": ('{"password": "it\'s-secret-abc", "user": "ann"}', "secret-abc"),
+    "an application: an escaped quote within a password": (r'{"password": "ab\"cdef-ghi"}', "cdef-ghi"),
+    "an application: a password in single quotes": (f"connect(password='{PASSWORD}')", PASSWORD),
+    "an application: an at sign within a URL's password": ("could not reach postgresql://app:p@ssw0rd-x@db:5432/app", "ssw0rd-x"),
+    "an application: a number": ('{"pin": 1, "password": 12345678}', "12345678"),
+    "an application: Go's data source name": (f"dial app:{PASSWORD}@tcp(mysql:3306)/app", PASSWORD),
+    "an application: an authorization header without a scheme": (f"Authorization: {PASSWORD}", PASSWORD),
+    "minio: a signed request": (
+        "Authorization: AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=4f9d82aa71bc", "4f9d82aa71bc"),
+    "clickhouse: a header": (f"X-ClickHouse-User: app, X-ClickHouse-Key: {PASSWORD}", PASSWORD),
+    "an application: Rails' key": (f"SECRET_KEY_BASE: {PASSWORD}", PASSWORD),
+    "an application: camel case": (f"dbPass={PASSWORD}", PASSWORD),
+    "an application: upper case": (f"DB_PASS={PASSWORD} SMTP_PWD={PASSWORD}", PASSWORD),
+    "an application: keys of many names": (f"encryption_key={PASSWORD} signing-key: {PASSWORD}", PASSWORD),
+    "an application: GitLab": (f"cloning with {GITLAB}", GITLAB),
+    "an application: Hugging Face": (f"loading with {HUGGING_FACE}", HUGGING_FACE),
+    "an application: Stripe": (f"charging with {STRIPE}", STRIPE),
     "an application: a private key": (f"-----BEGIN RSA PRIVATE KEY-----\n{PASSWORD}\n{PASSWORD}\n-----END RSA PRIVATE KEY-----", PASSWORD),
 }  # fmt: skip
 
@@ -73,6 +101,11 @@ HARMLESS = (
     "took 0.123 s, tokens per second 42, cache key answers/17",
     "https://docs.example.org/secrets/rotation#tokens explains it",
     "the task asked for a token bucket",
+    "time-to-first-token 350ms, first-token latency=1.2s",
+    "cd /srv && PWD=/srv/app OLDPWD=/root make",
+    "cache bypass: true, compass: north, 12 passed, 0 failed",
+    "GET http://shop:3000/users?mail=ann@example.org 200",
+    '{"has_password": true, "token": null, "max_tokens": 4096}',
 )
 
 
