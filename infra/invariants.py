@@ -7,12 +7,16 @@ from urllib.parse import urlsplit
 
 from pydantic.alias_generators import to_camel
 
+from infra import sizing
 from infra.refusal import Problem
 from infra.settings import Settings
+from infra.units import format_duration, format_size
 
 _EXTERNAL = ("postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus")
 _SCALING = ("postgres", "qdrant", "litellm")
-_OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana")
+_OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana", "loki", "tempo", "alertmanager", "alloy", "cadvisor", "kubelet", "containers")
+# Bytes per second below which a store of logs or traces is none.
+_LEAST_INTAKE = 2048
 # Beside the databases that are there already, words that SQL reserves.
 _RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "litellm", "user", "all", "default", "table", "select"})
 
@@ -26,6 +30,8 @@ def check(settings: Settings) -> list[Problem]:
         *_externals(settings),
         *_buckets(settings),
         *_targets(settings),
+        *_receivers(settings),
+        *_stores_of_watchers(settings),
         *(_on_kubernetes(settings) if settings.clustered else _on_docker(settings)),
         *_replicas(settings),
     ]
@@ -224,3 +230,30 @@ def _targets(settings: Settings) -> Iterator[Problem]:
         yield Problem(key="groundwork:prometheus.targets", reason=f"`{name}` is the name of a job of Groundwork's own", fix="rename the target")
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
+    forwards = [item.name for item in settings.alloy.forward_traces]
+    for name in sorted({name for name in forwards if forwards.count(name) > 1}):
+        yield Problem(key="groundwork:alloy.forwardTraces", reason=f"endpoint `{name}` is declared twice", fix="rename one of them")
+    if "tempo" in forwards:
+        yield Problem(key="groundwork:alloy.forwardTraces", reason="`tempo` is the name of the stack's own store of traces", fix="rename the endpoint")
+
+
+def _receivers(settings: Settings) -> Iterator[Problem]:
+    email = settings.alertmanager.email
+    if email and bool(email.username) != bool(email.password):
+        yield Problem(
+            key=f"groundwork:alertmanager.email.{'password' if email.username else 'username'}",
+            reason="a mail server takes a login only whole, and the other half of it is set",
+            fix="set it too, or remove the other",
+        )
+
+
+def _stores_of_watchers(settings: Settings) -> Iterator[Problem]:
+    """Neither deletes the oldest when its disk is full: what a disk can keep for so long has to be worth keeping."""
+    for name, store in (("loki", settings.loki), ("tempo", settings.tempo)):
+        rate = sizing.kept_per_second(disk=store.disk, retention=store.retention)
+        if store.enabled and rate < _LEAST_INTAKE:
+            yield Problem(
+                key=f"groundwork:{name}.retention",
+                reason=f"{format_duration(store.retention)} on a disk of {format_size(store.disk)} leave {rate:.0f} bytes per second",
+                fix=f"shorten it, or raise groundwork:{name}.disk",
+            )

@@ -69,15 +69,22 @@ def clickhouse(memory: int) -> dict[str, int]:
     }
 
 
+def kept_per_second(*, disk: int, retention: int) -> float:
+    """What a store of logs or traces may take in per second (bytes) so that its disk lasts for the retention (seconds).
+
+    Lines and spans shrink to about an eighth in their blocks (repetitive text, columns), and a fifth of the disk is left
+    for the log ahead of them.
+    """
+    return disk * 80 // 100 * 8 / retention
+
+
 def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
     """Loki's caches from its memory, and what it takes in per second from its disk and the retention (seconds).
 
-    Lines shrink to about an eighth in its chunks (snappy on repetitive text), and a fifth of the disk is left for the log
-    ahead of them. A burst may take what the log ahead of the chunks can hold.
+    A burst may take what the log ahead of the chunks can hold.
     """
-    kept = disk * 80 // 100 * 8
     return {
-        "rate_mb": round(max(kept / retention / MIB, 0.05), 3),
+        "rate_mb": round(kept_per_second(disk=disk, retention=retention) / MIB, 4),
         "burst_mb": max(16, disk // 100 // MIB),
         "replay": memory // 4,
         "results_mb": max(8, memory // 16 // MIB),
@@ -85,17 +92,24 @@ def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
     }
 
 
-def tempo(memory: int) -> dict[str, int]:
-    """Tempo's intake from its memory: bytes per second, in one burst, and of one trace; and of a block, and its groups of rows.
+def tempo(*, memory: int, disk: int, retention: int) -> dict[str, int]:
+    """Tempo's intake in bytes per second from its disk and the retention (seconds), and what follows from its memory.
 
+    That is, in bytes: what one burst and one trace may take, a block, and a block's groups of rows.
     Its own block of 500 MB takes more than a small limit while it is read again after a crash (seen with 192 MiB).
     """
-    return {"rate": memory // 64, "burst": memory // 16, "trace": memory // 48, "block": memory // 16, "rows": memory // 32}
+    return {
+        "rate": int(min(memory // 64, kept_per_second(disk=disk, retention=retention))),
+        "burst": memory // 16,
+        "trace": memory // 48,
+        "block": memory // 16,
+        "rows": memory // 32,
+    }
 
 
 def alloy_traces(memory: int) -> int:
-    """What spans may take of Alloy's memory before it refuses more: half; the rest is for logs and the runtime."""
-    return memory // 2
+    """How much of Alloy's memory may be in use, by logs and the runtime too, before it refuses spans: three quarters."""
+    return memory * 3 // 4
 
 
 def prometheus_retention_size(disk: int) -> int:

@@ -32,7 +32,12 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         files=(
             File(
                 path=f"{CONFIG_DIR}/tempo.yaml",
-                content=render("tempo/tempo.yaml.j2", major=image.major, retention=go_duration(settings.retention), sizes=sizing.tempo(settings.memory)),
+                content=render(
+                    "tempo/tempo.yaml.j2",
+                    major=image.major,
+                    retention=go_duration(settings.retention),
+                    sizes=sizing.tempo(memory=settings.memory, disk=settings.disk, retention=settings.retention),
+                ),
             ),
         ),
         volumes=(Volume(name="tempo-data", path="/var/tempo", size=settings.disk),),

@@ -1,6 +1,7 @@
 """What all groups of settings share."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -17,7 +18,15 @@ def _to_secret(value: object) -> Secret:
     return Secret(value)
 
 
+def _to_secret_url(value: object) -> Secret:
+    secret = _to_secret(value)
+    if urlsplit(secret.reveal()).scheme not in ("http", "https") or not urlsplit(secret.reveal()).hostname:
+        raise ValueError("it is no URL that begins with https:// or http://")
+    return secret
+
+
 SecretValue = Annotated[Secret, BeforeValidator(_to_secret)]
+SecretUrl = Annotated[Secret, BeforeValidator(_to_secret_url)]
 HostPort = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from infra.settings.common import HostPort, Model, Rotatable, SecretValue, ServiceSettings, Sized
+from infra.settings.common import HostPort, Model, Rotatable, SecretUrl, SecretValue, ServiceSettings, Sized
 from infra.units import GIB, MIB, Days, Duration, Size
 
 _MAILBOX = r"^[^@\s]+@[^@\s]+$"
@@ -26,7 +26,7 @@ class Prometheus(ServiceSettings):
     disk: Size = Field(3 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
     port: HostPort = Field(9090, description="Port on the host.")
     retention: Duration = Field(15 * 86400, ge=3600, description="How long series are kept.")
-    scrape_interval: Duration = Field(15, ge=1, description="Time between two scrapes.")
+    scrape_interval: Duration = Field(15, ge=1, le=60, description="Time between two scrapes; rules look at five minutes, which need several.")
     targets: tuple[ScrapeTarget, ...] = Field((), description="The application's own metrics.")
 
 
@@ -53,7 +53,7 @@ class Watcher(Sized):
 class Slack(Model):
     """A Slack channel."""
 
-    webhook_url: SecretValue = Field(description="Incoming webhook; set it with `--secret`.")
+    webhook_url: SecretUrl = Field(description="Incoming webhook; set it with `--secret`.")
     channel: str = Field("#alerts", pattern=r"^[#@]\S+$", description="Channel or person.")
 
 
@@ -63,7 +63,7 @@ class Email(Model):
     to: str = Field(pattern=_MAILBOX, description="Receiver's address.")
     sender: str = Field(pattern=_MAILBOX, description="Sender's address.")
     host: str = Field(pattern=r"^[A-Za-z0-9._-]+:\d{1,5}$", description="Mail server, `host:port`.")
-    username: str | None = Field(None, description="User at the mail server; without one no login is tried.")
+    username: str | None = Field(None, description="User at the mail server; with a password, or neither.")
     password: SecretValue | None = Field(None, description="Password at the mail server; set it with `--secret`.")
     tls: bool = Field(True, description="Whether the connection must be encrypted (STARTTLS, or TLS on port 465).")
 
@@ -71,7 +71,7 @@ class Email(Model):
 class Webhook(Model):
     """Any endpoint that takes Alertmanager's JSON."""
 
-    url: SecretValue = Field(description="Where alerts are posted; set it with `--secret`, since such addresses often hold a key.")
+    url: SecretUrl = Field(description="Where alerts are posted; set it with `--secret`, since such addresses often hold a key.")
 
 
 class Alertmanager(Watcher, Rotatable):
@@ -106,8 +106,8 @@ class Tempo(Watcher):
 
     memory: Size = Field(256 * MIB, ge=192 * MIB, description="Memory limit; blocks and ingestion limits are computed from it.")
     cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(GIB, ge=GIB, description="Room its blocks may take.")
-    retention: Days = Field(7 * 86400, ge=86400, description="How long traces are kept (whole days).")
+    disk: Size = Field(GIB, ge=GIB, description="Room its blocks may take; how much is taken in per second follows from it and the retention.")
+    retention: Days = Field(3 * 86400, ge=86400, description="How long traces are kept (whole days).")
 
 
 class TraceForward(Model):

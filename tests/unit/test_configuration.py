@@ -9,7 +9,7 @@ import yaml
 
 from infra import configuration, invariants
 from infra.refusal import Problem, Refused
-from tests.unit.conftest import MASTER, make_settings
+from tests.unit.conftest import MASTER, make_platform, make_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123"}
@@ -91,6 +91,12 @@ REFUSED = [
     ("an ingress that policies keep out", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "ingress": {"hosts": [{"service": "litellm", "host": "l.example.org"}]}}}, "groundwork:kubernetes.ingress.controllerNamespace", "networkPolicies"),
     ("a namespace that cannot be", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "namespace": "Not_A_Name"}}, "groundwork:kubernetes.namespace", None),
     ("a scrape target twice", {"groundwork:prometheus": {"targets": [{"name": "app", "address": "a:1"}, {"name": "app", "address": "b:1"}]}}, "groundwork:prometheus.targets", "rename"),
+    ("scrapes too rare for the rules", {"groundwork:prometheus": {"scrapeInterval": "5m"}}, "groundwork:prometheus.scrapeInterval", None),
+    ("a trace endpoint twice", {"groundwork:alloy": {"forwardTraces": [{"name": "a", "endpoint": "https://a.org"}, {"name": "a", "endpoint": "https://b.org"}]}}, "groundwork:alloy.forwardTraces", "rename"),
+    ("a trace endpoint with the name of the stack's own", {"groundwork:alloy": {"forwardTraces": [{"name": "tempo", "endpoint": "https://a.org"}]}}, "groundwork:alloy.forwardTraces", "rename"),
+    ("a mailbox's user without a password", {"groundwork:alertmanager": {"email": {"to": "a@b.org", "sender": "c@b.org", "host": "m.b.org:587", "username": "u"}}}, "groundwork:alertmanager.email.password", "set it too"),
+    ("logs kept for longer than their disk", {"groundwork:loki": {"retention": "365d"}}, "groundwork:loki.retention", "groundwork:loki.disk"),
+    ("traces kept for longer than their disk", {"groundwork:tempo": {"retention": "90d"}}, "groundwork:tempo.retention", "groundwork:tempo.disk"),
 ]  # fmt: skip
 
 
@@ -157,3 +163,34 @@ def test_settings_are_immutable() -> None:
     settings = make_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.port_offset = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("alertmanager", "key"),
+    [
+        ({"webhook": {"url": "example.org/hook"}}, "groundwork:alertmanager.webhook.url"),
+        ({"slack": {"webhookUrl": "hooks.slack.com/services/x"}}, "groundwork:alertmanager.slack.webhookUrl"),
+        ({"deadMansSwitch": {"url": "ftp://example.org/ping"}}, "groundwork:alertmanager.deadMansSwitch.url"),
+        (
+            {"email": {"to": "a@b.org", "sender": "c@b.org", "host": "m.b.org:587", "password": "pw-of-mail"}},
+            "groundwork:alertmanager.email.username",
+        ),
+    ],
+)
+def test_a_receiver_that_could_never_be_reached_is_refused(alertmanager: dict[str, Any], key: str) -> None:
+    """And what is secret of it is not shown."""
+    (problem,) = load({"groundwork:alertmanager": alertmanager}, (*SECRET, "groundwork:alertmanager"))
+    assert problem.key == key
+    assert not [value for receiver in alertmanager.values() for value in receiver.values() if value in problem.reason]
+
+
+@pytest.mark.parametrize("where", [{}, ON_KUBERNETES])
+def test_no_target_takes_the_name_of_a_job_of_ours(where: dict[str, Any]) -> None:
+    """Two jobs of one name, and Prometheus would refuse its configuration."""
+    target = {"target": "kubernetes", "kubernetes": {"context": "test"}} if where else {}
+    made = next(item.content for item in make_platform(images="registry", **target).by_name("prometheus").files if item.path.endswith("/prometheus.yml"))
+    jobs = [job["job_name"] for job in yaml.safe_load(str(made))["scrape_configs"]]
+    assert {"postgres-exporter", "loki", "alloy", "grafana"} <= set(jobs)
+    for job in jobs:
+        problems = load({**where, "groundwork:prometheus": {"targets": [{"name": job, "address": "a:1"}]}})
+        assert [problem.key for problem in problems] == ["groundwork:prometheus.targets"], job
