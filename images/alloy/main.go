@@ -20,6 +20,7 @@ import (
 	_ "github.com/grafana/alloy/internal/component/otelcol/auth/bearer"
 	_ "github.com/grafana/alloy/internal/component/otelcol/exporter/otlphttp"
 	_ "github.com/grafana/alloy/internal/component/otelcol/processor/batch"
+	_ "github.com/grafana/alloy/internal/component/otelcol/processor/filter"
 	_ "github.com/grafana/alloy/internal/component/otelcol/processor/memorylimiter"
 	_ "github.com/grafana/alloy/internal/component/otelcol/receiver/otlp"
 	"github.com/grafana/alloy/internal/featuregate"
