@@ -66,7 +66,7 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         "jobs": [job.name for job in service.jobs],
         "capabilities": list(service.capabilities),
         "root": service.user.startswith("0:") and (service.every_node or not settings.clustered),
-        "readsNodes": service.watches_nodes,
+        "asksCluster": service.watches_nodes or bool(service.finds_pods_in),
         "checks": dict(service.checks),
     }
 

@@ -92,7 +92,6 @@ class Metrics:
     bearer: Secret | None = None
     username: str | None = None
     password: Secret | None = None
-    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +183,8 @@ class Service:
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
     it shares a network with both. `egress` gives a service without ports a way out of the host. `binds` maps host paths to container paths, read-only.
-    `devices` are the host's, readable; `capabilities` those that it keeps of none. `watches_nodes` lets it read the nodes' own metrics in a cluster.
+    `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster `watches_nodes` lets it read the nodes'
+    own metrics, and `finds_pods_in` names the namespaces whose pods it may list.
     Where the target has many nodes, `every_node` runs one on each, `replicas` that many (replica i of a
     service with volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are busy.
     """
@@ -214,6 +214,7 @@ class Service:
     shm_size: int | None = None
     every_node: bool = False
     watches_nodes: bool = False
+    finds_pods_in: tuple[str, ...] = ()
     replicas: int = 1
     max_replicas: int = 1
     peer_ports: tuple[int, ...] = ()

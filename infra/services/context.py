@@ -7,7 +7,7 @@ from infra import images
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
 from infra.settings.common import External, Sized
-from infra.spec import Endpoint, Image, Limits, Service
+from infra.spec import Endpoint, Image, Limits
 from infra.versions import NO_PACKAGE
 
 CONFIG_DIR = "/etc/groundwork"
@@ -46,12 +46,6 @@ class Context:
     def why_unavailable(self, name: str) -> str:
         """Why packages carry no image of a service."""
         return NO_PACKAGE[name]
-
-    def members(self, service: Service) -> str | None:
-        """The name that resolves to every replica of a service; None where there is only ever one."""
-        if not self.settings.clustered or not (service.every_node or max(service.replicas, service.max_replicas) > 1):
-            return None
-        return f"{service.name}-members" + (f".{self.settings.host_namespace}" if service.every_node else "")
 
     def address(self, name: str) -> str:
         """The host name of one of our services, from any of the stack's namespaces."""

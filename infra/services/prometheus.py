@@ -32,6 +32,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     passwords = {user: context.secret(NAME, user) for user in USERS}
     scraped = [service for service in services if service.metrics]
     watching_nodes = asks_kubelets(context)
+    namespaces = (context.settings.namespace, context.settings.host_namespace) if context.settings.clustered else ()
+    jobs = [_job(service) for service in scraped]
     networks = {service.home_network for service in scraped} - {OBSERVABILITY_NETWORK}
     return Service(
         name=NAME,
@@ -45,6 +47,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             f"--web.config.file={CONFIG_DIR}/web.yml",
             "--storage.tsdb.path=/prometheus",
             f"--storage.tsdb.retention.time={format_duration(settings.retention)}",
+            # Samples that name their trace.
+            "--enable-feature=exemplar-storage",
             f"--storage.tsdb.retention.size={sizing.prometheus_retention_size(settings.disk)}B",
         ),
         files=(
@@ -54,13 +58,11 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     "prometheus/prometheus.yml.j2",
                     interval=format_duration(settings.scrape_interval), environment=context.settings.environment,
                     alertmanager=_alertmanager(context), instance=context.settings.instance,
-                    jobs=[_job(context, service) for service in scraped], targets=settings.targets, config_dir=CONFIG_DIR,
-                    # A Docker host is one; in a cluster the node's name comes with the target.
-                    host_label="" if context.settings.clustered else ", host: docker",
-                    kubelets=watching_nodes, namespaces=(context.settings.namespace, context.settings.host_namespace),
+                    jobs=jobs, targets=settings.targets, config_dir=CONFIG_DIR,
+                    kubelets=watching_nodes, namespaces=namespaces,
                 ),
             ),
-            *_rules(context),
+            *_rules(context, jobs),
             File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords)),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"]),
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
@@ -68,6 +70,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         ),
         env=sizing.go_runtime(settings.memory),
         watches_nodes=watching_nodes,
+        finds_pods_in=namespaces,
         volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
         ports=(Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),),
         # The application's own containers join the app network to be scraped; it has no other use.
@@ -105,13 +108,17 @@ def _alertmanager(context: Context) -> str | None:
     return f"{at.host}:{at.port}"
 
 
-def _rules(context: Context) -> Iterator[File]:
-    """The rules as they stand under templates/, and the one number among them that a stack configures."""
+def _rules(context: Context, jobs: Sequence[Mapping[str, Any]]) -> Iterator[File]:
+    """The rules as they stand under templates/, and what a stack adds: its budget, and which services answer at all."""
     for path in rule_files():
         yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text())
     yield File(
         path=f"{CONFIG_DIR}/rules/budget.yml",
         content=render("prometheus/budget.yml.j2", budget=context.settings.litellm.daily_budget_usd),
+    )
+    yield File(
+        path=f"{CONFIG_DIR}/rules/expected.yml",
+        content=render("prometheus/expected.yml.j2", services=sorted({job["service"] for job in jobs if job["role"] == "service"})),
     )
 
 
@@ -134,7 +141,7 @@ def _login_path(service: Service, index: int) -> str:
     return f"{CONFIG_DIR}/login-{service.name}-{index}"
 
 
-def _job(context: Context, service: Service) -> Mapping[str, Any]:
+def _job(service: Service) -> Mapping[str, Any]:
     return {
         "name": service.name,
         "service": next((metrics.of for metrics in service.metrics if metrics.of), service.name),
@@ -142,9 +149,8 @@ def _job(context: Context, service: Service) -> Mapping[str, Any]:
         "containers": service.kind == "containers",
         "endpoints": [
             {
-                "members": context.members(service),
                 "port": metrics.port,
-                "address": f"{metrics.host or service.name}:{metrics.port}",
+                "address": f"{service.name}:{metrics.port}",
                 "path": metrics.path,
                 "token_file": _login_path(service, index) if metrics.bearer else None,
                 "username": metrics.username,

@@ -90,6 +90,7 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
         "terminationGracePeriodSeconds": service.stop_grace,
         "securityContext": _security(service.user, instead_of_root=0 if service.every_node else _INSTEAD_OF_ROOT),
         "nodeMetrics": service.watches_nodes,
+        "podNamespaces": list(service.finds_pods_in),
         "host": {"pid": service.host_pid, "paths": [{"source": source, "target": target} for source, target in service.binds.items()]},
         "network": _network(stack, service),
         "jobs": [_job(stack, job, secret) for job, secret in jobs],

@@ -27,7 +27,7 @@ def test_shows_the_dashboards(service: Deployed) -> None:
     assert {f"groundwork-{name}" for name in service.check("dashboards").split(",")} <= found
 
 
-@pytest.mark.parametrize("path", ["/api/search", "/api/datasources"])
+@pytest.mark.parametrize("path", ["/api/search", "/api/datasources", "/metrics"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a login the answer is 401."""
     assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

@@ -95,12 +95,12 @@ def test_is_confined(outputs: dict[str, Any], pods: list[dict[str, Any]], servic
         limits = container["resources"]["limits"]
         assert parse_size(f"{limits['memory']}B") == parse_size(service.entry["limits"]["memory"])
         assert _cores(limits["cpu"]) == pytest.approx(service.entry["limits"]["cpus"])
-        assert bool([volume for volume in spec["volumes"] if "projected" in volume]) == service.entry["readsNodes"]
+        assert bool([volume for volume in spec["volumes"] if "projected" in volume]) == service.entry["asksCluster"]
         if outputs["images"] == "packages":
             # Official images without a shell cannot be asked from inside.
             inside = _inside(outputs, pod)
             assert inside.check_output("id -u") == str(spec["securityContext"]["runAsUser"])
-            assert inside.file("/var/run/secrets/kubernetes.io").exists == service.entry["readsNodes"]
+            assert inside.file("/var/run/secrets/kubernetes.io").exists == service.entry["asksCluster"]
 
 
 def _cores(quantity: str) -> float:

@@ -5,6 +5,7 @@ Without Pulumi's plug-in Helm installs the very values that Pulumi would; what i
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -125,9 +126,10 @@ class Deployment:
             time.sleep(0.3)
 
     def remove(self) -> None:
-        """The namespaces with all that is in them."""
+        """The namespaces with all that is in them, and what they leave on a node that is this machine."""
         for namespace in self.plan().namespaces:
             self.installer.kubectl("delete", "namespace", namespace.name, "--ignore-not-found", "--timeout=120s")
+            shutil.rmtree(f"/var/lib/groundwork/{namespace.name}", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

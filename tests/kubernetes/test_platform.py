@@ -2,7 +2,9 @@
 
 import copy
 import json
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,27 @@ def test_everything_is_healthy(deployed: Deployment, say: Callable[[str], None])
     done = deployed.health("tests/health", record=True)
     assert done.returncode == 0, done.stdout[-6000:]
     say(f"health checks on Kubernetes: {done.stdout.strip().splitlines()[-1]}")
+
+
+def test_an_alert_of_a_service_names_the_node_it_ran_on(deployed: Deployment) -> None:
+    """So that a node that is down silences what is said of it: services are asked by a name that tells no node."""
+
+    def asked(expression: str) -> list[dict[str, Any]]:
+        login = "--http.config.file=/etc/groundwork/client.yml"
+        found: list[dict[str, Any]] = json.loads(
+            deployed.execute("prometheus-0", f"promtool query instant {login} --format=json http://127.0.0.1:9090 '{expression}'")
+        )
+        return found
+
+    deadline = time.monotonic() + 90
+    # Prometheus asks itself over the loopback, and applications are asked where the configuration says.
+    while nameless := asked('groundwork:service_up{host="", job!="prometheus"} or up{host="", role="exporter"}'):
+        assert time.monotonic() < deadline, nameless
+        time.sleep(2)
+    nodes = {item["metadata"]["name"] for item in deployed.installer.get("nodes")["items"]}
+    named = asked('groundwork:service_up{job!="prometheus"}')
+    assert {item["metric"]["host"] for item in named} == nodes
+    assert {"postgres", "redis-cache", "redis-queue", "minio", "litellm", "alloy", "loki"} <= {item["metric"]["service"] for item in named}
 
 
 def test_every_service_that_has_an_image_is_installed(deployed: Deployment) -> None:
@@ -73,6 +96,25 @@ def test_a_deleted_pod_comes_back_with_its_data(deployed: Deployment) -> None:
     deployed.wait_ready("postgres")
     assert uids(deployed)["postgres-0"] != before
     assert deployed.sql("SELECT value FROM kept") == "42"
+
+
+def test_a_nodes_collector_goes_on_where_the_last_one_was(deployed: Deployment) -> None:
+    """How far each log was read outlives the pod: else every change of a setting would send all logs again."""
+    namespace = deployed.settings.host_namespace
+
+    def pod() -> dict[str, Any]:
+        found = deployed.installer.get("pods", "--namespace", namespace, "--selector", "app.kubernetes.io/instance=alloy")["items"]
+        ready = [item for item in found if "deletionTimestamp" not in item["metadata"] and item["status"].get("containerStatuses", [{}])[0].get("ready")]
+        return dict(ready[0]["metadata"]) if ready else {}
+
+    before = pod()
+    deployed.execute(before["name"], "echo 42 > /alloy/mark", namespace=namespace)
+    deployed.installer.kubectl("--namespace", namespace, "delete", "pod", before["name"], "--wait=true")
+    deadline = time.monotonic() + 120
+    while not (after := pod()) or after["uid"] == before["uid"]:
+        assert time.monotonic() < deadline, "no new pod is ready"
+        time.sleep(1)
+    assert deployed.execute(after["name"], "cat /alloy/mark && rm /alloy/mark", namespace=namespace) == "42"
 
 
 def test_a_failed_upgrade_is_rolled_back(deployed: Deployment) -> None:

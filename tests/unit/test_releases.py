@@ -127,6 +127,12 @@ def test_only_prometheus_may_read_the_nodes_and_only_if_containers_are_watched(m
     assert not [item for item in make(exporters={"containers": {"enabled": False}})[1].releases if item.values["nodeMetrics"]]
 
 
+def test_only_prometheus_may_find_pods_and_only_this_stacks(made: Made) -> None:
+    assert {item.name: item.values["podNamespaces"] for item in made[1].releases if item.values["podNamespaces"]} == {
+        "prometheus": [namespace.name for namespace in made[1].namespaces]
+    }
+
+
 def test_in_a_cluster_no_engine_is_asked_for_its_containers(made: Made) -> None:
     """The kubelets know them; there is no socket to hand out."""
     assert "cadvisor" not in {item.name for item in made[1].releases}
@@ -212,15 +218,6 @@ def test_one_instance_of_qdrant_knows_no_cluster() -> None:
     config = platform.by_name("qdrant").files[0].content
     assert isinstance(config, Secret)
     assert "cluster:" not in config.reveal()
-
-
-def test_every_replica_and_node_is_scraped() -> None:
-    """Through a name that resolves to all of them; one address would be one of them by chance."""
-    content = make(**SCALED)[0].by_name("prometheus").files[0].content
-    assert isinstance(content, str)
-    for name in ("litellm-members", "qdrant-members", "node-exporter-members.groundwork-dev-host"):
-        assert f'names: ["{name}"]' in content
-    assert 'targets: ["minio:9000"]' in content
 
 
 def test_several_postgres_are_an_operators_resource_from_the_same_description() -> None:

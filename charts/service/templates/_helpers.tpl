@@ -106,3 +106,8 @@ capabilities: {drop: [ALL]}
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
 {{- end }}
+
+{{/* Whether its pods have a token for the cluster's API; empty if not. */}}
+{{- define "service.asksCluster" -}}
+{{- if or .Values.nodeMetrics .Values.podNamespaces }}true{{ end }}
+{{- end }}
