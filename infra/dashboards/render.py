@@ -85,7 +85,8 @@ def _target(panel: Panel, query: Query, name: str) -> Any:
     built = kind().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
     if panel.source == "loki":
         return built
-    return built.range() if panel.kind == "timeseries" else built.instant()
+    # A sample of a histogram may name the trace of one request.
+    return built.range().exemplar("_bucket" in query.expression) if panel.kind == "timeseries" else built.instant()
 
 
 def _source(panel: Panel) -> Any:

@@ -6,8 +6,9 @@ from infra.dashboards import BOARDS, present
 from infra.dashboards.model import Board
 from infra.services import alertmanager, loki, prometheus, tempo
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Logs, Port, Service, Volume
+from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
 from infra.templating import render, render_secret
+from infra.units import format_duration
 
 NAME = "grafana"
 
@@ -17,6 +18,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     settings = context.settings.grafana
     # Grafana takes it at its first start only, so it has no generation: change it in Grafana.
     admin = context.keyring.derive(NAME, "admin")
+    scraping = context.keyring.derive(NAME, "metrics")
     boards = [board.of(present(context.settings, services)) for board in BOARDS]
     shown = [board for board in boards if board.rows]
     return Service(
@@ -35,9 +37,12 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
             "GF_SECURITY_DISABLE_GRAVATAR": "true",
+            "GF_METRICS_BASIC_AUTH_USERNAME": "prometheus",
+            "GF_METRICS_BASIC_AUTH_PASSWORD__FILE": f"{CONFIG_DIR}/metrics-password",
         },
         files=(
             File(path=f"{CONFIG_DIR}/admin-password", content=admin),
+            File(path=f"{CONFIG_DIR}/metrics-password", content=scraping),
             # It encrypts what Grafana's database keeps, so it has no generation.
             File(path=f"{CONFIG_DIR}/secret-key", content=context.keyring.derive(NAME, "secret-key")),
             *_provisioning(context, shown),
@@ -48,6 +53,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         egress=context.settings.prometheus.external is not None,
         readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),
         stop_grace=20,
+        metrics=(Metrics(port=3000, username="prometheus", password=scraping),),
         logs=Logs(format="logfmt"),
         checks={"dashboards": ",".join(board.slug for board in shown), "sources": ",".join(uid for uid, there in _sources(context) if there)},
         credentials={"admin": admin},
@@ -72,6 +78,7 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
         path=f"{folder}/datasources/groundwork.yaml",
         content=render_secret(
             "grafana/datasources.yaml.j2",
+            interval=format_duration(context.settings.prometheus.scrape_interval),
             prometheus=_login(prometheus.endpoint(context, "grafana")) if there["prometheus"] else None,
             alertmanager=_login(alertmanager.endpoint(context, "admin")) if there["alertmanager"] else None,
             loki=loki.endpoint(context).url("http") if there["loki"] else None,

@@ -12,9 +12,12 @@ import random
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
 
 REGISTRY = CollectorRegistry()
+# Among others when it was started, which says whether a counter is of today.
+ProcessCollector(registry=REGISTRY)
 
 
 def _counter(name: str, help: str, *labels: str) -> Counter:
@@ -58,8 +61,8 @@ class Work:
         for provider in ("openai", "anthropic"):
             BREAKER.labels(provider).set(0)
 
-    def once(self) -> int:
-        """Does it, and returns the HTTP status."""
+    def once(self, trace: str | None = None) -> int:
+        """Does it, and returns the HTTP status. `trace` is the id of the trace that the request belongs to."""
         draw = self._draw
         hit = draw.random() < 0.6
         CACHE.labels("answers", "get", "hit" if hit else "miss").inc()
@@ -72,7 +75,8 @@ class Work:
         self._take_in()
         status = 500 if draw.random() < 0.02 else 200
         HTTP_REQUESTS.labels("GET", "/", str(status)).inc()
-        HTTP_DURATION.labels("GET", "/").observe(draw.uniform(0.02, 0.4))
+        # An exemplar: from this sample the dashboards lead to the trace.
+        HTTP_DURATION.labels("GET", "/").observe(draw.uniform(0.02, 0.4), {"trace_id": trace} if trace else None)
         return status
 
     def overrun(self) -> None:
@@ -112,12 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """/api/metrics for Prometheus, /overrun to see what alerts; anything else is work."""
         if urlsplit(self.path).path == "/api/metrics":
-            self._send(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+            # Prometheus asks for OpenMetrics, the format that has exemplars.
+            encode, kind = choose_encoder(self.headers.get("Accept", ""))
+            self._send(200, kind, encode(REGISTRY))
         elif urlsplit(self.path).path == "/overrun":
             self.work.overrun()
             self._send(200, "text/plain", b"spent\n")
         else:
-            self._send(self.work.once(), "text/plain", b"done\n")
+            # https://www.w3.org/TR/trace-context/: version, trace, span and flags.
+            parts = self.headers.get("traceparent", "").split("-")
+            self._send(self.work.once(parts[1] if len(parts) == 4 else None), "text/plain", b"done\n")
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from docker.types import LogConfig
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from infra.contract import METRICS
 from infra.dashboards import BOARDS
@@ -59,6 +60,13 @@ class Answers:
         answer = self._prometheus.get("/api/v1/query", params={"query": expression.replace("$__rate_interval", "1m")})
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         return [item for item in answer.json()["data"]["result"] if item["value"][1] != "NaN"]
+
+    def exemplars(self, expression: str) -> set[str]:
+        """The traces that samples of the last half hour name."""
+        span = {"start": str(time.time() - 1800), "end": str(time.time())}
+        answer = self._prometheus.get("/api/v1/query_exemplars", params={"query": expression, **span})
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        return {found["labels"]["trace_id"] for series in answer.json()["data"] for found in series["exemplars"]}
 
     def lines(self, expression: str) -> list[dict[str, Any]]:
         """The streams that a query finds in the last half hour."""
@@ -125,13 +133,29 @@ def test_every_query_of_every_panel_returns_data(slug: str, needs: str | None, p
 
 
 def test_the_example_exposes_the_contract_and_is_scraped(answers: Answers, load: None) -> None:
-    """All of it, with the labels that the contract names, and nothing beside it."""
+    """All of it, with the labels that the contract names, and nothing beside it but what tells of the process."""
     wait_for(lambda: answers.numbers('http_requests_total{job="shop"}'), seconds=30, what="the application is not scraped")
     found: dict[str, set[str]] = {}
-    for series in answers.numbers('{job="shop", __name__!~".*_created|up|scrape_.*"}'):
+    for series in answers.numbers('{job="shop", __name__!~".*_created|up|scrape_.*|process_.*|groundwork:.*"}'):
         labels = set(series["metric"]) - {"__name__", "job", "instance", "service", "role", "le"}
         found.setdefault(series["metric"]["__name__"], set()).update(labels)
     assert found == {name: set(metric.labels) for metric in METRICS for name in metric.series}
+
+
+def test_a_sample_leads_to_its_trace(answers: Answers, stubs: Stubs, load: None) -> None:
+    trace = secrets.token_hex(16)
+    url = f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/"
+    httpx.get(url, headers={"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}, timeout=5)
+    wait_for(lambda: trace in answers.exemplars('http_request_duration_seconds_bucket{job="shop"}'), seconds=45, what="no sample names the trace")
+
+
+def test_litellms_series_do_not_multiply_with_its_clients(answers: Answers, load: None) -> None:
+    """Neither an address, nor a program's name, nor an e-mail of who asked is a label."""
+    found = answers.numbers('litellm_proxy_total_requests_metric_total{service="litellm"}')
+    assert found
+    labels = {label for series in answers.numbers('{service="litellm", __name__=~"litellm_.*"}') for label in series["metric"]}
+    assert "requested_model" in labels
+    assert not labels & {"client_ip", "user_agent", "user_email"}
 
 
 @contextmanager
@@ -283,18 +307,26 @@ def test_litellms_own_traces_reach_tempo_and_the_vendor(deployed: Clone, stubs: 
         json={"model": environment["LLM_MODEL"], "messages": [{"role": "user", "content": question}]}, timeout=60,
     )  # fmt: skip
 
-    def spans() -> list[tuple[str, str]]:
-        found = []
-        for item in list(stubs.traces.received):
-            for resource in ExportTraceServiceRequest.FromString(item.body).resource_spans:
-                found += [(span.trace_id.hex(), span.name) for scope in resource.scope_spans for span in scope.spans]
-        return found
+    def spans() -> list[Span]:
+        requests = [ExportTraceServiceRequest.FromString(item.body) for item in list(stubs.traces.received)]
+        return [span for request in requests for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
 
-    trace = wait_for(lambda: next((key for key, name in spans() if "chat" in name or "litellm_request" in name), None), seconds=60, what=f"{spans()[:20]}")
+    def orphans(trace: bytes) -> set[str]:
+        own = [span for span in spans() if span.trace_id == trace]
+        return {span.name for span in own if span.parent_span_id and span.parent_span_id not in {other.span_id for other in own}}
+
+    found = wait_for(lambda: next((span for span in spans() if span.name == "litellm_request"), None), seconds=60, what="no span of a request arrives")
+    wait_for(lambda: not orphans(found.trace_id), seconds=30, what=f"parents are missing of {orphans(found.trace_id)}")
     assert {item.headers.get("x-vendor-key") for item in stubs.traces.received} == {VENDOR_KEY}
     assert not [item for item in stubs.traces.received if question.encode() in item.body]
-    url = f"http://{address(deployed, 'tempo')}:3200/api/traces/{trace}"
+    url = f"http://{address(deployed, 'tempo')}:3200/api/traces/{found.trace_id.hex()}"
     wait_for(lambda: httpx.get(url, timeout=10).status_code == 200, seconds=60, what="Tempo does not know the trace")
+    # Its readiness has been asked for, and its metrics read, many times by now.
+    assert not {span.name for span in spans() if "/health" in span.name or "/metrics" in span.name}
+    steps = [span for span in spans() if span.name.startswith("fastapi.")]
+    assert not [span.name for span in steps if "_health_endpoints" in str(span.attributes)]
+    searched = httpx.get(f"http://{address(deployed, 'tempo')}:3200/api/search", params={"limit": "200"}, timeout=20).json()["traces"]
+    assert not [item for item in searched if "/health" in item.get("rootTraceName", "") or "/metrics" in item.get("rootTraceName", "")]
 
 
 def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:

@@ -1,5 +1,6 @@
 """Alertmanager, Loki, Tempo, Alloy and what they have in common."""
 
+import re
 from typing import Any
 
 import pytest
@@ -88,6 +89,13 @@ class TestAlertmanager:
         assert isinstance(secret, Secret)
         assert secret.reveal() not in str(receiver)
 
+    @pytest.mark.parametrize(("port", "tls", "asked"), [(587, True, True), (587, False, False), (465, True, False)])
+    def test_mail_is_encrypted_by_the_ports_own_way(self, port: int, tls: bool, asked: bool) -> None:
+        """On 465 it is TLS from the first byte, and STARTTLS within it is asked of no server."""
+        email = {"to": "a@b.org", "sender": "c@b.org", "host": f"mail.b.org:{port}", "tls": tls}
+        people = next(item for item in self.config(email=email)["receivers"] if item["name"] == "people")
+        assert people["email_configs"][0]["require_tls"] is asked
+
     def test_critical_alerts_are_repeated_sooner(self) -> None:
         route = self.config()["route"]
         critical = next(item for item in route["routes"] if item["matchers"] == ['severity = "critical"'])
@@ -129,6 +137,46 @@ class TestPrometheus:
         assert "cadvisor" not in jobs
         assert jobs["containers"]["kubernetes_sd_configs"] == [{"role": "node"}]
         assert {"action": "keep", "source_labels": ["namespace"], "regex": "groundwork-dev|groundwork-dev-host"} in jobs["containers"]["metric_relabel_configs"]
+
+    def test_other_peoples_volumes_are_left_out(self) -> None:
+        relabel = self.jobs(target="kubernetes", kubernetes={"context": "test"})["kubelet"]["metric_relabel_configs"]
+        kept = next(item for item in relabel if item["action"] == "keep")
+        assert kept["source_labels"] == ["__name__", "namespace"]
+        for sample, wanted in {
+            "kubelet_volume_stats_used_bytes;groundwork-dev": True, "kubelet_volume_stats_used_bytes;team-b": False, "kubelet_node_name;": True,
+        }.items():  # fmt: skip
+            assert bool(re.fullmatch(kept["regex"], sample)) == wanted
+
+    def test_in_a_cluster_each_pod_is_asked_and_its_node_known(self) -> None:
+        """Also of copies and of what runs on every node; and a pod that is there again has the name that it had."""
+        jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"}, litellm={"replicas": 2})
+        for name, port in {"litellm": 4000, "minio": 9000, "node-exporter": 9100}.items():
+            assert "static_configs" not in jobs[name]
+            (found,) = jobs[name]["kubernetes_sd_configs"]
+            assert found == {"role": "pod", "namespaces": {"names": ["groundwork-dev", "groundwork-dev-host"]}}
+            relabel = jobs[name]["relabel_configs"]
+            assert relabel[0]["regex"] == f"{name};server"
+            made = {item["target_label"]: item for item in relabel if "target_label" in item}
+            assert made["host"]["source_labels"] == ["__meta_kubernetes_pod_node_name"]
+            assert made["instance"] == {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "instance", "replacement": f"$1:{port}"}
+
+    def test_an_address_of_either_kind_is_one_to_ask(self) -> None:
+        jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"})
+        rules = [item for item in jobs["minio"]["relabel_configs"] if item.get("target_label") == "__address__"]
+        made = {}
+        for address in ("10.244.0.7", "fd00::7"):
+            for rule in rules:
+                if match := re.fullmatch(rule["regex"], address):
+                    made[address] = rule["replacement"].replace("$1", match[1])
+        assert made == {"10.244.0.7": "10.244.0.7:9000", "fd00::7": "[fd00::7]:9000"}
+
+    @pytest.mark.parametrize("keys", [{}, {"target": "kubernetes", "kubernetes": {"context": "test"}}])
+    def test_every_service_is_expected_to_answer(self, keys: dict[str, Any]) -> None:
+        platform = make_platform(images="registry", **keys)
+        rules = yaml.safe_load(text(platform.by_name("prometheus"), "expected.yml"))["groups"][0]["rules"]
+        expected = {rule["labels"]["service"] for rule in rules}
+        assert expected == {service.name for service in platform.services if service.metrics and service.kind not in ("exporter", "containers")}
+        assert {"minio", "qdrant", "litellm", "grafana", "loki"} <= expected
 
     def test_the_budget_is_the_configured_one(self) -> None:
         rules = yaml.safe_load(text(make_platform(litellm={"dailyBudgetUsd": 7.5}).by_name("prometheus"), "budget.yml"))
@@ -218,6 +266,14 @@ def test_lokis_numbers_follow_from_its_limits() -> None:
     )
 
 
+def test_tempos_intake_fits_its_disk_and_its_memory() -> None:
+    taken = {days: sizing.tempo(memory=256 * MIB, disk=GIB, retention=days * 86400) for days in (3, 6)}
+    assert taken[3]["rate"] == pytest.approx(2 * taken[6]["rate"], rel=0.01)
+    assert taken[3]["rate"] * 3 * 86400 / 8 <= GIB
+    # However large the disk, a second's spans fit the memory.
+    assert sizing.tempo(memory=256 * MIB, disk=10**15, retention=86400)["rate"] == 4 * MIB
+
+
 def test_logs_are_kept_for_fourteen_days_unless_told() -> None:
     def kept(**keys: Any) -> str:
         found: str = yaml.safe_load(text(make_platform(**keys).by_name("loki"), "loki.yaml"))["limits_config"]["retention_period"]
@@ -231,7 +287,7 @@ def test_logs_are_kept_for_fourteen_days_unless_told() -> None:
 def test_tempos_configuration_is_of_its_major_version(source: str, key: str) -> None:
     """Version 3 compacts in another place than version 2, which is what modules carry."""
     made = yaml.safe_load(text(make_platform(images=source).by_name("tempo"), "tempo.yaml"))
-    assert made[key]["compaction"]["block_retention"] == "168h0m0s"
+    assert made[key]["compaction"]["block_retention"] == "72h0m0s"
 
 
 def test_grafana_links_logs_metrics_and_traces() -> None:
