@@ -2,7 +2,7 @@
 
 from infra.dashboards.model import INTERVAL, Board, Query, Row, panel, quantile, rate
 
-_POINTS = '{service="qdrant", endpoint=~".*/points/.*"}'
+_POINTS = '{service="qdrant", endpoint=~".*/points(/.*)?"}'
 
 BOARD = Board(
     "vector-search",
@@ -60,7 +60,8 @@ BOARD = Board(
                     "Operations on points",
                     "Per second, by status.",
                     "reqps",
-                    Query(rate("rest_responses_total", "status", where=_POINTS), "{{status}}"),
+                    Query(rate("rest_responses_total", "status", where=_POINTS), "REST {{status}}"),
+                    Query(rate("grpc_responses_total", "status"), "gRPC {{status}}"),
                     stack=True,
                 ),
                 panel(
@@ -68,6 +69,7 @@ BOARD = Board(
                     "All but one in twenty are faster.",
                     "s",
                     Query(quantile(0.95, "rest_responses_duration_seconds", "endpoint", where=_POINTS), "{{endpoint}} P95"),
+                    Query(quantile(0.95, "grpc_responses_duration_seconds", "endpoint"), "{{endpoint}} P95"),
                     warn=0.05,
                     alarm=0.1,
                 ),
@@ -78,7 +80,13 @@ BOARD = Board(
                     Query("collections_total", "collections"),
                     Query("sum(collections_vector_total)", "vectors"),
                 ),
-                panel("Failures", "Per second.", "reqps", Query(f'sum(rate(rest_responses_total{{service="qdrant", status=~"5.."}}[{INTERVAL}]))', "failed")),
+                panel(
+                    "Failures",
+                    "Per second, by Qdrant's own fault.",
+                    "reqps",
+                    Query(f'sum(rate(rest_responses_total{{service="qdrant", status=~"5.."}}[{INTERVAL}]))', "REST"),
+                    Query(f'sum(rate(grpc_responses_total{{status=~"2|4|8|13|14|15"}}[{INTERVAL}]))', "gRPC"),
+                ),
             ),
             "qdrant",
         ),
