@@ -60,7 +60,7 @@ BOARD = Board(
                     "Of each provider, per second.",
                     "reqps",
                     Query(rate("litellm_deployment_success_responses_total", "api_provider"), "{{api_provider}} answered"),
-                    Query(rate("litellm_deployment_failure_responses_total", "api_provider"), "{{api_provider}} failed"),
+                    Query(rate("litellm_deployment_failure_responses_total", "api_provider", where='{api_provider!=""}'), "{{api_provider}} failed"),
                 ),
                 panel(
                     "Put aside",
