@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.health.conftest import Deployed
+from tests.health.conftest import UNENCRYPTED, Deployed
 
 # The client takes most of a second to import, so only where there is something to check.
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-pytestmark = pytest.mark.kind("qdrant")
+pytestmark = [pytest.mark.kind("qdrant"), UNENCRYPTED]
 
 
 def _client(service: Deployed, key: str) -> "QdrantClient":
