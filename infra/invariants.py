@@ -1,7 +1,7 @@
 """What must hold between services, whatever host they run on. Pure."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,11 +30,17 @@ def check(settings: Settings) -> list[Problem]:
         *_externals(settings),
         *_buckets(settings),
         *_targets(settings),
+        *_forwards(settings),
         *_receivers(settings),
         *_stores_of_watchers(settings),
         *(_on_kubernetes(settings) if settings.clustered else _on_docker(settings)),
         *_replicas(settings),
     ]
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    """What stands in a list more than once."""
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def _places(settings: Settings) -> Iterator[Problem]:
@@ -128,7 +134,7 @@ def _externals(settings: Settings) -> Iterator[Problem]:
 
 def _buckets(settings: Settings) -> Iterator[Problem]:
     names = [bucket.name for bucket in settings.minio.buckets]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in _repeated(names):
         yield Problem(key="groundwork:minio.buckets", reason=f"bucket `{name}` is declared twice", fix="remove one of them")
 
 
@@ -185,7 +191,7 @@ def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
                 key="groundwork:kubernetes.ingress.hosts", reason=f"`{host.service}` is not deployed", fix=f"remove {host.host}, or turn the service on"
             )
     names = [host.service for host in hosts]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in _repeated(names):
         yield Problem(key="groundwork:kubernetes.ingress.hosts", reason=f"`{name}` has two names", fix="keep one of them")
 
 
@@ -228,10 +234,13 @@ def _targets(settings: Settings) -> Iterator[Problem]:
     names = [target.name for target in settings.prometheus.targets]
     for name in sorted({name for name in names if name in _OWN_JOBS or name.endswith("-exporter")}):
         yield Problem(key="groundwork:prometheus.targets", reason=f"`{name}` is the name of a job of Groundwork's own", fix="rename the target")
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in _repeated(names):
         yield Problem(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
+
+
+def _forwards(settings: Settings) -> Iterator[Problem]:
     forwards = [item.name for item in settings.alloy.forward_traces]
-    for name in sorted({name for name in forwards if forwards.count(name) > 1}):
+    for name in _repeated(forwards):
         yield Problem(key="groundwork:alloy.forwardTraces", reason=f"endpoint `{name}` is declared twice", fix="rename one of them")
     if "tempo" in forwards:
         yield Problem(key="groundwork:alloy.forwardTraces", reason="`tempo` is the name of the stack's own store of traces", fix="rename the endpoint")

@@ -22,6 +22,8 @@ _NAME = (
     r"(?:pass(?:word|wd|phrase)|(?:(?-i:[a-z0-9]P)|(?:^|[^A-Za-z]|require|db|user|admin|root|smtp|mail|redis|mysql|pg)p)ass|secret|token|access[_-]?key[_-]?id|secret[_-]?key[_-]?base|"
     r"(?:api|access|secret|private|master|salt|encryption|signing|clickhouse)[_-]?key|client[_-]?secret|credentials?|session[_-]?id|cookie)"
 )
+# In quotes, and as a flag, pwd is a password; without them it is a directory too.
+_NAME_OR_PWD = rf"(?:{_NAME}|pwd)"
 
 REDACTIONS: tuple[Redaction, ...] = (
     Redaction("private key", r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----(.+?)(?:-----END|$)"),
@@ -38,16 +40,15 @@ REDACTIONS: tuple[Redaction, ...] = (
     Redaction("password in SQL", r"(?i)\b(?:password|identified(?:\s+with\s+\w+)?\s+by)\s+E?'((?:[^']|'')+)'"),
     Redaction("password of a Redis login", r"(?i)\bauth\"?\s+\"?(?:[a-z0-9_-]+\"?\s+\"?)?([^\s\"]{16,})"),
     # "password": "x" and password='x': up to the same quote, whatever stands between; or with quotes that are escaped themselves
-    Redaction("value in double quotes of a secret's name", rf"(?i)(?:{_NAME}|pwd)[\"']?\s*[:=]\s*\"((?:[^\"\\]|\\.)+)"),
-    Redaction("value in single quotes of a secret's name", rf"(?i)(?:{_NAME}|pwd)[\"']?\s*[:=]\s*'((?:[^'\\]|\\.)+)"),
-    Redaction("value in escaped double quotes of a secret's name", rf"(?i)(?:{_NAME}|pwd)\\*[\"']?\s*[:=]\s*\\+\"([^\"\\]+)"),
-    Redaction("value in escaped single quotes of a secret's name", rf"(?i)(?:{_NAME}|pwd)\\*[\"']?\s*[:=]\s*\\+'([^'\\]+)"),
+    Redaction("value in double quotes of a secret's name", rf"(?i){_NAME_OR_PWD}[\"']?\s*[:=]\s*\"((?:[^\"\\]|\\.)+)"),
+    Redaction("value in single quotes of a secret's name", rf"(?i){_NAME_OR_PWD}[\"']?\s*[:=]\s*'((?:[^'\\]|\\.)+)"),
+    Redaction("value in escaped double quotes of a secret's name", rf"(?i){_NAME_OR_PWD}\\*[\"']?\s*[:=]\s*\\+\"([^\"\\]+)"),
+    Redaction("value in escaped single quotes of a secret's name", rf"(?i){_NAME_OR_PWD}\\*[\"']?\s*[:=]\s*\\+'([^'\\]+)"),
     Redaction("number of a secret's name", rf"(?i){_NAME}[\"']\s*:\s*(\d{{4,}})"),
     # password=x, token: x
     Redaction("value of a secret's name", rf"(?i){_NAME}\s*[:=]\s*([^\s\"'\\,;&<>(){{}}\[\]]{{3,}})"),
-    # PWD without quotes is a directory too.
     Redaction("value of pwd", r"(?i)pwd\s*[:=]\s*([^\s/\"'\\,;&<>(){}\[\]][^\s\"'\\,;&<>(){}\[\]]{2,})"),
-    Redaction("value of a flag", rf"(?i)(?:^|\s)--?(?:[a-z-]*(?:{_NAME}|pwd)|pass)[= ]([^\s\"']+)"),
+    Redaction("value of a flag", rf"(?i)(?:^|\s)--?(?:[a-z-]*{_NAME_OR_PWD}|pass)[= ]([^\s\"']+)"),
     Redaction("secret in a signed URL", r"(?i)\bX-Amz-(?:Signature|Credential|Security-Token)=([^&\s\"']+)"),
     # Keys that are known by their form, wherever they stand.
     Redaction("OpenAI, Anthropic, OpenRouter or LiteLLM key", r"\b(sk-[A-Za-z0-9_-]{16,})"),

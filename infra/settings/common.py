@@ -20,7 +20,8 @@ def _to_secret(value: object) -> Secret:
 
 def _to_secret_url(value: object) -> Secret:
     secret = _to_secret(value)
-    if urlsplit(secret.reveal()).scheme not in ("http", "https") or not urlsplit(secret.reveal()).hostname:
+    url = urlsplit(secret.reveal())
+    if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError("it is no URL that begins with https:// or http://")
     return secret
 

@@ -100,10 +100,10 @@ class Deployment:
             cwd=ROOT, env=environment, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def pods(self, service: str | None = None) -> dict[str, dict[str, Any]]:
+    def pods(self, service: str | None = None, *, namespace: str | None = None) -> dict[str, dict[str, Any]]:
         """Name to object of the pods that serve, of one service or of all."""
         selector = "app.kubernetes.io/component=server" + (f",app.kubernetes.io/instance={service}" if service else "")
-        found = self.installer.get("pods", "--namespace", self.namespace, "--selector", selector)["items"]
+        found = self.installer.get("pods", "--namespace", namespace or self.namespace, "--selector", selector)["items"]
         return {pod["metadata"]["name"]: pod for pod in found if "deletionTimestamp" not in pod["metadata"]}
 
     def execute(self, pod: str, script: str, *, namespace: str | None = None) -> str:
@@ -115,11 +115,11 @@ class Deployment:
         login = "PGPASSWORD=$(cat /etc/groundwork/superuser-password) psql -X -q -At -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d app"
         return self.execute("postgres-0", f'{login} -c "{statement}"')
 
-    def wait_ready(self, service: str, seconds: float = 120) -> None:
+    def wait_ready(self, service: str, seconds: float = 120, *, namespace: str | None = None) -> None:
         """Returns when a service's pods are there and ready."""
         deadline = time.monotonic() + seconds
         while True:
-            statuses = [pod["status"].get("containerStatuses") or [{"ready": False}] for pod in self.pods(service).values()]
+            statuses = [pod["status"].get("containerStatuses") or [{"ready": False}] for pod in self.pods(service, namespace=namespace).values()]
             if statuses and all(status[0]["ready"] for status in statuses):
                 return
             assert time.monotonic() < deadline, f"{service} is not ready"

@@ -30,7 +30,7 @@ def test_everything_is_healthy(deployed: Deployment, say: Callable[[str], None])
 
 
 def test_an_alert_of_a_service_names_the_node_it_ran_on(deployed: Deployment) -> None:
-    """So that a node that is down silences what is said of it: services are asked by a name that tells no node."""
+    """So that a node that is down silences what is said of it."""
 
     def asked(expression: str) -> list[dict[str, Any]]:
         login = "--http.config.file=/etc/groundwork/client.yml"
@@ -101,20 +101,13 @@ def test_a_deleted_pod_comes_back_with_its_data(deployed: Deployment) -> None:
 def test_a_nodes_collector_goes_on_where_the_last_one_was(deployed: Deployment) -> None:
     """How far each log was read outlives the pod: else every change of a setting would send all logs again."""
     namespace = deployed.settings.host_namespace
-
-    def pod() -> dict[str, Any]:
-        found = deployed.installer.get("pods", "--namespace", namespace, "--selector", "app.kubernetes.io/instance=alloy")["items"]
-        ready = [item for item in found if "deletionTimestamp" not in item["metadata"] and item["status"].get("containerStatuses", [{}])[0].get("ready")]
-        return dict(ready[0]["metadata"]) if ready else {}
-
-    before = pod()
-    deployed.execute(before["name"], "echo 42 > /alloy/mark", namespace=namespace)
-    deployed.installer.kubectl("--namespace", namespace, "delete", "pod", before["name"], "--wait=true")
-    deadline = time.monotonic() + 120
-    while not (after := pod()) or after["uid"] == before["uid"]:
-        assert time.monotonic() < deadline, "no new pod is ready"
-        time.sleep(1)
-    assert deployed.execute(after["name"], "cat /alloy/mark && rm /alloy/mark", namespace=namespace) == "42"
+    ((name, before),) = deployed.pods("alloy", namespace=namespace).items()
+    deployed.execute(name, "echo 42 > /alloy/mark", namespace=namespace)
+    deployed.installer.kubectl("--namespace", namespace, "delete", "pod", name, "--wait=true")
+    deployed.wait_ready("alloy", namespace=namespace)
+    ((name, after),) = deployed.pods("alloy", namespace=namespace).items()
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert deployed.execute(name, "cat /alloy/mark && rm /alloy/mark", namespace=namespace) == "42"
 
 
 def test_a_failed_upgrade_is_rolled_back(deployed: Deployment) -> None:

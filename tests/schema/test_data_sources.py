@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.secret import Secret
-from tests.unit.conftest import make_platform
+from tests.unit.conftest import make_platform, text
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 LINES = {
@@ -25,9 +24,7 @@ console.log(JSON.stringify(lines.map((line) => (line.match(expression) || [null,
 
 
 def _derived() -> list[dict[str, Any]]:
-    service = make_platform(images="registry").by_name("grafana")
-    content = next(item.content for item in service.files if item.path.endswith("/datasources/groundwork.yaml"))
-    sources = yaml.safe_load(content.reveal() if isinstance(content, Secret) else content)["datasources"]
+    sources = yaml.safe_load(text(make_platform(images="registry").by_name("grafana"), "datasources/groundwork.yaml"))["datasources"]
     found: list[dict[str, Any]] = next(item for item in sources if item["uid"] == "loki")["jsonData"]["derivedFields"]
     return found
 

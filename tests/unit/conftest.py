@@ -9,7 +9,7 @@ from infra import services
 from infra.secret import Keyring, Secret
 from infra.services.context import Context
 from infra.settings import Settings
-from infra.spec import Platform
+from infra.spec import File, Platform, Service
 
 # Made for the tests only; no stack uses it.
 MASTER = "Zq7mT2xVb9LcR4nKw8JhP3sDfG6yUe5A"
@@ -32,6 +32,17 @@ def make_context(**keys: Any) -> Context:
 
 def make_platform(**keys: Any) -> Platform:
     return services.build(make_settings(**keys))
+
+
+def files(service: Service) -> list[File]:
+    """A service's files and its jobs'."""
+    return [*service.files, *(item for job in service.jobs for item in job.files)]
+
+
+def text(service: Service, name: str) -> str:
+    """The content of one of them, with its secrets."""
+    content = next(item.content for item in files(service) if item.path.endswith(f"/{name}"))
+    return content.reveal() if isinstance(content, Secret) else content
 
 
 @pytest.fixture(params=IMAGE_SOURCES)

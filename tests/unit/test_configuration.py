@@ -9,7 +9,7 @@ import yaml
 
 from infra import configuration, invariants
 from infra.refusal import Problem, Refused
-from tests.unit.conftest import MASTER, make_platform, make_settings
+from tests.unit.conftest import MASTER, make_platform, make_settings, text
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123"}
@@ -188,8 +188,8 @@ def test_a_receiver_that_could_never_be_reached_is_refused(alertmanager: dict[st
 def test_no_target_takes_the_name_of_a_job_of_ours(where: dict[str, Any]) -> None:
     """Two jobs of one name, and Prometheus would refuse its configuration."""
     target = {"target": "kubernetes", "kubernetes": {"context": "test"}} if where else {}
-    made = next(item.content for item in make_platform(images="registry", **target).by_name("prometheus").files if item.path.endswith("/prometheus.yml"))
-    jobs = [job["job_name"] for job in yaml.safe_load(str(made))["scrape_configs"]]
+    made = text(make_platform(images="registry", **target).by_name("prometheus"), "prometheus.yml")
+    jobs = [job["job_name"] for job in yaml.safe_load(made)["scrape_configs"]]
     assert {"postgres-exporter", "loki", "alloy", "grafana"} <= set(jobs)
     for job in jobs:
         problems = load({**where, "groundwork:prometheus": {"targets": [{"name": job, "address": "a:1"}]}})

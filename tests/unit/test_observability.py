@@ -10,20 +10,15 @@ from infra import configuration, sizing
 from infra.redaction import REDACTIONS
 from infra.refusal import Refused
 from infra.secret import Secret
-from infra.spec import Platform, Service
+from infra.spec import Platform
 from infra.units import GIB, MIB
-from tests.unit.conftest import MASTER, make_platform, make_settings
+from tests.unit.conftest import MASTER, make_platform, make_settings, text
 
 WATCHERS = {
     "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter",
     "redis-queue-exporter",
 }  # fmt: skip
 FORWARD = {"name": "vendor", "endpoint": "https://otlp.example.org", "headers": {"x-key": "a-key-of-a-vendor"}}
-
-
-def text(service: Service, name: str) -> str:
-    content = next(item.content for item in service.files if item.path.endswith(f"/{name}"))
-    return content.reveal() if isinstance(content, Secret) else content
 
 
 def names(platform: Platform) -> set[str]:

@@ -10,29 +10,19 @@ import yaml
 from infra import preflight
 from infra.secret import Secret
 from infra.services import clickhouse, litellm
-from infra.spec import APP_NETWORK, File, Platform, Service
+from infra.spec import APP_NETWORK, Platform, Service
 from infra.units import GIB, MIB
-from tests.unit.conftest import IMAGE_SOURCES, MASTER, make_context, make_platform, make_settings
+from tests.unit.conftest import IMAGE_SOURCES, MASTER, files, make_context, make_platform, make_settings, text
 
 STORES = {
     "postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy",
 }  # fmt: skip
-# Grafana's own metrics come with the observability dashboards.
 WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor")
 SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
 
 
 def get(source: str, name: str) -> Service:
     return make_platform(images=source).by_name(name)
-
-
-def file(service: Service, name: str) -> str:
-    found = next(item for item in _files(service) if item.path.endswith(f"/{name}"))
-    return found.content.reveal() if isinstance(found.content, Secret) else found.content
-
-
-def _files(service: Service) -> list[File]:
-    return [*service.files, *(item for job in service.jobs for item in job.files)]
 
 
 def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
@@ -80,7 +70,7 @@ class TestEveryService:
             assert secret not in shown
 
     def test_shows_no_secret_in_files_that_are_not_secret(self, source: str, name: str) -> None:
-        plain = [item.content for item in _files(get(source, name)) if isinstance(item.content, str)]
+        plain = [item.content for item in files(get(source, name)) if isinstance(item.content, str)]
         plain += [job.script for job in get(source, name).jobs]
         for secret in _derived(make_platform(images=source)):
             assert not any(secret in text for text in plain)
@@ -96,7 +86,7 @@ class TestEveryService:
 
     def test_says_how_it_is_scraped_or_who_does_it(self, source: str, name: str) -> None:
         exporter = {"postgres": "postgres-exporter", "redis-cache": "redis-cache-exporter", "redis-queue": "redis-queue-exporter"}
-        jobs = file(get(source, "prometheus"), "prometheus.yml")
+        jobs = text(get(source, "prometheus"), "prometheus.yml")
         assert f"job_name: {exporter.get(name, name)}\n" in jobs
 
     def test_its_numbers_are_its_settings(self, source: str, name: str) -> None:
@@ -167,7 +157,7 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
 def test_can_be_turned_off(name: str) -> None:
     platform = make_platform(**{name: {"enabled": False}, "grafana": {"enabled": False}, **({"litellm": {"enabled": False}} if name != "litellm" else {})})
     assert not any(service.name == name or service.name.startswith(f"{name}-") for service in platform.services)
-    assert f"job_name: {name}" not in "".join(file(s, "prometheus.yml") for s in platform.services if s.name == "prometheus").replace(
+    assert f"job_name: {name}" not in "".join(text(s, "prometheus.yml") for s in platform.services if s.name == "prometheus").replace(
         "job_name: prometheus", ""
     )
 
@@ -177,7 +167,7 @@ EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": 
 
 def test_litellm_is_wired_to_external_stores() -> None:
     platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
-    config = yaml.safe_load(file(platform.by_name("litellm"), "config.yaml"))
+    config = yaml.safe_load(text(platform.by_name("litellm"), "config.yaml"))
     assert config["general_settings"]["database_url"] == "postgresql://u:p%40ss%2Fword@store.example.org:7777/d?sslmode=require"
     assert config["litellm_settings"]["cache_params"]["host"] == "store.example.org"
     assert config["litellm_settings"]["cache_params"]["ssl"] is True
@@ -192,7 +182,7 @@ def test_exporters_watch_external_stores() -> None:
 
 def test_grafana_reads_an_external_prometheus() -> None:
     platform = make_platform(prometheus={"external": EXTERNAL})
-    source = yaml.safe_load(file(platform.by_name("grafana"), "datasources/groundwork.yaml"))["datasources"][0]
+    source = yaml.safe_load(text(platform.by_name("grafana"), "datasources/groundwork.yaml"))["datasources"][0]
     assert (source["url"], source["basicAuthUser"]) == ("https://store.example.org:7777", "u")
 
 
@@ -215,7 +205,7 @@ CHAIN = {
 
 
 def test_chain_is_in_the_order_of_the_mission() -> None:
-    config = yaml.safe_load(file(make_platform(litellm=CHAIN).by_name("litellm"), "config.yaml"))
+    config = yaml.safe_load(text(make_platform(litellm=CHAIN).by_name("litellm"), "config.yaml"))
     assert [(item["litellm_params"]["model"].split("/")[0], item["litellm_params"]["order"]) for item in config["model_list"]] == [
         ("ollama_chat", 1), ("openrouter", 2), ("openai", 3), ("anthropic", 4),
     ]  # fmt: skip
@@ -232,7 +222,7 @@ def test_chain_holds_only_providers_that_can_be_asked() -> None:
 
 
 def test_budget_is_kept_in_redis_where_there_is_no_database() -> None:
-    config = yaml.safe_load(file(make_platform(images="packages", litellm=CHAIN).by_name("litellm"), "config.yaml"))
+    config = yaml.safe_load(text(make_platform(images="packages", litellm=CHAIN).by_name("litellm"), "config.yaml"))
     assert set(config["router_settings"]["provider_budget_config"]) == {"openrouter", "openai", "anthropic"}
     assert "database_url" not in config["general_settings"]
 
@@ -243,7 +233,7 @@ def test_salt_and_encryption_keys_survive_a_rotation() -> None:
     for name, kept, rotated in (("litellm", "salt-key", "master-key"), ("minio", "encryption", "root"), ("postgres", "superuser", "app")):
         assert before.by_name(name).credentials[kept] == after.by_name(name).credentials[kept]
         assert before.by_name(name).credentials[rotated] != after.by_name(name).credentials[rotated]
-    assert file(before.by_name("grafana"), "secret-key") == file(after.by_name("grafana"), "secret-key")
+    assert text(before.by_name("grafana"), "secret-key") == text(after.by_name("grafana"), "secret-key")
 
 
 def test_litellm_master_key_is_strong_and_starts_as_litellm_wants() -> None:
@@ -255,7 +245,7 @@ def test_litellm_master_key_is_strong_and_starts_as_litellm_wants() -> None:
     [("hnsw", "USING hnsw (embedding vector_cosine_ops)", "USING ivfflat"), ("ivfflat", "USING ivfflat (embedding vector_cosine_ops)", "USING hnsw")],
 )
 def test_vector_index_is_a_setting(index: str, wanted: str, unwanted: str) -> None:
-    schema = file(make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name("postgres"), "schema.sql")
+    schema = text(make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name("postgres"), "schema.sql")
     assert wanted in schema
     assert unwanted not in schema
     assert "vector(384)" in schema
@@ -263,23 +253,23 @@ def test_vector_index_is_a_setting(index: str, wanted: str, unwanted: str) -> No
 
 def test_application_targets_are_scraped() -> None:
     targets = [{"name": "web", "address": "host.docker.internal:3000"}, {"name": "api", "address": "api:8000", "path": "/m", "tls": True}]
-    jobs = yaml.safe_load(file(make_platform(prometheus={"targets": targets}).by_name("prometheus"), "prometheus.yml"))["scrape_configs"]
+    jobs = yaml.safe_load(text(make_platform(prometheus={"targets": targets}).by_name("prometheus"), "prometheus.yml"))["scrape_configs"]
     found = {job["job_name"]: (job["scheme"], job["metrics_path"], job["static_configs"][0]["targets"]) for job in jobs if job["job_name"] in ("web", "api")}
     assert found == {"web": ("http", "/api/metrics", ["host.docker.internal:3000"]), "api": ("https", "/m", ["api:8000"])}
 
 
 def test_every_yaml_and_json_file_parses(platform: Platform) -> None:
     for service in platform.services:
-        for item in _files(service):
-            text = item.content.reveal() if isinstance(item.content, Secret) else item.content
+        for item in files(service):
+            content = item.content.reveal() if isinstance(item.content, Secret) else item.content
             if item.path.endswith((".yml", ".yaml")):
-                assert isinstance(yaml.safe_load(text), dict), item.path
+                assert isinstance(yaml.safe_load(content), dict), item.path
             elif item.path.endswith(".json"):
-                assert isinstance(json.loads(text), dict), item.path
+                assert isinstance(json.loads(content), dict), item.path
 
 
 def test_qdrant_is_closed_down() -> None:
-    config = yaml.safe_load(file(make_platform().by_name("qdrant"), "qdrant.yaml"))
+    config = yaml.safe_load(text(make_platform().by_name("qdrant"), "qdrant.yaml"))
     assert config["service"]["enable_snapshot_url_recovery"] is False
     assert config["telemetry_disabled"] is True
     assert config["service"]["api_key"] != config["service"]["read_only_api_key"]
@@ -288,17 +278,17 @@ def test_qdrant_is_closed_down() -> None:
 
 def test_clickhouse_keeps_no_password_and_no_default_user() -> None:
     service = make_platform().by_name("clickhouse")
-    users = yaml.safe_load(file(service, "users.d/groundwork.yaml"))["users"]
+    users = yaml.safe_load(text(service, "users.d/groundwork.yaml"))["users"]
     assert users["default"] == {"@remove": "remove"}
     assert all(re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"]) for name in clickhouse.USERS)
-    config = yaml.safe_load(file(service, "config.d/groundwork.yaml"))
+    config = yaml.safe_load(text(service, "config.d/groundwork.yaml"))
     assert all("7 DAY" in config[table]["ttl"] for table in clickhouse.SYSTEM_LOGS)
     pool = config["background_pool_size"]
     assert all(value <= 2 * pool for value in config["merge_tree"].values()), "the server would exit with code 36"
 
 
 def test_minio_application_policy_names_only_declared_buckets() -> None:
-    policy = json.loads(file(make_platform(minio={"buckets": [{"name": "one"}, {"name": "two"}]}).by_name("minio"), "app-policy.json"))
+    policy = json.loads(text(make_platform(minio={"buckets": [{"name": "one"}, {"name": "two"}]}).by_name("minio"), "app-policy.json"))
     resources = {resource for statement in policy["Statement"] for resource in statement["Resource"]}
     assert resources == {"arn:aws:s3:::one", "arn:aws:s3:::one/*", "arn:aws:s3:::two", "arn:aws:s3:::two/*"}
     assert not any("*" in action for statement in policy["Statement"] for action in statement["Action"])
@@ -308,6 +298,6 @@ def test_prometheus_password_hash_fits_its_password() -> None:
     import bcrypt
 
     service = make_platform().by_name("prometheus")
-    hashes = yaml.safe_load(file(service, "web.yml"))["basic_auth_users"]
+    hashes = yaml.safe_load(text(service, "web.yml"))["basic_auth_users"]
     for user, stored in hashes.items():
         assert bcrypt.checkpw(service.credentials[user].reveal().encode(), stored.encode())
