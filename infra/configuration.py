@@ -1,17 +1,18 @@
 """Reads the stack's configuration and reports what is wrong with it in a person's words."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from infra.refusal import Problem, Refused
 from infra.secret import Secret, weakness
-from infra.settings import Settings
+from infra.settings import Settings, errors
+from infra.settings.errors import NAMESPACE
+from infra.settings.fields import is_secret, nested_model
 
-NAMESPACE = "groundwork"
+__all__ = ["NAMESPACE", "load", "plain_text_in"]
 PLACEHOLDER = "unset"
 
 # Namespaces that belong to Pulumi itself and to the providers in use.
@@ -34,7 +35,7 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise Refused([*problems, *(_problem(dict(item)) for item in error.errors(include_url=False))]) from None
+        raise Refused([*problems, *errors.problems(error)]) from None
     if f"{NAMESPACE}:masterSecret" in config:
         problems.extend(_weak_master(settings.master_secret))
     if problems:
@@ -57,7 +58,7 @@ def _decode(value: str) -> Any:
     # Pulumi hands every value over as a string: numbers, booleans and structures as JSON.
     try:
         decoded = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return decoded if isinstance(decoded, dict | list | bool | int) else value
 
@@ -118,7 +119,7 @@ def _secrets_below(value: Any, path: tuple[str | int, ...], annotation: Any, mod
                 yield from _secret_paths(item, (*path, key), model)
             else:
                 yield from _secrets_below(item, (*path, key), annotation, None)
-    elif isinstance(value, str) and "Secret" in repr(annotation) and model is None:
+    elif isinstance(value, str) and is_secret(annotation) and model is None:
         yield path
 
 
@@ -135,52 +136,3 @@ def _weak_master(master: Secret) -> Iterable[Problem]:
             reason=f"the master secret is weak: {reason}",
             fix="for a new stack remove it (`pulumi config rm masterSecret`) and run `make up`, which generates one",
         )
-
-
-def _problem(error: dict[str, Any]) -> Problem:
-    location = error["loc"]
-    key = f"{NAMESPACE}:" + ".".join(str(part) for part in location)
-    match error["type"]:
-        case "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), known_keys(location[:-1]), n=1, cutoff=0.5)
-            known = ", ".join(known_keys(location[:-1]))
-            fix = f"did you mean `{near[0]}`?" if near else f"known here: {known}"
-            return Problem(key=key, reason="no such key", fix=fix)
-        case "missing":
-            return Problem(key=key, reason="this key is required", fix=f"set it: `pulumi config set --path {key} …`")
-        case "value_error":
-            return Problem(key=key, reason=str(error["ctx"]["error"]), fix="correct the value; docs/configuration.md lists what is allowed")
-        case _:
-            return Problem(key=key, reason=_sentence(error), fix="correct the value; docs/configuration.md lists what is allowed")
-
-
-def _sentence(error: dict[str, Any]) -> str:
-    context = error.get("ctx") or {}
-    expected = context.get("expected") or context.get("pattern")
-    message: str = error["msg"]
-    return f"{message[0].lower()}{message[1:]}" if not context.get("pattern") else f"does not have the form {expected}"
-
-
-def known_keys(location: Iterable[int | str]) -> list[str]:
-    """The keys that may stand at a place in the configuration."""
-    model: type[BaseModel] = Settings
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = next((item for item in model.model_fields.values() if item.alias == part), None)
-        inner = nested_model(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def nested_model(annotation: Any) -> type[BaseModel] | None:
-    """The model inside an annotation such as `tuple[Bucket, ...]` or `External | None`, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = nested_model(argument)
-        if found is not None:
-            return found
-    return None

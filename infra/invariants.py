@@ -1,9 +1,7 @@
 """What must hold between services, whatever host they run on. Pure."""
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic.alias_generators import to_camel
 
@@ -17,14 +15,11 @@ _SCALING = ("postgres", "qdrant", "litellm")
 _OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana", "loki", "tempo", "alertmanager", "alloy", "cadvisor", "kubelet", "containers")
 # Bytes per second below which a store of logs or traces is none.
 _LEAST_INTAKE = 2048
-# Beside the databases that are there already, words that SQL reserves.
-_RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "litellm", "user", "all", "default", "table", "select"})
 
 
 def check(settings: Settings) -> list[Problem]:
     """Every contradiction in one stack's settings."""
     return [
-        *_places(settings),
         *_dependencies(settings),
         *_redis(settings),
         *_externals(settings),
@@ -41,36 +36,6 @@ def check(settings: Settings) -> list[Problem]:
 def _repeated(names: Sequence[str]) -> list[str]:
     """What stands in a list more than once."""
     return sorted({name for name in names if names.count(name) > 1})
-
-
-def _places(settings: Settings) -> Iterator[Problem]:
-    try:
-        ipaddress.IPv4Address(settings.bind_address)
-    except ValueError:
-        yield Problem(key="groundwork:bindAddress", reason=f"`{settings.bind_address}` is no IPv4 address", fix="127.0.0.1, or an address of this host")
-    mirror = (settings.mirror or "localhost").partition("/")[0]
-    if mirror != "localhost" and not {".", ":"} & set(mirror):
-        yield Problem(
-            key="groundwork:images",
-            reason=f"`{settings.images}` is neither `registry` nor `packages`, and `{mirror}` is no registry's host",
-            fix="write `registry`, `packages`, or a mirror with its host, such as mirror.example.org/groundwork",
-        )
-    if settings.postgres.database in _RESERVED_DATABASES:
-        yield Problem(
-            key="groundwork:postgres.database",
-            reason=f"`{settings.postgres.database}` is used by Postgres or by LiteLLM itself",
-            fix="choose another name, such as `app`",
-        )
-    hosts = {f"{name}.external.host": getattr(settings, name).external.host for name in _EXTERNAL if getattr(settings, name).external}
-    if settings.litellm.providers.ollama.url:
-        hosts["litellm.providers.ollama.url"] = urlsplit(settings.litellm.providers.ollama.url).hostname
-    for key, host in hosts.items():
-        if host == "localhost" or str(host).startswith("127."):
-            yield Problem(
-                key=f"groundwork:{key}",
-                reason=f"`{host}` is, inside a container, the container itself",
-                fix="write `host.docker.internal` for what runs on this host",
-            )
 
 
 def _dependencies(settings: Settings) -> Iterator[Problem]:

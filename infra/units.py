@@ -5,20 +5,28 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-KIB, MIB, GIB = 1024, 1024**2, 1024**3
+KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 
-_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1024 * GIB}
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB)$")
-_DURATION = re.compile(r"^(\d+)(s|m|h|d)$")
+_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
+# Eighteen digits are more than any size or time has, and few enough for exact arithmetic.
+_SIZE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))? ?(KiB|MiB|GiB|TiB)")
+_DURATION = re.compile(r"([0-9]{1,18})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_size(value: Any) -> int:
     """Bytes of a size such as `512MiB` or `1.5GiB`. Raises ValueError for anything else."""
-    match = _SIZE.match(value) if isinstance(value, str) else None
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is not a size; write a number with KiB, MiB, GiB or TiB, such as 512MiB")
-    return int(float(match[1]) * _UNITS[match[2]])
+        raise ValueError(f"{_shown(value)} is not a size; write a number with KiB, MiB, GiB or TiB, such as 512MiB")
+    whole, fraction, unit = match.groups(default="")
+    return int(int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction))
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: enough to find it again."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
 
 
 def format_size(size: int) -> str:
@@ -31,9 +39,9 @@ def format_size(size: int) -> str:
 
 def parse_duration(value: Any) -> int:
     """Seconds of a duration such as `30s`, `15m`, `12h` or `30d`. Raises ValueError for anything else."""
-    match = _DURATION.match(value) if isinstance(value, str) else None
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is not a duration; write a whole number with s, m, h or d, such as 15d")
+        raise ValueError(f"{_shown(value)} is not a duration; write a whole number with s, m, h or d, such as 15d")
     return int(match[1]) * _SECONDS[match[2]]
 
 
@@ -67,7 +75,7 @@ def whole_days(value: Any) -> int:
     """Seconds of a duration that is whole days. Raises ValueError for anything finer."""
     seconds = parse_duration(value)
     if seconds == 0 or seconds % 86400:
-        raise ValueError(f"{value!r} is not a number of whole days, such as 30d; nothing finer is supported here")
+        raise ValueError(f"{_shown(value)} is not a number of whole days, such as 30d; nothing finer is supported here")
     return seconds
 
 

@@ -7,10 +7,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from infra.configuration import NAMESPACE, nested_model
+from infra.configuration import NAMESPACE
 from infra.secret import Secret
 from infra.settings import Settings
-from infra.units import Days, Duration, Size, format_duration, format_size
+from infra.settings.fields import is_secret, kind, nested_model, unit
+from infra.units import format_duration, format_size
 from ops import console
 from ops.paths import ROOT
 
@@ -18,7 +19,7 @@ PATH = ROOT / "docs" / "configuration.md"
 _HEAD = """\
 # Configuration
 
-Every key of a stack's `Pulumi.<stack>.yaml`. Generated from `infra/settings.py` by `make docs`; a test
+Every key of a stack's `Pulumi.<stack>.yaml`. Generated from `infra/settings/` by `make docs`; a test
 holds it against the code. Unknown keys are refused, with the nearest right one.
 
 Sizes are written `512MiB` or `1.5GiB`, durations `30s`, `15m`, `12h` or `30d`. Secrets are set with
@@ -68,19 +69,10 @@ def _is_list(field: FieldInfo) -> bool:
     return str(field.annotation).startswith("tuple")
 
 
-def _unit(field: FieldInfo) -> str | None:
-    text = f"{field.annotation} {field.metadata}"
-    for name, alias in (("size", Size), ("duration", Duration), ("days", Days)):
-        marker = get_args(alias)[1].func.__name__
-        if marker in text:
-            return name
-    return None
-
-
 def _kind(field: FieldInfo) -> str:
-    unit = _unit(field)
-    if unit:
-        return unit
+    named = unit(field) or kind(field)
+    if named and "dict[" not in str(field.annotation):
+        return named
     arguments = get_args(field.annotation)
     choices = [str(choice) for argument in (field.annotation, *arguments) for choice in get_args(argument) if isinstance(choice, str)]
     if choices:
@@ -88,7 +80,7 @@ def _kind(field: FieldInfo) -> str:
     text = str(field.annotation)
     if "dict[" in text:
         return "map of text"
-    if "Secret" in text:
+    if is_secret(field.annotation):
         return "secret"
     for python, word in (("bool", "true or false"), ("int", "whole number"), ("float", "number"), ("str", "text")):
         if python in text:
@@ -105,10 +97,10 @@ def _show(field: FieldInfo, default: Any) -> str:
         return "secret"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    unit = _unit(field)
+    measured = unit(field)
     if isinstance(default, dict):
         return "empty"
-    shown = format_size(default) if unit == "size" else format_duration(default) if unit in ("duration", "days") else default
+    shown = format_size(default) if measured == "size" else format_duration(default) if measured in ("duration", "days") else default
     return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
 
 

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from infra.settings.cluster import Kubernetes
-from infra.settings.common import Model, SecretValue
+from infra.settings.common import Because, Flag, Model
 from infra.settings.gateway import Litellm
 from infra.settings.observability import Alertmanager, Alloy, Exporters, Grafana, Loki, Observability, Prometheus, Tempo
 from infra.settings.stores import Clickhouse, Minio, Postgres, Qdrant, Redis
+from infra.settings.text import BindAddress, EnvironmentName, ImageSource, InstanceId, SecretValue
 
 
 class Settings(Model):
@@ -19,23 +20,19 @@ class Settings(Model):
 
     target: Literal["docker", "kubernetes"] = Field("docker", description="Where the services run.")
     kubernetes: Kubernetes = Field(default_factory=Kubernetes, description="The cluster, where the target is Kubernetes.")
-    images: Annotated[str, Field(pattern=r"^(registry|packages|[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9._-]+)*)$")] = Field(
+    images: ImageSource = Field(
         "registry",
         description="`registry` (official images by digest), `packages` (built here from distribution packages), "
         "or a mirror's prefix such as `mirror.example.org:5000/groundwork`.",
     )
     master_secret: SecretValue = Field(description="All other secrets derive from it. `make up` generates it once.")
-    instance: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{3,11}$")] = Field(
-        description="Tells this stack's resources from another clone's. `make up` generates it once."
+    instance: InstanceId = Field(description="Tells this stack's resources from another clone's. `make up` generates it once.")
+    environment: EnvironmentName | None = Field(None, description="Value of the label `environment` on metrics, alerts and logs; the stack's name if unset.")
+    bind_address: BindAddress = Field("127.0.0.1", description="Address that ports are published on. Published ports bypass host firewalls.")
+    port_offset: Annotated[int, Field(strict=True, ge=0, le=50000), Because("ports end at 65535, and those of the services begin above 3000")] = Field(
+        0, description="Added to every port on the host, for a second stack on one machine."
     )
-    environment: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Value of the label `environment` on metrics, alerts and logs; the stack's name if unset."
-    )
-    bind_address: str = Field(
-        "127.0.0.1", pattern=r"^\d{1,3}(\.\d{1,3}){3}$", description="Address that ports are published on. Published ports bypass host firewalls."
-    )
-    port_offset: int = Field(0, ge=0, le=50000, strict=True, description="Added to every port on the host, for a second stack on one machine.")
-    protect: bool = Field(False, description="Refuse to delete volumes even when the stack is destroyed.")
+    protect: Flag = Field(False, description="Refuse to delete volumes even when the stack is destroyed.")
     postgres: Postgres = Field(default_factory=Postgres, description="Postgres with pgvector.")
     redis: Redis = Field(default_factory=Redis, description="Redis for cache, queues and pub/sub.")
     minio: Minio = Field(default_factory=Minio, description="S3-compatible object storage.")

@@ -1,35 +1,35 @@
 """What all groups of settings share."""
 
+from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from infra.secret import Secret
-from infra.units import Size
+from infra.settings.text import Certificates, ExternalName, HostName, SecretValue, User
+from infra.units import MIB, TIB, Size
 
 
-def _to_secret(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str) or not value:
-        raise ValueError("a secret is a string that is not empty; set it with `pulumi config set --secret`")
-    return Secret(value)
+@dataclass(frozen=True, slots=True)
+class Because:
+    """Why a number has its bounds, for whoever has set another."""
+
+    reason: str
 
 
-def _to_secret_url(value: object) -> Secret:
-    secret = _to_secret(value)
-    url = urlsplit(secret.reveal())
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError("it is no URL that begins with https:// or http://")
-    return secret
+Flag = Annotated[bool, Field(strict=True)]
+"""`true` or `false`, and nothing that only looks like it."""
 
-
-SecretValue = Annotated[Secret, BeforeValidator(_to_secret)]
-SecretUrl = Annotated[Secret, BeforeValidator(_to_secret_url)]
-HostPort = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+Cores = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, ge=0.01, le=256), Because("the kernel's quota is set in hundredths of a core, and no host has more than 256")
+]
+HostPort = Annotated[int, Field(strict=True, ge=1, le=65535), Because("ports are numbered from 1 to 65535")]
+Replicas = Annotated[int, Field(strict=True, ge=1, le=100), Because("a service that is on has at least one, and no service here gains by more than 100")]
+Generation = Annotated[int, Field(strict=True, ge=1, le=1_000_000), Because("it counts rotations, from 1")]
+Disk = Annotated[
+    Size, Field(ge=16 * MIB, le=1024 * TIB), Because("a file system smaller than 16 MiB holds nothing, and one of more than 1024 TiB is a typing error")
+]
+Memory = Annotated[Size, Field(le=64 * TIB), Because("the service does not start in less, and no host has more than 64 TiB")]
 
 
 class Model(BaseModel):
@@ -44,31 +44,32 @@ class Model(BaseModel):
 class External(Model):
     """A service that runs elsewhere and is used in place of one of ours."""
 
-    host: str = Field(min_length=1, description="Host name or address, reachable from the containers.")
+    host: HostName = Field(description="Host name or address, reachable from the containers.")
     port: HostPort = Field(description="Its port.")
-    tls: bool = Field(False, description="Whether clients speak TLS to it.")
-    username: str | None = Field(None, description="User that dependents log in as, where it has users.")
+    tls: Flag = Field(True, description="Whether clients speak TLS to it; `false` only where its host is a private address or a name without dots.")
+    ca_certificate: Certificates | None = Field(None, description="Certificate authority (PEM) that signed its certificate; the system's, if not set.")
+    username: User | None = Field(None, description="User that dependents log in as, where it has users.")
     password: SecretValue | None = Field(None, description="Password or key for it; set it with `--secret`.")
-    database: str | None = Field(None, description="Database or bucket that dependents use, where it has any.")
+    database: ExternalName | None = Field(None, description="Database or bucket that dependents use, where it has any.")
 
 
 class Sized(Model):
     """What every container has."""
 
-    memory: Size
-    cpus: float = Field(1, ge=0.01, le=256, description="Cores it may use at most.")
+    memory: Memory
+    cpus: Cores = Field(1, description="Cores it may use at most.")
 
 
 class Rotatable(Model):
     """What has generated passwords that can be changed."""
 
-    secret_generation: int = Field(1, ge=1, strict=True, description="Raise by one to rotate its generated passwords.")
+    secret_generation: Generation = Field(1, description="Raise by one to rotate its generated passwords.")
 
 
 class Switchable(Model):
     """What can be turned off, or replaced by one that runs elsewhere."""
 
-    enabled: bool = Field(True, description="Whether it is deployed.")
+    enabled: Flag = Field(True, description="Whether it is deployed.")
     external: External | None = Field(None, description="Use a service that runs elsewhere instead; nothing of ours is deployed.")
 
     @property
@@ -85,4 +86,4 @@ class Switchable(Model):
 class ServiceSettings(Sized, Rotatable, Switchable):
     """What every service has."""
 
-    replicas: int = Field(1, ge=1, le=100, strict=True, description="How many of it run; more than one on Kubernetes only, and not of every service.")
+    replicas: Replicas = Field(1, description="How many of it run; more than one on Kubernetes only, and not of every service.")

@@ -4,68 +4,74 @@ from typing import Annotated
 
 from pydantic import Field
 
-from infra.settings.common import HostPort, Model, Rotatable, SecretUrl, SecretValue, ServiceSettings, Sized
-from infra.units import GIB, MIB, Days, Duration, Size
+from infra.settings.common import Because, Cores, Disk, Flag, HostPort, Memory, Model, Rotatable, ServiceSettings, Sized
+from infra.settings.text import Address, Channel, ForwardName, HeaderName, HeaderValue, JobName, Mailbox, SecretUrl, SecretValue, Url, UrlPath, User
+from infra.units import GIB, MIB, Days, Duration
 
-_MAILBOX = r"^[^@\s]+@[^@\s]+$"
+_DAY = 86400
+# Prometheus counts nanoseconds in 64 bits (292 years) and refuses its flag beyond; nobody asks for more than twenty years.
+_LONGEST = 20 * 365 * _DAY
+_KEPT = Because("the engines count in units that a longer time overflows; twenty years (7300d) is the most")
 
 
 class ScrapeTarget(Model):
     """One endpoint of the application that Prometheus scrapes."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(description="Value of the `job` label.")
-    address: str = Field(pattern=r"^[A-Za-z0-9._-]+:\d{1,5}$", description="`host:port`; `host.docker.internal:3000` for one on the host.")
-    path: str = Field("/api/metrics", pattern=r"^/", description="Path of the metrics.")
-    tls: bool = Field(False, description="Whether it is scraped over HTTPS.")
+    name: JobName = Field(description="Value of the `job` label.")
+    address: Address = Field(description="`host:port`; `host.docker.internal:3000` for one on the host.")
+    path: UrlPath = Field("/api/metrics", description="Path of the metrics.")
+    tls: Flag = Field(False, description="Whether it is scraped over HTTPS.")
 
 
 class Prometheus(ServiceSettings):
     """Metrics."""
 
-    memory: Size = Field(384 * MIB, ge=128 * MIB, description="Memory limit; the runtime collects garbage as it comes near.")
-    disk: Size = Field(3 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
+    memory: Memory = Field(384 * MIB, ge=128 * MIB, description="Memory limit; the runtime collects garbage as it comes near.")
+    disk: Disk = Field(3 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
     port: HostPort = Field(9090, description="Port on the host.")
-    retention: Duration = Field(15 * 86400, ge=3600, description="How long series are kept.")
-    scrape_interval: Duration = Field(15, ge=1, le=60, description="Time between two scrapes; rules look at five minutes, which need several.")
+    retention: Annotated[Duration, Field(ge=3600, le=_LONGEST), _KEPT] = Field(15 * _DAY, description="How long series are kept.")
+    scrape_interval: Annotated[Duration, Field(ge=1, le=60), Because("rules look at five minutes, which need several samples")] = Field(
+        15, description="Time between two scrapes; rules look at five minutes, which need several."
+    )
     targets: tuple[ScrapeTarget, ...] = Field((), description="The application's own metrics.")
 
 
 class Grafana(ServiceSettings):
     """Dashboards."""
 
-    memory: Size = Field(256 * MIB, ge=128 * MIB, description="Memory limit.")
-    disk: Size = Field(GIB, description="Room its database may take.")
+    memory: Memory = Field(256 * MIB, ge=128 * MIB, description="Memory limit.")
+    disk: Disk = Field(GIB, description="Room its database may take.")
     port: HostPort = Field(3001, description="Port on the host.")
 
 
 class Observability(Model):
     """All that watches, as a group."""
 
-    enabled: bool = Field(True, description="`false` turns off every part of it that does not say `enabled: true` itself.")
+    enabled: Flag = Field(True, description="`false` turns off every part of it that does not say `enabled: true` itself.")
 
 
 class Watcher(Sized):
     """What watches others and has no copies and no replacement elsewhere."""
 
-    enabled: bool = Field(True, description="Whether it is deployed.")
+    enabled: Flag = Field(True, description="Whether it is deployed.")
 
 
 class Slack(Model):
     """A Slack channel."""
 
     webhook_url: SecretUrl = Field(description="Incoming webhook; set it with `--secret`.")
-    channel: str = Field("#alerts", pattern=r"^[#@]\S+$", description="Channel or person.")
+    channel: Channel = Field("#alerts", description="Channel or person.")
 
 
 class Email(Model):
     """A mailbox."""
 
-    to: str = Field(pattern=_MAILBOX, description="Receiver's address.")
-    sender: str = Field(pattern=_MAILBOX, description="Sender's address.")
-    host: str = Field(pattern=r"^[A-Za-z0-9._-]+:\d{1,5}$", description="Mail server, `host:port`.")
-    username: str | None = Field(None, description="User at the mail server; with a password, or neither.")
+    to: Mailbox = Field(description="Receiver's address.")
+    sender: Mailbox = Field(description="Sender's address.")
+    host: Address = Field(description="Mail server, `host:port`.")
+    username: User | None = Field(None, description="User at the mail server; with a password, or neither.")
     password: SecretValue | None = Field(None, description="Password at the mail server; set it with `--secret`.")
-    tls: bool = Field(True, description="Whether the connection must be encrypted (STARTTLS, or TLS on port 465).")
+    tls: Flag = Field(True, description="Whether the connection must be encrypted (STARTTLS, or TLS on port 465).")
 
 
 class Webhook(Model):
@@ -77,9 +83,9 @@ class Webhook(Model):
 class Alertmanager(Watcher, Rotatable):
     """Sends alerts to people."""
 
-    memory: Size = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
-    cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(128 * MIB, description="Room for silences and what was sent.")
+    memory: Memory = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
+    cpus: Cores = Field(0.25, description="Cores it may use at most.")
+    disk: Disk = Field(128 * MIB, description="Room for silences and what was sent.")
     port: HostPort = Field(9093, description="Port on the host.")
     slack: Slack | None = Field(None, description="A Slack channel that receives alerts.")
     email: Email | None = Field(None, description="A mailbox that receives alerts.")
@@ -95,35 +101,35 @@ class Alertmanager(Watcher, Rotatable):
 class Loki(Watcher):
     """Keeps logs."""
 
-    memory: Size = Field(224 * MIB, ge=192 * MIB, description="Memory limit; caches and limits are computed from it.")
-    cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(2 * GIB, ge=GIB, description="Room its chunks may take; how much is taken in per second follows from it and the retention.")
-    retention: Days = Field(14 * 86400, ge=86400, description="How long lines are kept (whole days).")
+    memory: Memory = Field(224 * MIB, ge=192 * MIB, description="Memory limit; caches and limits are computed from it.")
+    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    disk: Disk = Field(2 * GIB, ge=GIB, description="Room its chunks may take; how much is taken in per second follows from it and the retention.")
+    retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(14 * _DAY, description="How long lines are kept (whole days).")
 
 
 class Tempo(Watcher):
     """Keeps traces."""
 
-    memory: Size = Field(256 * MIB, ge=192 * MIB, description="Memory limit; blocks and ingestion limits are computed from it.")
-    cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(GIB, ge=GIB, description="Room its blocks may take; how much is taken in per second follows from it and the retention.")
-    retention: Days = Field(3 * 86400, ge=86400, description="How long traces are kept (whole days).")
+    memory: Memory = Field(256 * MIB, ge=192 * MIB, description="Memory limit; blocks and ingestion limits are computed from it.")
+    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    disk: Disk = Field(GIB, ge=GIB, description="Room its blocks may take; how much is taken in per second follows from it and the retention.")
+    retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(3 * _DAY, description="How long traces are kept (whole days).")
 
 
 class TraceForward(Model):
     """An OTLP endpoint elsewhere that receives every trace too."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")] = Field(description="Its name, in the collector's own metrics.")
-    endpoint: str = Field(pattern=r"^https?://", description="Base URL of OTLP over HTTP, such as `https://api.honeycomb.io`.")
-    headers: dict[str, SecretValue] = Field(default_factory=dict, description="Headers it asks for, such as a key; set each with `--secret`.")
+    name: ForwardName = Field(description="Its name, in the collector's own metrics.")
+    endpoint: Url = Field(description="Base URL of OTLP over HTTP, such as `https://api.honeycomb.io`.")
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="Headers it asks for, such as a key; set each with `--secret`.")
 
 
 class Alloy(Watcher, Rotatable):
     """Collects logs, and takes traces at one OTLP endpoint."""
 
-    memory: Size = Field(128 * MIB, ge=96 * MIB, description="Memory limit; queues are bounded by it.")
-    cpus: float = Field(0.5, ge=0.01, le=256, description="Cores it may use at most.")
-    disk: Size = Field(128 * MIB, description="Room for the place reached in each log.")
+    memory: Memory = Field(128 * MIB, ge=96 * MIB, description="Memory limit; queues are bounded by it.")
+    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    disk: Disk = Field(128 * MIB, description="Room for the place reached in each log.")
     port: HostPort = Field(4318, description="Port of OTLP over HTTP on the host.")
     grpc_port: HostPort = Field(4317, description="Port of OTLP over gRPC on the host.")
     forward_traces: tuple[TraceForward, ...] = Field((), description="OTLP endpoints elsewhere that receive every trace too.")
@@ -132,14 +138,14 @@ class Alloy(Watcher, Rotatable):
 class Exporter(Watcher):
     """One exporter."""
 
-    memory: Size = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
-    cpus: float = Field(0.25, ge=0.01, le=256, description="Cores it may use at most.")
+    memory: Memory = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
+    cpus: Cores = Field(0.25, description="Cores it may use at most.")
 
 
 class Containers(Exporter):
     """cAdvisor."""
 
-    memory: Size = Field(96 * MIB, ge=32 * MIB, description="Memory limit.")
+    memory: Memory = Field(96 * MIB, ge=32 * MIB, description="Memory limit.")
 
 
 class Exporters(Model):
