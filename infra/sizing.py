@@ -27,6 +27,14 @@ def postgres(*, memory: int, cpus: float, max_connections: int) -> dict[str, int
     }
 
 
+def ivfflat_rows(lists: int | None) -> int:
+    """Rows from which an IVFFlat index is built: fifty a cluster, which is what pgvector samples to find the clusters.
+
+    Where the number of clusters follows from the rows (a thousandth of them, pgvector's README), a thousand.
+    """
+    return 1000 if lists is None else max(1000, 50 * lists)
+
+
 def postgres_shm(memory: int) -> int:
     """Shared memory for parallel index builds: pgvector wants at least maintenance_work_mem.
 

@@ -15,6 +15,9 @@ Text = str | Secret
 PULL_SECRET = "registry-login"  # noqa: S105 - its name
 """The Kubernetes Secret with which images are pulled."""
 
+UPKEEP_SECONDS = 300
+"""The time between two runs of a job's upkeep."""
+
 APP_NETWORK = "app"
 """The network where an application's own containers meet what scrapes them."""
 
@@ -108,6 +111,7 @@ class Job:
 
     It runs when its inputs change and when the service's container is a new one (a lost
     volume always is). A failure fails the deploy with the script's last words.
+    `upkeep` is a script that runs every UPKEEP_SECONDS from then on, in the same place.
     """
 
     name: str
@@ -117,6 +121,7 @@ class Job:
     user: str = "65534:0"
     limits: Limits = Limits(memory=128 * 1024**2, cpus=0.5)
     timeout: int = 120
+    upkeep: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +167,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How clients reach a service: over its network, or wherever an external one is."""
+    """How clients reach a service: over its network, or wherever an external one is.
+
+    `authority` is the certificate (PEM) of who signed its own, where that is not among the system's.
+    """
 
     host: str
     port: int
@@ -171,6 +179,7 @@ class Endpoint:
     username: str | None = None
     password: Secret | None = None
     database: str | None = None
+    authority: str | None = None
 
     def url(self, scheme: str) -> str:
         """`scheme://host:port`, with an s where TLS is spoken."""
@@ -182,7 +191,8 @@ class Service:
     """One container with everything it needs, and how others see it.
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
-    it shares a network with both. `egress` gives a service without ports a way out of the host. `binds` maps host paths to container paths, read-only.
+    it shares a network with both. `reaches_out` gives it a way out of the host, which no other has.
+    `binds` maps host paths to container paths, read-only.
     `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster `watches_nodes` lets it read the nodes'
     own metrics, and `finds_pods_in` names the namespaces whose pods it may list.
     Where the target has many nodes, `every_node` runs one on each, `replicas` that many (replica i of a
@@ -208,7 +218,7 @@ class Service:
     needs: tuple[str, ...] = ()
     reaches: tuple[str, ...] = ()
     network: str | None = None
-    egress: bool = False
+    reaches_out: bool = False
     host_gateway: bool = False
     host_pid: bool = False
     shm_size: int | None = None
@@ -235,11 +245,6 @@ class Service:
     def networks(self) -> tuple[str, ...]:
         """The networks it joins: its own first, then those of what it talks to."""
         return tuple(dict.fromkeys((self.home_network, *self.needs, *self.reaches)))
-
-    @property
-    def on_edge(self) -> bool:
-        """Whether it is reached from outside its networks, or reaches out of them."""
-        return self.egress or any(port.host is not None for port in self.ports)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

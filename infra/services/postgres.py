@@ -3,6 +3,8 @@
 from infra import sizing
 from infra.services import postgres_cluster
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.services.scram import verifier
+from infra.settings.stores import Vectors
 from infra.spec import Endpoint, File, HealthCheck, Job, Logs, Port, Service, Volume
 from infra.templating import render, render_secret
 
@@ -10,6 +12,7 @@ NAME = "postgres"
 LITELLM_DATABASE = "litellm"
 ROLES = ("app", "app_owner", "litellm", "monitoring")
 _SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
+_OWNER_PASSWORD = f"{CONFIG_DIR}/owner-password"
 
 
 def endpoint(context: Context, role: str) -> Endpoint:
@@ -69,33 +72,44 @@ def build(context: Context) -> Service:
 def _provision(context: Context) -> Job:
     settings = context.settings.postgres
     vectors = settings.vectors
-    passwords = {role: context.secret(NAME, role) for role in ROLES}
-    options = {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction} if vectors.index == "hnsw" else {"lists": vectors.ivfflat.lists}
     search = (
         {"hnsw.ef_search": vectors.hnsw.ef_search, "hnsw.iterative_scan": "strict_order"}
         if vectors.index == "hnsw"
         else {"ivfflat.probes": vectors.ivfflat.probes, "ivfflat.iterative_scan": "relaxed_order"}
     )
+    verifiers = {role: verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22)) for role in ROLES}
     return Job(
         name="postgres-provision",
         user="999:0",
         env={"PGHOST": NAME, "PGUSER": "postgres", "PGCONNECT_TIMEOUT": "5", "APP_DATABASE": settings.database},
-        script=render("postgres/provision.sh.j2", password_file=_SUPERUSER_PASSWORD, config_dir=CONFIG_DIR),
+        script=render(
+            "postgres/provision.sh.j2", superuser_password=_SUPERUSER_PASSWORD, owner_password=_OWNER_PASSWORD, config_dir=CONFIG_DIR
+        ),
+        upkeep=render("postgres/upkeep.sh.j2", owner_password=_OWNER_PASSWORD, config_dir=CONFIG_DIR) if vectors.index == "ivfflat" else None,
         files=(
             File(path=_SUPERUSER_PASSWORD, content=context.keyring.derive(NAME, "superuser")),
+            File(path=_OWNER_PASSWORD, content=context.secret(NAME, "app_owner")),
             File(
                 path=f"{CONFIG_DIR}/roles.sql",
                 content=render_secret(
                     "postgres/roles.sql.j2",
-                    passwords=passwords, database=settings.database, litellm_database=LITELLM_DATABASE, search=search,
+                    verifiers=verifiers, database=settings.database, litellm_database=LITELLM_DATABASE, search=search,
                 ),
             ),
-            File(
-                path=f"{CONFIG_DIR}/schema.sql",
-                content=render(
-                    "postgres/schema.sql.j2",
-                    database=settings.database, dimensions=vectors.dimensions, index=vectors.index, options=options,
-                ),
-            ),
+            File(path=f"{CONFIG_DIR}/extensions.sql", content=render("postgres/extensions.sql.j2")),
+            File(path=f"{CONFIG_DIR}/schema.sql", content=render("postgres/schema.sql.j2", dimensions=vectors.dimensions)),
+            File(path=f"{CONFIG_DIR}/index.sql", content=_index(vectors)),
         ),
     )  # fmt: skip
+
+
+def _index(vectors: Vectors) -> str:
+    if vectors.index == "hnsw":
+        options = {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction}
+        return render(
+            "postgres/index.sql.j2", index="hnsw",
+            wanted=",".join(sorted(f"{name}={value}" for name, value in options.items())),
+            options=", ".join(f"{name} = {value}" for name, value in options.items()),
+        )  # fmt: skip
+    lists = vectors.ivfflat.lists
+    return render("postgres/index.sql.j2", index="ivfflat", fixed=lists is not None, lists=lists, least=sizing.ivfflat_rows(lists))

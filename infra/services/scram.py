@@ -1,0 +1,21 @@
+"""SCRAM-SHA-256 verifiers as Postgres stores them (RFC 5803): what checks a password and is not one."""
+
+import base64
+import hashlib
+import hmac
+
+from infra.secret import Secret
+
+# Postgres' own default (scram_iterations).
+_ITERATIONS = 4096
+
+
+def verifier(password: Secret, salt: Secret) -> Secret:
+    """What `ALTER ROLE … PASSWORD` takes in place of the password.
+
+    The salt is derived from the master secret: a random one would be a change at every `up`.
+    """
+    salted = hashlib.pbkdf2_hmac("sha256", password.reveal().encode(), salt.reveal().encode(), _ITERATIONS)
+    client, server = (hmac.digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key"))
+    shown = (base64.b64encode(part).decode() for part in (salt.reveal().encode(), hashlib.sha256(client).digest(), server))
+    return Secret("SCRAM-SHA-256${}:{}${}:{}".format(_ITERATIONS, *shown))
