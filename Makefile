@@ -30,7 +30,7 @@ health: venv ## Prove that the deployed stack works: write, read back, compare
 forward: venv ## Bring a Kubernetes stack's endpoints to this machine (Ctrl-C ends it)
 	@$(GROUNDWORK) forward
 
-env: venv ## Write the application's environment to .env (mode 0600)
+env: venv ## Write the application's environment to .env, the administrators' to .env.admin
 	@$(GROUNDWORK) env
 
 logs: venv ## Follow a service's log: make logs S=postgres

@@ -14,6 +14,13 @@ from infra.spec import Endpoint, Platform, Port, Service
 from infra.units import format_size
 
 INTERNAL = "_INTERNAL"
+# Service, its credential, and the variable in which an administrator finds it.
+_ROOTS = (
+    ("litellm", "master-key", "LITELLM_MASTER_KEY"),
+    ("minio", "root", "MINIO_ROOT_PASSWORD"),
+    ("clickhouse", "admin", "CLICKHOUSE_ADMIN_PASSWORD"),
+    ("postgres", "superuser", "POSTGRES_SUPERUSER_PASSWORD"),
+)
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,6 +36,7 @@ def build(settings: Settings, platform: Platform, context: Context, identity: Id
         "leftOut": [{"service": item.service, "reason": item.reason} for item in platform.left_out],
         "notes": [*platform.notes, *notes],
         "environment": environment(settings, platform, context),
+        "administration": administration(settings, platform, context),
         "credentials": {service.name: dict(service.credentials) for service in platform.services if service.credentials},
     }
 
@@ -49,8 +57,7 @@ def _networks(settings: Settings, platform: Platform, identity: Identity) -> dic
     """What a client joins to reach a service: a network on Docker, a pod's label on Kubernetes."""
     if settings.clustered:
         return {name: f"groundwork.joins.{name}" for name in platform.networks}
-    edge = ["edge"] if any(service.on_edge for service in platform.services) else []
-    return {name: identity.name(name) for name in sorted([*platform.networks, *edge])}
+    return {name: identity.name(name) for name in platform.networks}
 
 
 def _describe(settings: Settings, service: Service, identity: Identity) -> dict[str, Any]:
@@ -91,30 +98,50 @@ def _endpoint(settings: Settings, port: Port) -> dict[str, Any]:
 
 
 def environment(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
-    """The application's environment, name to value.
+    """The application's environment, name to value: what the application may do, and no administrator's login.
 
     Each address comes twice: from this machine, and with the suffix `_INTERNAL` from a container on
     the service's network or a pod in the cluster. The names are a contract; `docs/connecting.md` lists them.
     """
     deployed = {service.name: service for service in platform.services}
-    pairs = dict(_pairs(settings, context, deployed))
-    return {name: Secret(value) for name, value in sorted(pairs.items())}
+    return _secrets(_application(settings, context, deployed))
 
 
-def _pairs(settings: Settings, context: Context, deployed: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
+def administration(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
+    """The administrators' logins, name to value: for people, migrations and scripts, never for an application's container."""
+    deployed = {service.name: service for service in platform.services}
+    return _secrets(_administrators(settings, context, deployed))
+
+
+def _secrets(pairs: Iterator[tuple[str, str]]) -> dict[str, Secret]:
+    return {name: Secret(value) for name, value in sorted(dict(pairs).items())}
+
+
+_Both = Callable[[str, Endpoint, str, str, str], Iterator[tuple[str, str]]]
+
+
+def _from_both_sides(settings: Settings, deployed: Mapping[str, Service]) -> _Both:
     def both(name: str, inside: Endpoint, service: str, port: str, template: str) -> Iterator[tuple[str, str]]:
         for suffix, host, number in _places(settings, inside, deployed.get(service), port):
             yield name + suffix, template.format(host=host, port=number, **_credentials(inside))
+
+    return both
+
+
+def _database_url(settings: Settings) -> str:
+    ssl = "?sslmode=verify-full" if settings.postgres.external and settings.postgres.external.tls else ""
+    return "postgresql://{username}:{password}@{host}:{port}/{database}" + ssl
+
+
+def _application(settings: Settings, context: Context, deployed: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
+    both = _from_both_sides(settings, deployed)
 
     def wanted(name: str) -> bool:
         node = getattr(settings, name)
         return bool(node.external) or name in deployed
 
     if wanted("postgres"):
-        ssl = "?sslmode=require" if settings.postgres.external and settings.postgres.external.tls else ""
-        for name, role in (("DATABASE_URL", "app"), ("DATABASE_OWNER_URL", "app_owner")):
-            template = "postgresql://{username}:{password}@{host}:{port}/{database}" + ssl
-            yield from both(name, postgres.endpoint(context, role), "postgres", "postgres", template)
+        yield from both("DATABASE_URL", postgres.endpoint(context, "app"), "postgres", "postgres", _database_url(settings))
     if settings.redis.usable:
         scheme = "rediss" if settings.redis.external and settings.redis.external.tls else "redis"
         uses: tuple[tuple[str, redis.Use], ...] = (("REDIS_CACHE_URL", "cache"), ("REDIS_QUEUE_URL", "queue"))
@@ -143,15 +170,22 @@ def _pairs(settings: Settings, context: Context, deployed: Mapping[str, Service]
         yield from both("LLM_BASE_URL", at, "litellm", "http", _http(at) + "/v1")
         yield "LLM_API_KEY", at.password.reveal() if at.password else ""
         yield "LLM_MODEL", settings.litellm.model_name
-    yield from _watching(context, deployed, both)
+    if "alloy" in deployed and alloy.takes_traces(context):
+        at = alloy.endpoint(context)
+        # The names that OpenTelemetry's own libraries read.
+        yield from both("OTEL_EXPORTER_OTLP_ENDPOINT", at, "alloy", "otlp-http", _http(at))
+        yield "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
+        yield "OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{at.password.reveal() if at.password else ''}"
 
 
-_Both = Callable[[str, Endpoint, str, str, str], Iterator[tuple[str, str]]]
-
-
-def _watching(context: Context, deployed: Mapping[str, Service], both: _Both) -> Iterator[tuple[str, str]]:
-    """What an application, or a person, reads of what watches."""
-    settings = context.settings
+def _administrators(settings: Settings, context: Context, deployed: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
+    both = _from_both_sides(settings, deployed)
+    if settings.postgres.external or "postgres" in deployed:
+        owner = postgres.endpoint(context, "app_owner")
+        yield from both("DATABASE_OWNER_URL", owner, "postgres", "postgres", _database_url(settings))
+    for service, credential, name in _ROOTS:
+        if service in deployed:
+            yield name, deployed[service].credentials[credential].reveal()
     if settings.prometheus.external or "prometheus" in deployed:
         at = prometheus.endpoint(context, "admin")
         yield from both("PROMETHEUS_URL", at, "prometheus", "http", _http(at))
@@ -162,12 +196,6 @@ def _watching(context: Context, deployed: Mapping[str, Service], both: _Both) ->
         yield from both("ALERTMANAGER_URL", at, "alertmanager", "http", _http(at))
         yield "ALERTMANAGER_USER", at.username or ""
         yield "ALERTMANAGER_PASSWORD", at.password.reveal() if at.password else ""
-    if "alloy" in deployed and alloy.takes_traces(context):
-        at = alloy.endpoint(context)
-        # The names that OpenTelemetry's own libraries read.
-        yield from both("OTEL_EXPORTER_OTLP_ENDPOINT", at, "alloy", "otlp-http", _http(at))
-        yield "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
-        yield "OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{at.password.reveal() if at.password else ''}"
     if "grafana" in deployed:
         port = deployed["grafana"].ports[0].host
         yield "GRAFANA_URL", f"http://{settings.bind_address}:{port}"

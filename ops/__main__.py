@@ -81,12 +81,12 @@ def forward() -> None:
 
 
 @command
-def env() -> None:
-    """Write the application's environment to .env (0600)."""
+def env(force: Annotated[bool, typer.Option("--force", help="Replace a file that this command has not written.")] = False) -> None:
+    """Write the application's environment to .env and the administrators' to .env.admin (0600)."""
     from ops import dotenv
     from ops.stack import open_stack
 
-    dotenv.write(open_stack())
+    dotenv.write(open_stack(), force=force)
 
 
 @command
@@ -180,7 +180,7 @@ def pictures(minutes: Annotated[int, typer.Option(min=1, help="How far back they
     from ops import pictures as drawing
     from ops.stack import open_stack
 
-    drawing.draw(open_stack().outputs()["environment"], minutes=minutes)
+    drawing.draw(open_stack().outputs()["administration"], minutes=minutes)
 
 
 @command

@@ -1,24 +1,72 @@
-"""The application's `.env`, from a stack's outputs."""
+"""The application's `.env` and the administrators' `.env.admin`, from a stack's outputs."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from ops import console
 from ops.paths import ROOT
 from ops.stack import Stack
 from ops.state import write_private
 
-_HEADER = """\
-# Written by `make env` from the stack `{stack}`. It holds secrets: keep it out of version control.
+_MARK = "# Written by `make env` from the stack"
+_APPLICATION = """\
+{mark} `{stack}`. It holds secrets: keep it out of version control.
 # NAME is for a process on this host, NAME_INTERNAL for a container on the service's network.
 """
+_ADMINISTRATORS = """\
+{mark} `{stack}`. It holds administrators' logins: for people and migrations,
+# never for an application's container. Keep it out of version control.
+"""
+# What every reader of such a file takes as it stands; anything else is quoted.
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,?-]*")
 
 
-def write(stack: Stack) -> None:
-    """Writes `.env` (for the stack `dev`) or `.env.<stack>`, readable by its owner only."""
+def write(stack: Stack, *, force: bool = False) -> None:
+    """Writes `.env` and `.env.admin` (for the stack `dev`) or `.env.<stack>` and `.env.<stack>.admin`.
+
+    Both are readable by their owner only. Raises Failed rather than replace a file that it has not written.
+    """
     outputs = stack.outputs()
     path = ROOT / (".env" if stack.name == "dev" else f".env.{stack.name}")
-    lines = [f"{name}={value}" for name, value in sorted(outputs["environment"].items())]
-    lines += [f"GROUNDWORK_NETWORK_{_upper(name)}={full}" for name, full in sorted(outputs["networks"].items()) if name != "edge"]
-    write_private(path, _HEADER.format(stack=stack.name) + "\n".join(lines) + "\n")
-    console.out.print(f"Wrote {len(lines)} variables to {path.name} (0600).")
+    networks = {f"GROUNDWORK_NETWORK_{_upper(name)}": full for name, full in outputs["networks"].items()}
+    written = {
+        path: (_APPLICATION, {**outputs["environment"], **networks}),
+        path.with_name(f"{path.name}.admin"): (_ADMINISTRATORS, outputs["administration"]),
+    }
+    for target in written:
+        if not force and not _ours(target):
+            raise console.Failed(
+                f"{target.name} is there, and `make env` has not written it; nothing was changed",
+                f"move it away, or replace it: python -m ops env --force (stack `{stack.name}`)",
+            )
+    for target, (header, variables) in written.items():
+        write_private(target, header.format(mark=_MARK, stack=stack.name) + render(variables))
+        console.out.print(f"Wrote {len(variables)} variables to {target.name} (0600).")
+
+
+def render(variables: Mapping[str, str]) -> str:
+    """One `NAME=value` a line, sorted. Raises ValueError for a value that fits on no line."""
+    return "".join(f"{name}={quote(value)}\n" for name, value in sorted(variables.items()))
+
+
+def quote(value: str) -> str:
+    """A value as python-dotenv, Compose and shells read it back.
+
+    `docker run --env-file` knows no quotes, so there are none where none are needed.
+    """
+    if not value.isprintable():
+        raise ValueError("a value of more than one line has no place in an environment file")
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value and "\\" not in value:
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+    return f'"{escaped}"'
+
+
+def _ours(path: Path) -> bool:
+    return not path.exists() or path.read_text(errors="replace").startswith(_MARK)
 
 
 def _upper(name: str) -> str:

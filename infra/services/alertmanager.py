@@ -46,6 +46,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         volumes=(Volume(name="alertmanager-data", path="/alertmanager", size=settings.disk),),
         ports=(Port(name="http", container=9093, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,
+        # Receivers may be anywhere.
+        reaches_out=settings.has_receiver or settings.dead_mans_switch is not None,
         host_gateway=True,
         readiness=HealthCheck(
             command=("amtool", "--alertmanager.url=http://127.0.0.1:9093", f"--http.config.file={CONFIG_DIR}/client.yml", "silence", "query"),

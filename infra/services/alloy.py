@@ -74,7 +74,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         ports=tuple(_ports(context)) if traces else (),
         network=NAME,
         reaches=(OBSERVABILITY_NETWORK,),
-        egress=bool(settings.forward_traces),
+        reaches_out=bool(settings.forward_traces),
         host_gateway=bool(settings.forward_traces),
         every_node=True,
         readiness=HealthCheck(command=("bash", "-c", _READY), interval=10),

@@ -80,4 +80,5 @@ def external_endpoint(external: External) -> Endpoint:
     return Endpoint(
         host=external.host, port=external.port, network=None, tls=external.tls,
         username=external.username, password=external.password, database=external.database,
+        authority=external.ca_certificate,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, l
 from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service
 
 _PASSWORD = f"{CONFIG_DIR}/password"
+_AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 
 
 def build(context: Context) -> Iterator[Service]:
@@ -88,19 +89,31 @@ def _postgres(context: Context) -> Service:
         entrypoint=("postgres_exporter",),
         command=("--collector.stat_statements", "--no-collector.wal"),
         env={
-            "DATA_SOURCE_URI": f"{at.host}:{at.port}/{at.database or 'postgres'}?sslmode={'require' if at.tls else 'disable'}",
+            "DATA_SOURCE_URI": f"{at.host}:{at.port}/{at.database or 'postgres'}?{_tls(at)}",
             "DATA_SOURCE_USER": at.username or "postgres",
             "DATA_SOURCE_PASS_FILE": _PASSWORD,
         },
-        files=(File(path=_PASSWORD, content=at.password or Secret("")),),
+        files=(File(path=_PASSWORD, content=at.password or Secret("")), *_authority(at)),
         reaches=(at.network,) if at.network else (),
-        egress=at.network is None,
+        reaches_out=at.network is None,
         host_gateway=at.network is None,
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:9187/"),
         metrics=(Metrics(port=9187, of="postgres"),),
         logs=Logs(format="logfmt"),
     )
+
+
+def _tls(at: Endpoint) -> str:
+    if not at.tls:
+        return "sslmode=disable"
+    return f"sslmode=verify-full&sslrootcert={_AUTHORITY}" if at.authority else "sslmode=verify-full"
+
+
+def _authority(at: Endpoint) -> Iterator[File]:
+    """The certificate authority of an external store, where it is not one of the system's."""
+    if at.authority:
+        yield File(path=_AUTHORITY, content=at.authority)
 
 
 def _redis(context: Context, name: str, at: Endpoint) -> Service:
@@ -117,10 +130,15 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
         user="59000:0",
         entrypoint=("redis_exporter",) if image.built else ("/redis_exporter",),
         command=("-web.listen-address=:9121",),
-        env={"REDIS_ADDR": address, "REDIS_USER": at.username or "", "REDIS_PASSWORD_FILE": _PASSWORD},
-        files=(File(path=_PASSWORD, content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True))),),
+        env={
+            "REDIS_ADDR": address,
+            "REDIS_USER": at.username or "",
+            "REDIS_PASSWORD_FILE": _PASSWORD,
+            **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": _AUTHORITY} if at.authority else {}),
+        },
+        files=(File(path=_PASSWORD, content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True))), *_authority(at)),
         reaches=(at.network,) if at.network else (),
-        egress=at.network is None,
+        reaches_out=at.network is None,
         host_gateway=at.network is None,
         network=OBSERVABILITY_NETWORK,
         # The official image holds one binary and no shell: nothing in it can ask for readiness, so

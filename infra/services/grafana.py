@@ -50,7 +50,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         volumes=(Volume(name="grafana-data", path="/var/lib/grafana", size=settings.disk),),
         ports=(Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,
-        egress=context.settings.prometheus.external is not None,
+        reaches_out=context.settings.prometheus.external is not None,
         readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),
         stop_grace=20,
         metrics=(Metrics(port=3000, username="prometheus", password=scraping),),
@@ -94,4 +94,4 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
 
 
 def _login(at: Endpoint) -> dict[str, object]:
-    return {"url": at.url("http"), "username": at.username, "password": at.password}
+    return {"url": at.url("http"), "username": at.username, "password": at.password, "authority": at.authority}

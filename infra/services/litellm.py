@@ -8,9 +8,12 @@ from infra.secret import Secret
 from infra.services import alloy, postgres, redis
 from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
 from infra.spec import Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service
-from infra.templating import render_secret
+from infra.templating import TEMPLATES, render_secret
 
 NAME = "litellm"
+KEYS = ("master", "app", "metrics")
+"""The administrator's key, the application's, and Prometheus'; `templates/litellm/keys.py` says what each opens."""
+_POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis"))
 _START = """\
 LITELLM_SALT_KEY=$(cat {dir}/salt-key)
 export LITELLM_SALT_KEY
@@ -32,7 +35,7 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.litellm
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(host=NAME, port=4000, network=NAME, password=_master_key(context), database=settings.model_name)
+    return Endpoint(host=NAME, port=4000, network=NAME, password=_key(context, "app"), database=settings.model_name)
 
 
 def has_database(context: Context) -> bool:
@@ -76,7 +79,8 @@ def build(context: Context) -> Service:
     database = has_database(context)
     cache = redis.endpoint(context, "cache", "litellm") if context.settings.redis.usable else None
     store = postgres.endpoint(context, "litellm").network if database else None
-    master_key, salt_key = _master_key(context), Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
+    keys = {name: _key(context, name) for name in KEYS}
+    salt_key = Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
     return Service(
         name=NAME,
         kind="litellm",
@@ -94,7 +98,10 @@ def build(context: Context) -> Service:
             **_tracing(context),
         },
         files=(
-            File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database, master_key=master_key)),
+            File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database)),
+            File(path=f"{CONFIG_DIR}/keys.py", content=(TEMPLATES / NAME / "keys.py").read_text()),
+            *(File(path=f"{CONFIG_DIR}/{name}-key", content=key) for name, key in keys.items()),
+            *_authorities(context),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),
             File(path=f"{CONFIG_DIR}/start.sh", content=_START.format(dir=CONFIG_DIR), executable=True),
@@ -104,16 +111,17 @@ def build(context: Context) -> Service:
         needs=(store,) if store else (),
         reaches=(*((cache.network,) if cache and cache.network else ()), *((alloy.NAME,) if alloy.takes_traces(context) else ())),
         # Providers may be anywhere, and Ollama is usually on the host.
+        reaches_out=True,
         host_gateway=True,
         readiness=HealthCheck(command=("python3", "-c", _READY), interval=5, start_period=180),
         stop_grace=30,
         replicas=settings.replicas,
         max_replicas=settings.max_replicas,
-        metrics=(Metrics(port=4000, path="/metrics/", bearer=master_key),),
+        metrics=(Metrics(port=4000, path="/metrics/", bearer=keys["metrics"]),),
         # Python's tracebacks span lines; an entry begins with a time, a level or a brace.
         logs=Logs(format="json", first_line=r"^(?:\{|\x1b|\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}|[A-Z]{4,8}:|Traceback)"),
         checks={"model": settings.model_name, "providers": str(len(chain(context))), "database": str(database).lower()},
-        credentials={"master-key": master_key, "salt-key": salt_key},
+        credentials={**{f"{name}-key": key for name, key in keys.items()}, "salt-key": salt_key},
     )
 
 
@@ -136,7 +144,7 @@ def _tracing(context: Context) -> dict[str, str]:
     }
 
 
-def _config(context: Context, cache: Endpoint | None, *, database: bool, master_key: Secret) -> Secret:
+def _config(context: Context, cache: Endpoint | None, *, database: bool) -> Secret:
     settings = context.settings.litellm
     return render_secret(
         "litellm/config.yaml.j2",
@@ -149,16 +157,27 @@ def _config(context: Context, cache: Endpoint | None, *, database: bool, master_
         else None,
         database=_database_url(context) if database else None,
         traces=alloy.takes_traces(context),
-        master_key=master_key,
+        master_key=_key(context, "master"),
+        redis_authority=_REDIS_AUTHORITY if cache and cache.authority else None,
     )  # fmt: skip
 
 
 def _database_url(context: Context) -> Secret:
     at = postgres.endpoint(context, "litellm")
     user, password = quote(at.username or "", safe=""), quote(at.password.reveal() if at.password else "", safe="")
-    query = "?sslmode=require" if at.tls else ""
+    # Prisma's words for a certificate that must be valid; it knows no verify-full.
+    query = "?sslmode=require&sslaccept=strict" if at.tls else ""
+    query += f"&sslcert={_POSTGRES_AUTHORITY}" if at.tls and at.authority else ""
     return Secret(f"postgresql://{user}:{password}@{at.host}:{at.port}/{at.database}{query}")
 
 
-def _master_key(context: Context) -> Secret:
-    return Secret(f"sk-{context.secret(NAME, 'master').reveal()}")
+def _key(context: Context, name: str) -> Secret:
+    """One of KEYS, as LiteLLM wants a key to begin."""
+    return Secret(f"sk-{context.secret(NAME, name).reveal()}")
+
+
+def _authorities(context: Context) -> Iterator[File]:
+    """The certificate authorities of external stores."""
+    for path, external in ((_POSTGRES_AUTHORITY, context.settings.postgres.external), (_REDIS_AUTHORITY, context.settings.redis.external)):
+        if external and external.ca_certificate:
+            yield File(path=path, content=external.ca_certificate)

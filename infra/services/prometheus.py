@@ -6,7 +6,7 @@ from typing import Any
 
 from infra import sizing
 from infra.services import alertmanager, weblogin
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
+from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, external_endpoint, limits
 from infra.spec import APP_NETWORK, Endpoint, File, HealthCheck, Logs, Port, Service, Volume
 from infra.templating import TEMPLATES, render
 from infra.units import format_duration
@@ -19,10 +19,7 @@ def endpoint(context: Context, user: str) -> Endpoint:
     """How a client reaches Prometheus as one of USERS."""
     external = context.settings.prometheus.external
     if external:
-        return Endpoint(
-            host=external.host, port=external.port, network=None, tls=external.tls,
-            username=external.username, password=external.password,
-        )  # fmt: skip
+        return external_endpoint(external)
     return Endpoint(host=NAME, port=9090, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
 
 
@@ -76,6 +73,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         # The application's own containers join the app network to be scraped; it has no other use.
         reaches=(*sorted(networks), APP_NETWORK),
         network=OBSERVABILITY_NETWORK,
+        # The application's targets may be anywhere. Where there are none, it asks nobody outside.
+        reaches_out=bool(settings.targets) or watching_nodes or bool(namespaces),
         host_gateway=True,
         readiness=HealthCheck(
             command=(

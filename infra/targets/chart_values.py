@@ -169,7 +169,7 @@ def _network(stack: Stack, service: Service) -> dict[str, Any]:
         "home": service.home_network,
         "joins": list(service.networks[1:]),
         # What an operator runs talks to the cluster's API.
-        "egress": service.egress or service.host_gateway or service.operated is not None,
+        "egress": service.reaches_out or service.operated is not None,
         "operator": {"labels": dict(service.operated.operator_labels), "port": service.operated.status_port} if service.operated else {},
         "peerNamespaces": [space for space in spaces if space != here],
         "clientNamespaces": list(settings.kubernetes.client_namespaces),

@@ -15,12 +15,14 @@ from infra.identity import Identity
 from infra.preflight import LEDGER_ROLE, HostFacts, ledger
 from infra.secret import Secret
 from infra.settings import Settings
-from infra.spec import File, HealthCheck, Job, Limits, Platform, Service
+from infra.spec import UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
 from infra.units import MIB, go_duration
 
-EDGE = "edge"
+PUBLISHED, OUTBOUND = "published", "outbound"
+_NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
 JOB_SCRIPT = "/etc/groundwork/job.sh"
+JOB_UPKEEP = "/etc/groundwork/upkeep.sh"
 JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
 # A container that ends would be seen as drift, and the provider takes a failed one for a success.
 # So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
@@ -31,6 +33,9 @@ until sh -eu {JOB_SCRIPT}; do
     sleep 5
 done
 touch {JOB_MARKER}
+while [ -e {JOB_UPKEEP} ] && sleep {UPKEEP_SECONDS}; do
+    sh -eu {JOB_UPKEEP} || echo "upkeep failed; trying again in {UPKEEP_SECONDS} s" >&2
+done
 exec sleep infinity
 """
 _CPU_PERIOD = 100_000
@@ -63,10 +68,12 @@ class DockerTarget:
     def _declare_networks(self, platform: Platform) -> None:
         for name in platform.networks:
             self.networks[name] = self._network(name, internal=True, options=None)
-        if any(service.on_edge for service in platform.services):
-            # A published port, and a way out of the host, need an ordinary network. This one forbids its members to talk to
-            # each other, so that it opens no way around the networks above.
-            self.networks[EDGE] = self._network(EDGE, internal=False, options={"com.docker.network.bridge.enable_icc": "false"})
+        # A published port, and a way out of the host, each need an ordinary network. Their members cannot talk to each
+        # other, so that they open no way around the networks above; and what is only published has no address that an
+        # answer from outside could find, so that a store reaches nobody.
+        for name, options in ((PUBLISHED, {**_NO_NEIGHBOURS, "com.docker.network.bridge.enable_ip_masquerade": "false"}), (OUTBOUND, _NO_NEIGHBOURS)):
+            if any(_ordinary(service) == name for service in platform.services):
+                self.networks[name] = self._network(name, internal=False, options=options)
 
     def _network(self, name: str, *, internal: bool, options: Mapping[str, str] | None) -> docker.Network:
         full = self._identity.name(name)
@@ -119,7 +126,8 @@ class DockerTarget:
         return self._images[image.reference].image_id
 
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
-        networks = [*service.networks, EDGE] if service.on_edge else list(service.networks)
+        ordinary = _ordinary(service)
+        networks = [*service.networks, *([ordinary] if ordinary else [])]
         depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         mounts += [
@@ -163,7 +171,9 @@ class DockerTarget:
         )
 
     def _job(self, service: Service, job: Job, container: docker.Container) -> docker.Container:
-        script = File(path=JOB_SCRIPT, content=job.script)
+        scripts = [File(path=JOB_SCRIPT, content=job.script)]
+        if job.upkeep is not None:
+            scripts.append(File(path=JOB_UPKEEP, content=job.upkeep))
         check = HealthCheck(command=("test", "-e", JOB_MARKER), interval=2, start_period=job.timeout)
         return self._declare(
             job.name,
@@ -173,7 +183,7 @@ class DockerTarget:
             entrypoints=["sh", "-c", _JOB_RUNNER],
             # A service whose container is a new one may have an empty volume: provision it again.
             envs=[*_envs(job.env), pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id)],
-            uploads=[_upload(item) for item in (*job.files, script)],
+            uploads=[_upload(item) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
             healthcheck=_healthcheck(check),
             wait=True,
@@ -211,6 +221,13 @@ class DockerTarget:
             )
             for name in networks
         ]
+
+
+def _ordinary(service: Service) -> str | None:
+    """The network that is not internal and that a service joins, if any: one with a way out also publishes."""
+    if service.reaches_out:
+        return OUTBOUND
+    return PUBLISHED if any(port.host is not None for port in service.ports) else None
 
 
 def _stamp(text: str) -> str:

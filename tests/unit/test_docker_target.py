@@ -116,19 +116,30 @@ def test_every_port_is_on_loopback(declared: Declared) -> None:
     assert {port["ip"] for port in ports} == {"127.0.0.1"}
 
 
-def test_publishing_containers_join_the_edge_and_only_they(declared: Declared) -> None:
-    """A port on a container that has only internal networks is never published."""
-    edge = IDENTITY.name("edge")
-    for name, inputs in declared[1].of(CONTAINER).items():
-        joined = {item["name"] for item in inputs["networksAdvanced"]}
-        assert (edge in joined) == bool(inputs.get("ports")), name
+def test_a_container_joins_one_ordinary_network_if_it_publishes_or_reaches_out(declared: Declared) -> None:
+    """A port on a container that has only internal networks is never published; two ordinary ones would compete."""
+    platform, recorder = declared
+    published, outbound = IDENTITY.name("published"), IDENTITY.name("outbound")
+    out = {IDENTITY.name(service.name) for service in platform.services if service.reaches_out}
+    for name, inputs in recorder.of(CONTAINER).items():
+        joined = {item["name"] for item in inputs["networksAdvanced"]} & {published, outbound}
+        assert joined == ({outbound} if name in out else {published} if inputs.get("ports") else set()), name
 
 
-def test_networks_are_internal_but_for_an_edge_without_neighbours(declared: Declared) -> None:
+def test_only_two_networks_are_not_internal_and_neither_has_neighbours(declared: Declared) -> None:
+    """The one for published ports rewrites no address, so no answer finds its way back to a store."""
     networks = declared[1].of(NETWORK)
-    for name, inputs in networks.items():
-        assert inputs["internal"] == (name != IDENTITY.name("edge"))
-    assert networks[IDENTITY.name("edge")]["options"] == {"com.docker.network.bridge.enable_icc": "false"}
+    ordinary = {name: inputs["options"] for name, inputs in networks.items() if not inputs["internal"]}
+    prefix = "com.docker.network.bridge"
+    assert ordinary == {
+        IDENTITY.name("outbound"): {f"{prefix}.enable_icc": "false"},
+        IDENTITY.name("published"): {f"{prefix}.enable_icc": "false", f"{prefix}.enable_ip_masquerade": "false"},
+    }
+
+
+def test_no_store_has_a_way_out(declared: Declared) -> None:
+    """Only what asks others does: models' providers, receivers of alerts, an application's own metrics."""
+    assert {service.name for service in declared[0].services if service.reaches_out} <= {"litellm"}
 
 
 def test_everything_carries_the_owner(declared: Declared) -> None:
@@ -190,7 +201,7 @@ def test_exporters_of_external_stores_have_a_way_out() -> None:
     _, recorder = declare("packages", postgres={"external": external}, redis={"external": external})
     for name in ("postgres-exporter", "redis-exporter"):
         inputs = recorder.of(CONTAINER)[IDENTITY.name(name)]
-        assert IDENTITY.name("edge") in {item["name"] for item in inputs["networksAdvanced"]}
+        assert IDENTITY.name("outbound") in {item["name"] for item in inputs["networksAdvanced"]}
         assert inputs["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
 
 

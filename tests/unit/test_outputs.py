@@ -12,16 +12,24 @@ from tests.unit.conftest import make_context, make_platform, make_settings
 
 IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 CONTRACT = {
-    "ALERTMANAGER_PASSWORD", "ALERTMANAGER_URL", "ALERTMANAGER_URL_INTERNAL", "ALERTMANAGER_USER",
     "CLICKHOUSE_DATABASE", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_URL", "CLICKHOUSE_URL_INTERNAL", "CLICKHOUSE_USER",
-    "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_INTERNAL", "DATABASE_URL", "DATABASE_URL_INTERNAL",
-    "GRAFANA_PASSWORD", "GRAFANA_URL", "GRAFANA_USER",
+    "DATABASE_URL", "DATABASE_URL_INTERNAL",
     "LLM_API_KEY", "LLM_BASE_URL", "LLM_BASE_URL_INTERNAL", "LLM_MODEL",
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT_INTERNAL", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL",
-    "PROMETHEUS_PASSWORD", "PROMETHEUS_URL", "PROMETHEUS_URL_INTERNAL", "PROMETHEUS_USER",
     "QDRANT_API_KEY", "QDRANT_URL", "QDRANT_URL_INTERNAL",
     "REDIS_CACHE_URL", "REDIS_CACHE_URL_INTERNAL", "REDIS_QUEUE_URL", "REDIS_QUEUE_URL_INTERNAL",
     "S3_ACCESS_KEY_ID", "S3_BUCKET", "S3_ENDPOINT", "S3_ENDPOINT_INTERNAL", "S3_REGION", "S3_SECRET_ACCESS_KEY",
+}  # fmt: skip
+ADMINISTRATION = {
+    "ALERTMANAGER_PASSWORD", "ALERTMANAGER_URL", "ALERTMANAGER_URL_INTERNAL", "ALERTMANAGER_USER", "CLICKHOUSE_ADMIN_PASSWORD",
+    "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_INTERNAL", "GRAFANA_PASSWORD", "GRAFANA_URL", "GRAFANA_USER", "LITELLM_MASTER_KEY",
+    "MINIO_ROOT_PASSWORD", "POSTGRES_SUPERUSER_PASSWORD",
+    "PROMETHEUS_PASSWORD", "PROMETHEUS_URL", "PROMETHEUS_URL_INTERNAL", "PROMETHEUS_USER",
+}  # fmt: skip
+# What the application is given of each service's credentials; everything else is an administrator's, or another service's.
+_ITS_OWN = {
+    "postgres": {"app"}, "redis-cache": {"app"}, "redis-queue": {"app"}, "minio": {"app"}, "qdrant": {"api-key"},
+    "clickhouse": {"app"}, "litellm": {"app-key"}, "alloy": {"otlp"},
 }  # fmt: skip
 
 
@@ -32,6 +40,18 @@ def environment(**keys: object) -> dict[str, str]:
 
 def test_names_are_a_contract() -> None:
     assert set(environment()) == CONTRACT
+    found = outputs.administration(make_settings(), make_platform(), make_context())
+    assert set(found) == ADMINISTRATION
+
+
+@pytest.mark.parametrize("target", ["docker", "kubernetes"])
+def test_the_application_is_given_no_login_but_its_own(target: str) -> None:
+    """`.env` goes into its containers, where everybody reads it who may inspect them."""
+    keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
+    told = " ".join(environment(**keys).values())
+    for service in make_platform(**keys).services:
+        for name, secret in service.credentials.items():
+            assert (secret.reveal() in told) == (name in _ITS_OWN.get(service.name, ())), (service.name, name)
 
 
 def test_every_address_comes_from_the_host_and_from_inside() -> None:
@@ -50,7 +70,7 @@ def test_what_is_not_deployed_is_not_promised() -> None:
 def test_an_external_service_has_one_address_for_both() -> None:
     external = {"host": "db.example.org", "port": 6432, "tls": True, "username": "u@x", "password": "p/w:1", "database": "d"}
     found = environment(postgres={"external": external})
-    assert found["DATABASE_URL"] == found["DATABASE_URL_INTERNAL"] == "postgresql://u%40x:p%2Fw%3A1@db.example.org:6432/d?sslmode=require"
+    assert found["DATABASE_URL"] == found["DATABASE_URL_INTERNAL"] == "postgresql://u%40x:p%2Fw%3A1@db.example.org:6432/d?sslmode=verify-full"
 
 
 def test_shared_redis_serves_both_uses() -> None:
@@ -60,7 +80,7 @@ def test_shared_redis_serves_both_uses() -> None:
 
 @pytest.mark.parametrize("target", ["docker", "kubernetes"])
 def test_secrets_are_secret_values_wherever_they_stand(target: str) -> None:
-    """Nothing but `environment` and `credentials` holds a secret, and those hold nothing else."""
+    """Nothing but `environment`, `administration` and `credentials` holds a secret, and those hold nothing else."""
     keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
     platform = make_platform(**keys)
     secrets = {secret.reveal() for service in platform.services for secret in service.credentials.values()}
@@ -68,7 +88,7 @@ def test_secrets_are_secret_values_wherever_they_stand(target: str) -> None:
     text = repr(found)
     assert secrets
     assert not any(secret in text for secret in secrets)
-    assert all(isinstance(value, Secret) for value in found["environment"].values())
+    assert all(isinstance(value, Secret) for value in (found["environment"] | found["administration"]).values())
 
 
 def test_outputs_have_one_shape_on_every_target() -> None:

@@ -112,7 +112,7 @@ def test_pods_meet_on_the_networks_of_the_same_description(made: Made) -> None:
     for service in platform.services:
         network = release(plan, service.name).values["network"]
         assert (network["home"], *network["joins"]) == service.networks
-        assert network["egress"] == (service.egress or service.host_gateway or service.operated is not None)
+        assert network["egress"] == (service.reaches_out or service.operated is not None)
 
 
 def test_only_the_networks_of_what_watches_the_nodes_cross_namespaces(made: Made) -> None:
@@ -247,7 +247,7 @@ def test_the_cluster_s_settings_reach_every_release() -> None:
     toleration = {"key": "dedicated", "operator": "Exists"}
     ingress = {"className": "nginx", "annotations": {"a": "b"}, "hosts": [{"service": "litellm", "host": "llm.example.org", "tlsSecret": "t"}]}
     cluster = {
-        "context": "test", "storageClass": "fast", "nodeSelector": {"pool": "data"}, "tolerations": [toleration], "pullSecret": "{}",
+        "context": "test", "storageClass": "fast", "nodeSelector": {"pool": "data"}, "tolerations": [toleration], "pullSecret": '{"auths": {}}',
         "clientNamespaces": ["shop"], "networkPolicies": False, "ingress": ingress,
     }  # fmt: skip
     plan = make(kubernetes=cluster)[1]

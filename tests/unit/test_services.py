@@ -86,8 +86,8 @@ class TestEveryService:
 
     def test_says_how_it_is_scraped_or_who_does_it(self, source: str, name: str) -> None:
         exporter = {"postgres": "postgres-exporter", "redis-cache": "redis-cache-exporter", "redis-queue": "redis-queue-exporter"}
-        jobs = text(get(source, "prometheus"), "prometheus.yml")
-        assert f"job_name: {exporter.get(name, name)}\n" in jobs
+        jobs = yaml.safe_load(text(get(source, "prometheus"), "prometheus.yml"))["scrape_configs"]
+        assert exporter.get(name, name) in [job["job_name"] for job in jobs]
 
     def test_its_numbers_are_its_settings(self, source: str, name: str) -> None:
         """Every service is found in the settings, so a problem can name its key."""
@@ -157,9 +157,8 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
 def test_can_be_turned_off(name: str) -> None:
     platform = make_platform(**{name: {"enabled": False}, "grafana": {"enabled": False}, **({"litellm": {"enabled": False}} if name != "litellm" else {})})
     assert not any(service.name == name or service.name.startswith(f"{name}-") for service in platform.services)
-    assert f"job_name: {name}" not in "".join(text(s, "prometheus.yml") for s in platform.services if s.name == "prometheus").replace(
-        "job_name: prometheus", ""
-    )
+    scraping = [yaml.safe_load(text(s, "prometheus.yml"))["scrape_configs"] for s in platform.services if s.name == "prometheus"]
+    assert not [job for jobs in scraping for job in jobs if job["job_name"].startswith(name) and name != "prometheus"]
 
 
 EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": "u", "password": "p@ss/word", "database": "d"}
@@ -168,7 +167,7 @@ EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": 
 def test_litellm_is_wired_to_external_stores() -> None:
     platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
     config = yaml.safe_load(text(platform.by_name("litellm"), "config.yaml"))
-    assert config["general_settings"]["database_url"] == "postgresql://u:p%40ss%2Fword@store.example.org:7777/d?sslmode=require"
+    assert config["general_settings"]["database_url"] == "postgresql://u:p%40ss%2Fword@store.example.org:7777/d?sslmode=require&sslaccept=strict"
     assert config["litellm_settings"]["cache_params"]["host"] == "store.example.org"
     assert config["litellm_settings"]["cache_params"]["ssl"] is True
     assert not {"postgres", "redis-cache"} & set(platform.by_name("litellm").networks)
@@ -176,7 +175,7 @@ def test_litellm_is_wired_to_external_stores() -> None:
 
 def test_exporters_watch_external_stores() -> None:
     platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
-    assert platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"] == "store.example.org:7777/d?sslmode=require"
+    assert platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"] == "store.example.org:7777/d?sslmode=verify-full"
     assert platform.by_name("redis-exporter").env["REDIS_ADDR"] == "rediss://store.example.org:7777"
 
 
@@ -245,10 +244,11 @@ def test_litellm_master_key_is_strong_and_starts_as_litellm_wants() -> None:
     [("hnsw", "USING hnsw (embedding vector_cosine_ops)", "USING ivfflat"), ("ivfflat", "USING ivfflat (embedding vector_cosine_ops)", "USING hnsw")],
 )
 def test_vector_index_is_a_setting(index: str, wanted: str, unwanted: str) -> None:
-    schema = text(make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name("postgres"), "schema.sql")
-    assert wanted in schema
-    assert unwanted not in schema
-    assert "vector(384)" in schema
+    service = make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name("postgres")
+    statements = " ".join(text(service, "index.sql").split())
+    assert wanted in statements
+    assert unwanted not in statements
+    assert "vector(384)" in text(service, "schema.sql")
 
 
 def test_application_targets_are_scraped() -> None:
