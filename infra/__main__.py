@@ -41,7 +41,7 @@ def _docker(settings: Settings, identity: Identity, platform: Platform) -> list[
     from infra.targets import docker_host
     from infra.targets.docker import DockerTarget
 
-    facts = docker_host.read_facts(platform, identity)
+    facts = docker_host.read_facts(platform, identity, settings.bind_address)
     problems = preflight.check(platform, identity, facts)
     if problems:
         raise Refused(problems)

@@ -1,5 +1,6 @@
 """What must hold between services, whatever host they run on. Pure."""
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,11 +9,13 @@ from pydantic.alias_generators import to_camel
 from infra import sizing
 from infra.refusal import Problem
 from infra.settings import Settings
-from infra.units import format_duration, format_size
+from infra.units import MIB, format_duration, format_size
 
 _EXTERNAL = ("postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus")
 _SCALING = ("postgres", "qdrant", "litellm")
 _OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana", "loki", "tempo", "alertmanager", "alloy", "cadvisor", "kubelet", "containers")
+# Names that no public name server answers for (RFC 6762, 8375, ICANN's internal), and those of clusters and of Docker.
+_LOCAL_NAMES = (".internal", ".local", ".lan", ".home.arpa", ".svc", ".test")
 # Bytes per second below which a store of logs or traces is none.
 _LEAST_INTAKE = 2048
 
@@ -23,6 +26,8 @@ def check(settings: Settings) -> list[Problem]:
         *_dependencies(settings),
         *_redis(settings),
         *_externals(settings),
+        *_plain_externals(settings),
+        *_postgres(settings),
         *_buckets(settings),
         *_targets(settings),
         *_forwards(settings),
@@ -69,9 +74,49 @@ def _redis(settings: Settings) -> Iterator[Problem]:
     if settings.redis.queue.policy != "noeviction":
         yield Problem(
             key="groundwork:redis.queue.policy",
-            reason=f"`{settings.redis.queue.policy}` evicts keys, and an evicted key of a queue is a lost job",
+            reason="a queue must never evict: an evicted key is a lost job",
             fix="leave it at `noeviction`, and size groundwork:redis.queue.memory instead",
         )
+    for name, instance in (("cache", settings.redis.cache), ("queue", settings.redis.queue)):
+        # While the append-only file is rewritten the old one and the new one stand side by side.
+        least = 2 * sizing.redis(instance.memory)["maxmemory"]
+        if settings.redis.deployed and instance.disk < least:
+            yield Problem(
+                key=f"groundwork:redis.{name}.disk",
+                reason=f"{format_size(instance.disk)} do not hold two append-only files of {format_size(instance.memory)} of memory, as a rewrite needs",
+                fix=f"raise it to {format_size(least)} or more",
+            )
+
+
+def _postgres(settings: Settings) -> Iterator[Problem]:
+    """A connection is a process: an idle one holds about a MiB that is shared with nobody (PostgreSQL wiki, number of connections)."""
+    least = settings.postgres.max_connections * MIB
+    room = settings.postgres.memory * 3 // 4
+    if settings.postgres.deployed and least > room:
+        yield Problem(
+            key="groundwork:postgres.maxConnections",
+            reason=f"so many connections hold about {format_size(least)}, and beside the shared buffers there are {format_size(room)}",
+            fix="lower it, or raise groundwork:postgres.memory",
+        )
+
+
+def _plain_externals(settings: Settings) -> Iterator[Problem]:
+    """A password goes unencrypted to private addresses and local names only."""
+    for name in _EXTERNAL:
+        external = getattr(settings, name).external
+        if external and external.password and not external.tls and not _private(external.host):
+            yield Problem(
+                key=f"groundwork:{name}.external.tls",
+                reason=f"a password would cross public networks to {external.host} in plain text",
+                fix="remove it (clients then speak TLS), or name a private address",
+            )
+
+
+def _private(host: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_LOCAL_NAMES)
 
 
 def _externals(settings: Settings) -> Iterator[Problem]:
@@ -155,9 +200,19 @@ def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 key="groundwork:kubernetes.ingress.hosts", reason=f"`{host.service}` is not deployed", fix=f"remove {host.host}, or turn the service on"
             )
-    names = [host.service for host in hosts]
-    for name in _repeated(names):
+    for index, host in enumerate(hosts):
+        if host.tls_secret is None and not host.plain_http:
+            yield Problem(
+                key=f"groundwork:kubernetes.ingress.hosts.{index}.tlsSecret",
+                reason=f"keys and passwords for `{host.service}` would cross the network in plain text",
+                fix="name the Secret with its certificate, or set plainHttp to true if something in front speaks TLS",
+            )
+    for name in _repeated([host.service for host in hosts]):
         yield Problem(key="groundwork:kubernetes.ingress.hosts", reason=f"`{name}` has two names", fix="keep one of them")
+    for name in _repeated([host.host for host in hosts]):
+        yield Problem(
+            key="groundwork:kubernetes.ingress.hosts", reason=f"two services share the host {name}, and only one would be reached", fix="give each its own"
+        )
 
 
 def _scalable(settings: Settings) -> Iterator[tuple[str, Any]]:

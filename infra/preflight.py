@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from infra.identity import Identity
 from infra.refusal import Problem
 from infra.settings import Settings
-from infra.spec import Platform, Service
+from infra.spec import Platform, Port, Service
 from infra.units import format_size
 
 LEDGER_ROLE = "ledger"
+PUBLISHED, OUTBOUND = "published", "outbound"
 # The first major version of Docker that drops such packets.
 _ISOLATES_LOOPBACK = (28,)
 # What the operating system, Docker and the deploy itself need beside the services.
@@ -18,7 +19,11 @@ HOST_RESERVE = 512 * 1024**2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What the Docker host says of itself. Sizes are bytes."""
+    """What the Docker host says of itself. Sizes are bytes.
+
+    `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
+    engine has address ranges for.
+    """
 
     memory: int
     cpus: int
@@ -32,6 +37,8 @@ class HostFacts:
     networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     own_ports: frozenset[int] = frozenset()
     taken_ports: Mapping[int, str] = field(default_factory=dict)
+    foreign_address: str | None = None
+    network_room: int | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
     missing_images: Mapping[str, str] = field(default_factory=dict)
 
@@ -42,7 +49,10 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Prob
         *_memory(platform, facts),
         *_cpus(platform, facts),
         *_disk(platform, identity, facts),
+        *port_clashes(platform),
         *_ports(platform, facts),
+        *_address(facts),
+        *_pools(platform, identity, facts),
         *_ownership(platform, identity, facts),
         *_versions(platform, identity, facts),
         *_images(platform, facts),
@@ -109,24 +119,67 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
             return
 
 
-def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+def port_clashes(platform: Platform) -> Iterator[Problem]:
+    """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them on this machine."""
     seen: dict[int, str] = {}
+    for service, port, number in _published(platform):
+        key = f"{settings_key(service)} (port {number}, {port.name})"
+        if number > 65535:
+            yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
+        elif number in seen:
+            yield Problem(key=key, reason=f"port {number} is already given to {seen[number]}", fix="give one of them another port")
+        seen.setdefault(number, f"{service.name} ({port.name})")
+
+
+def _published(platform: Platform) -> Iterator[tuple[Service, Port, int]]:
     for service in platform.services:
         for port in service.ports:
-            if port.host is None:
-                continue
-            key = f"{settings_key(service)} (port {port.host}, {port.name})"
-            if port.host > 65535:
-                yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
-            elif port.host in seen:
-                yield Problem(key=key, reason=f"port {port.host} is already given to {seen[port.host]}", fix="give one of them another port")
-            elif port.host in facts.taken_ports and port.host not in facts.own_ports:
-                yield Problem(
-                    key=key,
-                    reason=f"port {port.host} is held by {facts.taken_ports[port.host]}",
-                    fix="stop that, set another port, or shift all ports with groundwork:portOffset",
-                )
-            seen.setdefault(port.host, f"{service.name} ({port.name})")
+            if port.host is not None:
+                yield service, port, port.host
+
+
+def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+    for service, port, number in _published(platform):
+        if number in facts.taken_ports and number not in facts.own_ports:
+            yield Problem(
+                key=f"{settings_key(service)} (port {number}, {port.name})",
+                reason=f"port {number} is held by {facts.taken_ports[number]}",
+                fix="stop that, set another port, or shift all ports with groundwork:portOffset",
+            )
+
+
+def _address(facts: HostFacts) -> Iterator[Problem]:
+    if facts.foreign_address is not None:
+        yield Problem(
+            key="groundwork:bindAddress",
+            reason=f"{facts.foreign_address} is not an address of this host, so no port could be published on it",
+            fix="write 127.0.0.1, or one of this host (`ip -4 address`)",
+        )
+
+
+def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+    """Docker gives each network a range of its own, and its ranges come to an end (31 by default)."""
+    if facts.network_room is None:
+        return
+    missing = [name for name in networks_of(platform) if identity.name(name) not in facts.networks]
+    if len(missing) > facts.network_room:
+        yield Problem(
+            key="Docker's address pools",
+            reason=f"the stack needs {len(missing)} more networks, and the engine has addresses for {facts.network_room}",
+            fix="remove networks that nobody uses (`docker network prune`), or give the engine more: default-address-pools in /etc/docker/daemon.json",
+        )
+
+
+def networks_of(platform: Platform) -> list[str]:
+    """Every network of a platform on a Docker host, the ordinary ones included."""
+    return sorted({*platform.networks, *filter(None, map(ordinary_network, platform.services))})
+
+
+def ordinary_network(service: Service) -> str | None:
+    """The network that is not internal and that a service joins, if any: one with a way out also publishes."""
+    if service.reaches_out:
+        return OUTBOUND
+    return PUBLISHED if any(port.host is not None for port in service.ports) else None
 
 
 def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:

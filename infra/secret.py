@@ -47,13 +47,16 @@ def revealed(value: Any) -> Any:
 
 
 def weakness(value: str) -> str | None:
-    """Why a secret must not be used, or None. 128 bits need 22 alphanumeric characters."""
+    """Why a secret must not be used, or None. 128 bits need 22 random alphanumeric characters."""
     if len(value) < 22:
         return f"it has {len(value)} characters; at least 22 are needed"
     if _WEAK.search(value):
         return "it contains a word that default passwords are made of"
     if len(set(value)) < 10:
         return "it repeats the same few characters"
+    if not any(character.isdigit() for character in value) and len(value) < 60:
+        # Four words of a dictionary are 28 characters and 44 bits.
+        return "it is made of letters alone, as words are; let digits be among at least 22 random characters"
     return None
 
 

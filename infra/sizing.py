@@ -43,9 +43,13 @@ def postgres_shm(memory: int) -> int:
     return max(64 * MIB, 2 * min(memory // 16, 8 * GIB))
 
 
-def redis_maxmemory(memory: int) -> int:
-    """70 % of the limit; the rest is for output buffers, fragmentation and the fork that rewrites the log."""
-    return memory * 70 // 100
+def redis(memory: int) -> dict[str, int]:
+    """Half of the limit for keys, a quarter for clients (the largest are cut off first).
+
+    The rest is for the process itself, fragmentation, and the pages that a fork copies while it rewrites the log under
+    writes: with 70 % for keys and clients without bound the queue was killed (`tests/live/test_redis_memory.py`).
+    """
+    return {"maxmemory": memory * 50 // 100, "clients": memory * 25 // 100}
 
 
 def minio_memlimit(memory: int) -> int:

@@ -4,9 +4,12 @@ import json
 import os
 import secrets
 import string
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.secret import weakness
 from ops import console
 from ops.paths import ROOT, STATE, cache
 from ops.toolchain import PLUGINS, Toolchain
@@ -57,12 +60,34 @@ def _logged_in() -> bool:
 
 def _with_passphrase(environment: dict[str, str]) -> dict[str, str]:
     if "PULUMI_CONFIG_PASSPHRASE" in environment or "PULUMI_CONFIG_PASSPHRASE_FILE" in environment:
+        _check_passphrase(environment)
         return environment
     if not PASSPHRASE_FILE.exists():
         STATE.mkdir(parents=True, exist_ok=True)
         write_private(PASSPHRASE_FILE, generate(40))
         console.out.print(f"state: made a passphrase in {PASSPHRASE_FILE.relative_to(ROOT)} (0600); keep a copy: without it the secrets cannot be read")
     return {**environment, "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE_FILE)}
+
+
+def _check_passphrase(environment: Mapping[str, str]) -> None:
+    """Raises Failed for an empty passphrase; of a weak one, which is the user's own choice, it warns."""
+    source = "PULUMI_CONFIG_PASSPHRASE"
+    if source in environment:
+        passphrase = environment[source]
+    else:
+        source += "_FILE"
+        path = Path(environment[source])
+        try:
+            passphrase = path.read_text().rstrip("\n")
+        except (OSError, ValueError) as error:
+            raise console.Failed(f"{source} is {path}, which cannot be read ({type(error).__name__})", "correct it, or unset it") from None
+    if not passphrase:
+        raise console.Failed(
+            f"{source} is empty: whoever reads the stack's file, which belongs in version control, would read every secret in it",
+            "set a passphrase, or unset it: `make up` generates one",
+        )
+    if why := weakness(passphrase):
+        console.err.print(f"warning: {source} is weak: {why}; it protects the secrets in the stack's file, which belongs in version control")
 
 
 def _install_plugin(home: Path, toolchain: Toolchain) -> None:
@@ -78,8 +103,10 @@ def _install_plugin(home: Path, toolchain: Toolchain) -> None:
 
 
 def generate(length: int) -> str:
-    """A random alphanumeric string that does not start with a digit."""
-    return secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))
+    """A random alphanumeric string that does not start with a digit, and is strong by our own measure."""
+    while weakness(made := secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))):
+        continue
+    return made
 
 
 def instance_id() -> str:
@@ -89,8 +116,19 @@ def instance_id() -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner can read, whatever the umask, and never a half of it."""
-    scratch = path.with_name(path.name + ".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
-    scratch.replace(path)
+    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    # The new name is durable only once the folder is.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -125,7 +125,7 @@ def _rules(bucket: Bucket) -> dict[str, object]:
 
 
 def _application_policy(buckets: tuple[Bucket, ...]) -> str:
-    """Read and write in the declared buckets, and nothing else."""
+    """Read and write in the declared buckets, and nothing else. Earlier versions it may read and not destroy."""
     arns = [f"arn:aws:s3:::{bucket.name}" for bucket in buckets]
     statements = [
         {
@@ -140,7 +140,6 @@ def _application_policy(buckets: tuple[Bucket, ...]) -> str:
                 "s3:GetObjectVersion",
                 "s3:PutObject",
                 "s3:DeleteObject",
-                "s3:DeleteObjectVersion",
                 "s3:AbortMultipartUpload",
                 "s3:ListMultipartUploadParts",
                 "s3:GetObjectTagging",
@@ -148,6 +147,8 @@ def _application_policy(buckets: tuple[Bucket, ...]) -> str:
             ],
             "Resource": [f"{arn}/*" for arn in arns],
         },
+        # MinIO takes the right to delete an object for one to delete its versions too, unless that is denied.
+        {"Effect": "Deny", "Action": ["s3:DeleteObjectVersion"], "Resource": [f"{arn}/*" for arn in arns]},
     ]
     if not arns:
         statements = [{"Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]

@@ -56,7 +56,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     interval=format_duration(settings.scrape_interval), environment=context.settings.environment,
                     alertmanager=_alertmanager(context), instance=context.settings.instance,
                     jobs=jobs, targets=settings.targets, config_dir=CONFIG_DIR,
-                    kubelets=watching_nodes, namespaces=namespaces,
+                    kubelets=watching_nodes, verify_kubelets=context.settings.kubernetes.verify_kubelets, namespaces=namespaces,
                 ),
             ),
             *_rules(context, jobs),

@@ -55,7 +55,7 @@ def build(context: Context, name: str) -> Service:
                 path=f"{CONFIG_DIR}/redis.conf",
                 content=render(
                     "redis/redis.conf.j2",
-                    maxmemory=sizing.redis_maxmemory(settings.memory), policy=settings.policy,
+                    **sizing.redis(settings.memory), policy=settings.policy,
                     max_clients=settings.max_clients, acl_file=f"{CONFIG_DIR}/users.acl",
                 ),
             ),

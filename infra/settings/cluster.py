@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from infra.settings.common import Flag, Model
-from infra.settings.text import Annotation, DnsName, IngressHost, LabelKey, LabelValue, Line, Name, PullLogin
+from infra.settings.text import Annotation, Cidr, DnsName, IngressHost, LabelKey, LabelValue, Line, Name, PullLogin
 
 
 class Toleration(Model):
@@ -53,6 +53,9 @@ class Kubernetes(Model):
     pull_secret: PullLogin | None = Field(None, description="Login of a private registry: the contents of a Docker `config.json`; set it with `--secret`.")
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Labels of the nodes that may run the services.")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints that do not keep the services away.")
+    name_servers: tuple[Cidr, ...] = Field(
+        ("169.254.0.0/16",), description="Ranges of name servers that are no pods of kube-system; with network policies pods ask these and no others."
+    )
     verify_kubelets: Flag = Field(
         True, description="Check kubelets' certificates against the cluster's authority; `false` where they sign their own (kubeadm's default)."
     )

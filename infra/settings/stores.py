@@ -66,7 +66,7 @@ class RedisInstance(Sized, Rotatable):
     """What both Redis instances have."""
 
     replicas: Replicas = Field(1, description="Always 1: a Redis with copies is a managed one, under groundwork:redis.external.")
-    memory: Memory = Field(256 * MIB, ge=32 * MIB, description="Memory limit; `maxmemory` is 70 % of it.")
+    memory: Memory = Field(256 * MIB, ge=32 * MIB, description="Memory limit; `maxmemory` is half of it, clients take a quarter at most.")
     disk: Disk = Field(2 * GIB, description="Room its append-only file may take.")
     port: HostPort = Field(6379, description="Port on the host.")
     max_clients: Annotated[

@@ -116,6 +116,14 @@ def bind_address(value: str) -> str:
     return value
 
 
+def cidr(value: str) -> str:
+    """A range of IPv4 addresses."""
+    try:
+        return str(ipaddress.IPv4Network(value))
+    except ValueError:
+        raise Unusable("it is not a range of IPv4 addresses", "write one such as 10.96.0.10/32") from None
+
+
 def port_number(text: str) -> int:
     """A port in decimal. Raises ValueError for what is none."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
@@ -334,6 +342,7 @@ def pull_login(value: object) -> Secret:
 Line = Annotated[str, AfterValidator(line), Kind("text")]
 HostName = Annotated[str, AfterValidator(host), Kind("host")]
 BindAddress = Annotated[str, AfterValidator(bind_address), Kind("IPv4 address")]
+Cidr = Annotated[str, AfterValidator(cidr), Kind("IPv4 range")]
 Address = Annotated[str, AfterValidator(address), Kind("host:port")]
 Url = Annotated[str, AfterValidator(http_url), Kind("URL")]
 UrlPath = Annotated[str, AfterValidator(path), Kind("path")]

@@ -172,6 +172,7 @@ def _network(stack: Stack, service: Service) -> dict[str, Any]:
         "egress": service.reaches_out or service.operated is not None,
         "operator": {"labels": dict(service.operated.operator_labels), "port": service.operated.status_port} if service.operated else {},
         "peerNamespaces": [space for space in spaces if space != here],
+        "nameServers": list(settings.kubernetes.name_servers),
         "clientNamespaces": list(settings.kubernetes.client_namespaces),
     }
 

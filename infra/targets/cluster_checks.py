@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.identity import Identity
-from infra.preflight import settings_key, version_problems, version_tuple
+from infra.preflight import port_clashes, settings_key, version_problems, version_tuple
 from infra.refusal import Problem
 from infra.settings import Settings
 from infra.spec import Platform, Service
@@ -46,6 +46,7 @@ def check(settings: Settings, platform: Platform, identity: Identity, facts: Clu
     """Every reason not to deploy that the cluster gives."""
     return [
         *_age(facts),
+        *port_clashes(platform),
         *_ownership(settings, identity, facts),
         *_storage(settings, platform, facts),
         *_room(settings, platform, facts),

@@ -12,13 +12,12 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.identity import Identity
-from infra.preflight import LEDGER_ROLE, HostFacts, ledger
+from infra.preflight import LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, ledger, networks_of, ordinary_network
 from infra.secret import Secret
 from infra.settings import Settings
 from infra.spec import UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
 from infra.units import MIB, go_duration
 
-PUBLISHED, OUTBOUND = "published", "outbound"
 _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
 JOB_SCRIPT = "/etc/groundwork/job.sh"
@@ -72,7 +71,7 @@ class DockerTarget:
         # other, so that they open no way around the networks above; and what is only published has no address that an
         # answer from outside could find, so that a store reaches nobody.
         for name, options in ((PUBLISHED, {**_NO_NEIGHBOURS, "com.docker.network.bridge.enable_ip_masquerade": "false"}), (OUTBOUND, _NO_NEIGHBOURS)):
-            if any(_ordinary(service) == name for service in platform.services):
+            if name in networks_of(platform):
                 self.networks[name] = self._network(name, internal=False, options=options)
 
     def _network(self, name: str, *, internal: bool, options: Mapping[str, str] | None) -> docker.Network:
@@ -126,7 +125,7 @@ class DockerTarget:
         return self._images[image.reference].image_id
 
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
-        ordinary = _ordinary(service)
+        ordinary = ordinary_network(service)
         networks = [*service.networks, *([ordinary] if ordinary else [])]
         depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
@@ -221,13 +220,6 @@ class DockerTarget:
             )
             for name in networks
         ]
-
-
-def _ordinary(service: Service) -> str | None:
-    """The network that is not internal and that a service joins, if any: one with a way out also publishes."""
-    if service.reaches_out:
-        return OUTBOUND
-    return PUBLISHED if any(port.host is not None for port in service.ports) else None
 
 
 def _stamp(text: str) -> str:

@@ -1,6 +1,7 @@
 """Reads facts from the Docker engine. It changes nothing."""
 
 import errno
+import ipaddress
 import os
 import shutil
 import socket
@@ -44,7 +45,7 @@ def unreachable(error: Exception) -> Problem:
     )
 
 
-def read_facts(platform: Platform, identity: Identity) -> HostFacts:
+def read_facts(platform: Platform, identity: Identity, bind_address: str) -> HostFacts:
     """Everything that the checks ask about. Raises Refused if the engine does not answer."""
     client = connect()
     try:
@@ -71,6 +72,8 @@ def read_facts(platform: Platform, identity: Identity) -> HostFacts:
         volumes={item["Name"]: item.get("Labels") or {} for item in volumes},
         containers={item["Names"][0].lstrip("/"): item.get("Labels") or {} for item in containers if item.get("Names")},
         networks={item["Name"]: item.get("Labels") or {} for item in networks},
+        foreign_address=bind_address if local and not _own(bind_address) else None,
+        network_room=_network_room(info, networks),
         own_ports=frozenset(own),
         taken_ports=taken,
         image_ids=images.ids,
@@ -147,6 +150,41 @@ def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform
             if port not in own and port not in taken and _bound(port):
                 taken[port] = "another process on this host"
     return own, taken
+
+
+def _own(address: str) -> bool:
+    """Whether a socket of this host can have the address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
+# The engine's own (libnetwork's ipamutils): 172.17.0.0/16 to 172.31.0.0/16, and 192.168.0.0/16 in ranges of /20.
+_POOLS: list[dict[str, Any]] = [{"Base": f"172.{second}.0.0/16", "Size": 16} for second in range(17, 32)] + [{"Base": "192.168.0.0/16", "Size": 20}]
+
+
+def _network_room(info: Mapping[str, Any], networks: Iterable[Mapping[str, Any]]) -> int:
+    """How many more networks find a range: those of the pools that no network overlaps."""
+    taken = [
+        ipaddress.ip_network(part["Subnet"])
+        for network in networks
+        for part in (network.get("IPAM") or {}).get("Config") or ()
+        if part.get("Subnet") and ":" not in part["Subnet"]
+    ]
+    free = 0
+    for pool in info.get("DefaultAddressPools") or _POOLS:
+        base = ipaddress.ip_network(pool["Base"])
+        if base.version != 4:
+            continue
+        inside = [network for network in taken if network.overlaps(base)]
+        ranges = 2 ** (pool["Size"] - base.prefixlen)
+        size = 2 ** (32 - pool["Size"])
+        used = sum(-(-min(network.num_addresses, base.num_addresses) // size) for network in inside)
+        free += max(0, ranges - used)
+    return free
 
 
 def _wanted_ports(platform: Platform) -> Iterator[int]:

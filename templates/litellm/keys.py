@@ -41,8 +41,9 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
     if _same(api_key, "metrics"):
         if path.rstrip("/") != "/metrics":
             raise HTTPException(403, "this key opens the metrics only")
+        # LiteLLM shows metrics to administrators alone; the path above is all that this one ever sees.
         return UserAPIKeyAuth(
-            api_key=hash_token(_KEYS["metrics"]), key_alias="metrics", user_role=LitellmUserRoles.INTERNAL_USER_VIEW_ONLY
+            api_key=hash_token(_KEYS["metrics"]), key_alias="metrics", user_role=LitellmUserRoles.PROXY_ADMIN
         )
     if path in _PUBLIC:
         return UserAPIKeyAuth(user_role=LitellmUserRoles.INTERNAL_USER_VIEW_ONLY)

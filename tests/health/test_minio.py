@@ -45,7 +45,7 @@ def test_returns_what_was_put(service: Deployed) -> None:
             assert headers is not None
             assert headers.get("x-amz-server-side-encryption") in ("AES256", "aws:kms")
         finally:
-            client.remove_object(bucket, name, version_id=written.version_id)
+            _client(service, "root").remove_object(bucket, name, version_id=written.version_id)
 
 
 def test_keeps_earlier_versions(service: Deployed) -> None:
@@ -60,7 +60,24 @@ def test_keeps_earlier_versions(service: Deployed) -> None:
         answer.close()
     finally:
         for version in versions:
-            client.remove_object(bucket, name, version_id=version)
+            _client(service, "root").remove_object(bucket, name, version_id=version)
+
+
+def test_application_key_destroys_no_earlier_version(service: Deployed) -> None:
+    """It may delete an object, which leaves its versions; whoever steals the key cannot destroy them."""
+    client, root = _client(service, service.check("user")), _client(service, "root")
+    bucket, name = _buckets(service, "versioned")[0], f"groundwork-health/{uuid.uuid4()}"
+    written = client.put_object(bucket, name, io.BytesIO(b"kept"), 4)
+    try:
+        with pytest.raises(S3Error, match="AccessDenied"):
+            client.remove_object(bucket, name, version_id=written.version_id)
+        client.remove_object(bucket, name)
+        answer = client.get_object(bucket, name, version_id=written.version_id)
+        assert answer.read() == b"kept"
+        answer.close()
+    finally:
+        for version in root.list_objects(bucket, prefix=name, include_version=True):
+            root.remove_object(bucket, name, version_id=version.version_id)
 
 
 def test_application_key_opens_nothing_else(service: Deployed) -> None:

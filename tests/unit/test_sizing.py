@@ -32,7 +32,8 @@ def test_postgres_shared_memory_holds_an_index_build(memory: int) -> None:
 
 @pytest.mark.parametrize("memory", SIZES)
 def test_engines_stay_below_their_limit(memory: int) -> None:
-    assert 0.6 * memory <= sizing.redis_maxmemory(memory) <= 0.75 * memory
+    redis = sizing.redis(memory)
+    assert redis["maxmemory"] + redis["clients"] <= 0.75 * memory
     assert sizing.minio_memlimit(memory) < memory
     clickhouse = sizing.clickhouse(memory)
     caches = clickhouse["mark_cache_size"] + clickhouse["uncompressed_cache_size"] + clickhouse["index_mark_cache_size"]

@@ -100,9 +100,14 @@ allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* Name servers may be pods, or an address of the node: the port is what they have in common. */ -}}
+{{- /* Name servers are pods of kube-system, or at the addresses that the stack names. */ -}}
 {{- define "service.dns" -}}
-- ports:
+- to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
+    {{- range .Values.network.nameServers }}
+    - ipBlock: {cidr: {{ . }}}
+    {{- end }}
+  ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
 {{- end }}
