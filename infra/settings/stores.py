@@ -37,6 +37,12 @@ class Ivfflat(Model):
     )
     probes: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] = Field(10, description="Clusters that a query looks into.")
 
+    @model_validator(mode="after")
+    def _no_more_probes_than_lists(self) -> Self:
+        if self.lists is not None and self.probes > self.lists:
+            raise ValueError(f"probes ({self.probes}) must be at most lists ({self.lists}): there are no more clusters to look into")
+        return self
+
 
 class Vectors(Model):
     """The `document_vectors` table."""

@@ -202,6 +202,13 @@ def bucket(value: str) -> str:
     return value
 
 
+def forward_name(value: str) -> str:
+    """A name in the collector's configuration, where three words are values."""
+    if value in ("null", "true", "false"):
+        raise Unusable("this word has a meaning of its own in the collector's configuration", "choose another name")
+    return _matching(_FORWARD, "it must be 1 to 31 lower-case letters, digits and underscores, and begin with a letter")(value)
+
+
 def dns_name(value: str) -> str:
     """A DNS name in lower case, as Kubernetes takes it."""
     labels = value.split(".")
@@ -214,7 +221,7 @@ def host_name(value: str) -> str:
     """The host of an ingress: a DNS name and not an address."""
     dns_name(value)
     if value.rpartition(".")[2].isdigit():
-        raise Unusable("an ingress is reached by name", "this is an address")
+        raise Unusable("an ingress is reached by name, and this is an address", "write a DNS name")
     return value
 
 
@@ -289,7 +296,7 @@ def secret_line(value: object) -> Secret:
     """A secret that fits on one line, wherever it is written."""
     secret = _secret(value)
     if len(secret.reveal()) > 4096 or not secret.reveal().isprintable():
-        raise Unusable("it must be one line of at most 4096 printable characters", "was a newline copied with it?")
+        raise Unusable("it must be one line of at most 4096 printable characters", "set it again; was a newline copied with it?")
     return secret
 
 
@@ -298,7 +305,7 @@ def api_key(value: object) -> Secret:
     secret = _secret(value)
     if secret.reveal().startswith(_INDIRECT):
         raise Unusable("LiteLLM would send a variable of its own environment in its place", "set the key itself")
-    _matching(_TOKEN, "it must be printable ASCII characters without spaces; was a newline copied with it?")(secret.reveal())
+    _matching(_TOKEN, "it must be printable ASCII characters without spaces and newlines")(secret.reveal())
     return secret
 
 
@@ -369,11 +376,7 @@ JobName = Annotated[
     AfterValidator(_matching(_JOB, "it must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit")),
     Kind("name"),
 ]
-ForwardName = Annotated[
-    str,
-    AfterValidator(_matching(_FORWARD, "it must be 1 to 31 lower-case letters, digits and underscores, and begin with a letter")),
-    Kind("name"),
-]
+ForwardName = Annotated[str, AfterValidator(forward_name), Kind("name")]
 InstanceId = Annotated[
     str,
     AfterValidator(_matching(_INSTANCE, "it must be 4 to 12 lower-case letters and digits, and begin with a letter")),

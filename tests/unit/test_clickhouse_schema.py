@@ -7,6 +7,7 @@ import pytest
 from chdb import session as chdb
 
 from infra.services import clickhouse
+from infra.templating import render
 from tests.unit.conftest import make_context
 
 _ORGANISATION = "11111111-1111-1111-1111-111111111111"
@@ -58,3 +59,20 @@ def test_aggregates_over_a_million_rows_are_right(session: Any) -> None:
         "SELECT now64(3) - INTERVAL number % 3600 SECOND, generateUUIDv4(), toString(number), 'load', 1 FROM numbers(1000000)"
     )
     assert _ask(session, "SELECT sum(events) FROM analytics.events_hourly WHERE name = 'load'") == "1000000"
+
+
+@pytest.mark.parametrize(("days", "kept"), [(7300, 1), (36500, 0)], ids=["the longest allowed", "a hundred years, which wraps"])
+def test_a_fresh_event_survives_a_merge_under_the_longest_retention(session: Any, days: int, kept: int) -> None:
+    """An expiry beyond 2106 wraps into the past, and the next merge deletes the row; so settings end before."""
+    database = f"kept_{days}_days"
+    _apply(session, render("clickhouse/schema.sql.j2", database=database, days=days))
+    for name in ("first", "second"):
+        session.query(f"INSERT INTO {database}.events (organisation_id, user_id, name) VALUES ('{_ORGANISATION}', 'u', '{name}')")
+    session.query(f"OPTIMIZE TABLE {database}.events FINAL")
+    assert _ask(session, f"SELECT count() FROM {database}.events") == str(2 * kept)
+
+
+def test_the_longest_retention_is_what_a_stack_may_ask_for() -> None:
+    assert make_context(clickhouse={"retention": "7300d"}).settings.clickhouse.retention == 7300 * 86400
+    with pytest.raises(ValueError, match="less_than_equal"):
+        make_context(clickhouse={"retention": "7301d"})

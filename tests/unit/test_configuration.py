@@ -97,6 +97,26 @@ REFUSED = [
     ("a mailbox's user without a password", {"groundwork:alertmanager": {"email": {"to": "a@b.org", "sender": "c@b.org", "host": "m.b.org:587", "username": "u"}}}, "groundwork:alertmanager.email.password", "set it too"),
     ("logs kept for longer than their disk", {"groundwork:loki": {"retention": "365d"}}, "groundwork:loki.retention", "groundwork:loki.disk"),
     ("traces kept for longer than their disk", {"groundwork:tempo": {"retention": "90d"}}, "groundwork:tempo.retention", "groundwork:tempo.disk"),
+    ("a boolean in quotes", {"groundwork:observability": {"enabled": "no"}}, "groundwork:observability.enabled", None),
+    ("a boolean for a number", {"groundwork:postgres": {"cpus": True}}, "groundwork:postgres.cpus", None),
+    ("a size with a newline", {"groundwork:postgres": {"memory": "512MiB\n"}}, "groundwork:postgres.memory", None),
+    ("a size of 400 digits", {"groundwork:postgres": {"memory": "9" * 400 + "GiB"}}, "groundwork:postgres.memory", None),
+    ("a host with a second line", {"groundwork:qdrant": {"external": {"host": "q\nA=b", "port": 1}}}, "groundwork:qdrant.external.host", None),
+    ("a host that is the container", {"groundwork:qdrant": {"external": {"host": "LOCALHOST", "port": 1}}}, "groundwork:qdrant.external.host", "host.docker.internal"),
+    ("a host that is a cloud's metadata", {"groundwork:qdrant": {"external": {"host": "169.254.169.254", "port": 1}}}, "groundwork:qdrant.external.host", "own address"),
+    ("a path that is a query", {"groundwork:prometheus": {"targets": [{"name": "a", "address": "a:1", "path": "/m?x=1"}]}}, "groundwork:prometheus.targets.0.path", None),
+    ("a port beyond the last", {"groundwork:prometheus": {"targets": [{"name": "a", "address": "a:99999"}]}}, "groundwork:prometheus.targets.0.address", None),
+    ("a retention that wraps", {"groundwork:clickhouse": {"retention": "36500d"}}, "groundwork:clickhouse.retention", None),
+    ("a retention that overflows", {"groundwork:prometheus": {"retention": "200000d"}}, "groundwork:prometheus.retention", None),
+    ("ClickHouse's own database", {"groundwork:clickhouse": {"database": "system"}}, "groundwork:clickhouse.database", "another"),
+    ("MinIO's own bucket", {"groundwork:minio": {"buckets": [{"name": "minio"}]}}, "groundwork:minio.buckets.0.name", "another"),
+    ("more connections than memory", {"groundwork:postgres": {"memory": "256MiB", "maxConnections": 5000}}, "groundwork:postgres.maxConnections", "memory"),
+    ("an append-only file that does not fit", {"groundwork:redis": {"queue": {"memory": "1GiB", "disk": "64MiB"}}}, "groundwork:redis.queue.disk", "1GiB"),
+    ("a word of the collector's", {"groundwork:alloy": {"forwardTraces": [{"name": "null", "endpoint": "https://a.org"}]}}, "groundwork:alloy.forwardTraces.0.name", "another"),
+    ("more probes than lists", {"groundwork:postgres": {"vectors": {"ivfflat": {"lists": 10, "probes": 20}}}}, "groundwork:postgres.vectors.ivfflat", None),
+    ("two services on one host", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "ingress": {"controllerNamespace": "i", "hosts": [{"service": "litellm", "host": "x.org", "tlsSecret": "t"}, {"service": "grafana", "host": "x.org", "tlsSecret": "t"}]}}}, "groundwork:kubernetes.ingress.hosts", "its own"),
+    ("an ingress in plain text", {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"context": "c", "ingress": {"controllerNamespace": "i", "hosts": [{"service": "clickhouse", "host": "x.org"}]}}}, "groundwork:kubernetes.ingress.hosts.0.tlsSecret", "plainHttp"),
+    ("a master secret of four words", {"groundwork:masterSecret": "correct horse battery staple"}, "groundwork:masterSecret", "make up"),
 ]  # fmt: skip
 
 
@@ -157,6 +177,16 @@ def test_the_production_example_is_accepted() -> None:
     """As it stands, but for the keys that the first `make up` adds."""
     config = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
     assert load(config) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "refused"),
+    [("q.example.org", True), ("8.8.8.8", True), ("10.1.2.3", False), ("qdrant", False), ("qdrant.shop.svc", False), ("q.internal", False)],
+)
+def test_a_password_crosses_no_public_network_in_plain_text(host: str, refused: bool) -> None:
+    config = {"groundwork:qdrant": {"external": {"host": host, "port": 6333, "tls": False, "password": "key-of-qdrant"}}}
+    keys = [problem.key for problem in load(config, (*SECRET, "groundwork:qdrant"))]
+    assert keys == (["groundwork:qdrant.external.tls"] if refused else [])
 
 
 def test_settings_are_immutable() -> None:
