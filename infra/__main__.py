@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra import configuration, invariants, outputs, preflight, services
+from infra import backend, configuration, invariants, outputs, preflight, services
 from infra.identity import Identity
 from infra.refusal import Refused
 from infra.secret import Keyring, Secret
@@ -41,7 +41,7 @@ def _docker(settings: Settings, identity: Identity, platform: Platform) -> list[
     from infra.targets import docker_host
     from infra.targets.docker import DockerTarget
 
-    facts = docker_host.read_facts(platform, identity, settings.bind_address)
+    facts = docker_host.read_facts(platform, identity, settings.bind_address, nothing_recorded=backend.records_nothing(identity))
     problems = preflight.check(platform, identity, facts)
     if problems:
         raise Refused(problems)

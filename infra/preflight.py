@@ -22,7 +22,7 @@ class HostFacts:
     """What the Docker host says of itself. Sizes are bytes.
 
     `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
-    engine has address ranges for.
+    engine has address ranges for, `nothing_recorded` whether the state is known to record no resource.
     """
 
     memory: int
@@ -38,6 +38,7 @@ class HostFacts:
     own_ports: frozenset[int] = frozenset()
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     foreign_address: str | None = None
+    nothing_recorded: bool = False
     network_room: int | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
     missing_images: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +54,7 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Prob
         *_ports(platform, facts),
         *_address(facts),
         *_pools(platform, identity, facts),
+        *_lost_state(identity, facts),
         *_ownership(platform, identity, facts),
         *_versions(platform, identity, facts),
         *_images(platform, facts),
@@ -180,6 +182,17 @@ def ordinary_network(service: Service) -> str | None:
     if service.reaches_out:
         return OUTBOUND
     return PUBLISHED if any(port.host is not None for port in service.ports) else None
+
+
+def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+    """Containers of this very stack that a state without any resource cannot know: each would be a name that is taken."""
+    own = sorted(name for name, labels in facts.containers.items() if identity.owns(labels))
+    if facts.nothing_recorded and own:
+        yield Problem(
+            key=f"containers of {identity.name('')}*",
+            reason=f"{len(own)} of them run, and the state of this stack records none: it was lost, or another clone deployed them",
+            fix=f"run `make up STACK={identity.stack}`, which removes them, keeps every volume, and deploys; or put the state back",
+        )
 
 
 def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:

@@ -47,9 +47,9 @@ def up() -> None:
 @command
 def init() -> None:
     """Make the stack and its generated keys, and deploy nothing."""
-    from ops.stack import open_stack
+    from ops import deploy
 
-    open_stack().initialise()
+    deploy.initialise()
 
 
 @command

@@ -1,14 +1,22 @@
 """Up, preview, down and purge: thin around the Pulumi CLI, with what it cannot do itself."""
 
 import sys
+import tempfile
 import time
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from ops import console, health, keys, report, site
-from ops.stack import Stack, open_stack
+from ops import console, failures, health, keys, lock, report, site
+from ops.stack import Stack, instance_of, open_stack, stack_name
 
 
 def up() -> None:
     """Sets up, deploys, proves. Raises Failed if the platform is not healthy at the end."""
+    with _held("make up"):
+        _up()
+
+
+def _up() -> None:
     total = time.monotonic()
     stack = _open()
     resources = stack.initialise()
@@ -18,16 +26,24 @@ def up() -> None:
     clock = time.monotonic()
     drifted, mending = place.repairs(resources)
     console.out.print(f"[bold]deploying `{stack.name}`[/bold] …" + (f" (differs from the state: {', '.join(drifted)})" if drifted else ""))
-    with place.watching(stack) as watch:
-        status = stack.show("up", "--yes", "--skip-preview", "--suppress-outputs", *mending)
-    if status != 0:
-        place.show_failed(stack)
-        raise console.Failed("the deploy did not succeed; the messages are above", "correct what they name and run `make up` again: it goes on from here")
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events.jsonl"
+        with place.watching(stack) as watch:
+            status = stack.show("up", "--yes", "--skip-preview", "--suppress-outputs", *mending, log=events)
+        if status != 0:
+            place.show_failed(stack)
+            raise failures.explain(failures.read(events), prefix=f"gw-{stack.name}-{instance_of(stack.name)}-", again=_again(stack))
     deployed = time.monotonic() - clock
     outputs = stack.outputs()
     health.prove(stack, place, outputs, deep=not health.proven(stack, place, outputs))
     report.show(place, outputs, watch)
     console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and proof together {time.monotonic() - total:.1f} s.")
+
+
+def initialise() -> None:
+    """Makes the stack and its keys, and deploys nothing."""
+    with _held("ops init"):
+        open_stack().initialise()
 
 
 def prove() -> None:
@@ -50,11 +66,19 @@ def preview() -> None:
 
 def down() -> None:
     """Removes everything but the data."""
+    with _held("make down"):
+        _down()
+
+
+def _down() -> None:
     stack = _open()
     resources = stack.export()
-    if resources is None:
-        raise console.Failed(f"the stack `{stack.name}` does not exist")
     place = site.of(stack)
+    if resources is None:
+        if instance_of(stack.name) is None:
+            raise console.Failed(f"the stack `{stack.name}` does not exist")
+        # Its state is gone; what runs is found by its labels, and the master secret is read with a state that is new.
+        resources = stack.initialise()
     place.recover(stack, resources)
     place.release(stack)
     protected = ["--exclude-protected"] if any(resource.get("protect") for resource in resources) else []
@@ -66,6 +90,11 @@ def down() -> None:
 
 def purge(*, confirmation: str | None = None) -> None:
     """Deletes the stack with its data, after its name was given."""
+    with _held("make purge"):
+        _purge(confirmation)
+
+
+def _purge(confirmation: str | None) -> None:
     stack = _open()
     place = site.of(stack)
     console.out.print(f"This deletes the stack `{stack.name}` and its data for ever:")
@@ -78,6 +107,8 @@ def purge(*, confirmation: str | None = None) -> None:
     if confirmation != stack.name:
         raise console.Failed(f"`{confirmation}` is not `{stack.name}`; nothing was deleted")
     resources = stack.export()
+    if resources is None and instance_of(stack.name) is not None:
+        resources = stack.initialise()
     if resources is not None:
         place.recover(stack, resources)
         place.release(stack)
@@ -90,6 +121,16 @@ def purge(*, confirmation: str | None = None) -> None:
         console.out.print(f"  deleted {name}")
     keys.forget(stack.name)
     console.out.print(f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}.")
+
+
+def _held(command: str) -> AbstractContextManager[None]:
+    """The stack that STACK names, for this command alone."""
+    name = stack_name()
+    return lock.held(name, instance_of(name), command)
+
+
+def _again(stack: Stack) -> str:
+    return "make up" if stack.name == "dev" else f"make up STACK={stack.name}"
 
 
 def _open() -> Stack:

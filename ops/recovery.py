@@ -13,20 +13,34 @@ from docker.errors import NotFound
 
 from infra.configuration import NAMESPACE
 from infra.identity import PREFIX
+from infra.secret import Keyring
 from ops import console
+from ops import lock as lock_file
 from ops.paths import STATE
 from ops.stack import Stack
 
 
 def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
-    """Makes the next `up` possible; `resources` are what the state records. It touches only what is this stack's own, and only if nobody works on it."""
-    if not unlock(stack):
-        # Without an interrupted run nothing is unrecorded that is ours: another clone with this stack's
-        # file and a state of its own may be at work.
+    """Makes the next `up` possible; `resources` are what the state records.
+
+    What carries this stack's labels and is in no state is in the way of every deploy: an interrupted run left it, the
+    state was lost, or another clone deployed it. Containers and networks are removed, after saying so; never a volume.
+    """
+    interrupted = unlock(stack)
+    if not stack.backend.local:
+        # Who else works on a shared backend cannot be seen here, and what looks unrecorded may be
+        # somebody's deploy at this moment.
         return
-    removed = _remove_unrecorded(stack, {resource.get("id") for resource in resources})
-    if removed:
-        console.out.print(f"recovery: removed what an interrupted run had left unrecorded: {', '.join(removed)}")
+    recorded = {resource.get("id") for resource in resources}
+    found = _orphaned(stack, recorded)
+    if not found:
+        return
+    why = "an interrupted run left them" if interrupted else "the state was lost, or another clone deployed them"
+    console.out.print(f"recovery: found what carries this stack's labels and is in no state ({why}):")
+    for kind, name, _ in found:
+        console.out.print(f"  {kind} {name}")
+    _remove(found)
+    console.out.print(f"recovery: removed {len(found)} of them; every volume is kept")
 
 
 def unlock(stack: Stack) -> bool:
@@ -70,8 +84,10 @@ def _describe(lock: Path) -> str:
 def _alive(lock: Path) -> bool:
     held = _read(lock)
     pid = held.get("pid")
-    if held.get("hostname") != socket.gethostname():
-        return True
+    host = held.get("hostname")
+    if host != socket.gethostname() and not lock_file.was_here(str(host)):
+        # Another machine's, unless this one was started since: the file is on its own disk.
+        return lock.stat().st_mtime > lock_file.started_at()
     # A process id is used again after a reboot, so the name is looked at too.
     return isinstance(pid, int) and _is_pulumi(pid)
 
@@ -112,22 +128,48 @@ def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
     return {"label": owner_labels(stack)}
 
 
-def _remove_unrecorded(stack: Stack, recorded: Set[Any]) -> list[str]:
-    removed: list[str] = []
+def _orphaned(stack: Stack, recorded: Set[Any]) -> list[tuple[str, str, str]]:
+    """(kind, name, id) of the stack's containers and networks that no state records, if they are of this master secret."""
     client = docker.from_env()
     try:
-        for container in client.containers.list(all=True, filters=owner_filter(stack), ignore_removed=True):
-            if container.id not in recorded:
-                removed.append(str(container.name))
-                container.stop(timeout=30)
-                container.remove(force=True, v=True)
-        for network in client.networks.list(filters=owner_filter(stack)):
-            if network.id not in recorded:
-                removed.append(str(network.name))
-                _remove_network(client, str(network.id))
+        found = [
+            ("container", item["Names"][0].lstrip("/"), item["Id"], item.get("Labels") or {})
+            for item in client.api.containers(all=True, filters=owner_filter(stack))
+            if item["Id"] not in recorded
+        ]
+        found += [
+            ("network", item["Name"], item["Id"], item.get("Labels") or {})
+            for item in client.api.networks(filters=owner_filter(stack))
+            if item["Id"] not in recorded
+        ]
     finally:
         client.close()
-    return removed
+    if not found:
+        return []
+    # Another master's are not this stack's to remove: the checks refuse them, and nothing is changed.
+    master = Keyring(stack.master()).fingerprint
+    return [(kind, name, identity) for kind, name, identity, labels in found if labels.get(f"{PREFIX}master") == master]
+
+
+def _remove(found: Sequence[tuple[str, str, str]]) -> None:
+    client = docker.from_env()
+    try:
+        for kind, _, identity in found:
+            if kind == "container":
+                _remove_container(client, identity)
+            else:
+                _remove_network(client, identity)
+    finally:
+        client.close()
+
+
+def _remove_container(client: docker.DockerClient, container_id: str) -> None:
+    try:
+        container = client.containers.get(container_id)
+        container.stop(timeout=30)
+        container.remove(force=True, v=True)
+    except NotFound:
+        return
 
 
 def release_networks(stack: Stack) -> None:

@@ -15,6 +15,7 @@ import yaml
 from infra import invariants
 from infra.configuration import NAMESPACE, load
 from infra.refusal import Refused
+from infra.secret import Secret
 from infra.settings import Settings
 from ops import console, keys, progress, state, toolchain
 from ops.paths import ROOT
@@ -57,12 +58,14 @@ class Stack:
         loaded = yaml.safe_load(self.file.read_text()) or {}
         return dict(loaded.get("config") or {})
 
-    def show(self, *arguments: str) -> int:
-        """Runs the CLI for a person to watch; returns its exit status."""
-        command = ["pulumi", *arguments, "--stack", self.name]
+    def show(self, *arguments: str, log: Path | None = None) -> int:
+        """Runs the CLI for a person to watch; returns its exit status. What happens is written to `log` too, an event a line."""
+        command = ["pulumi", *arguments, "--stack", self.name, *(["--event-log", str(log)] if log else [])]
+        # The flag is among those for debugging, as Pulumi's own Automation API asks for it.
+        environment = {**self.environment, **({"PULUMI_DEBUG_COMMANDS": "true"} if log else {})}
         if interactive():
-            return subprocess.run(command, cwd=ROOT, env=self.environment, check=False).returncode
-        return progress.stream([command[0], "--non-interactive", *command[1:]], cwd=ROOT, env=self.environment)
+            return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        return progress.stream([command[0], "--non-interactive", *command[1:]], cwd=ROOT, env=environment)
 
     def pulumi(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs the CLI in the tree and captures its output."""
@@ -153,6 +156,10 @@ class Stack:
             raise Refused(problems)
         return loaded
 
+    def master(self) -> Secret:
+        """The stack's master secret. Raises Failed if there is none, or it cannot be read."""
+        return Secret(self.ask("config", "get", f"{NAMESPACE}:masterSecret", "--stack", self.name).strip())
+
     def check_passphrase(self) -> None:
         """Raises Failed if the encrypted configuration cannot be read."""
         if any(isinstance(value, dict) and "secure" in value for value in self.config().values()):
@@ -168,7 +175,18 @@ def open_stack() -> Stack:
     """The stack that STACK names (default `dev`), with the toolchain made ready."""
     name = stack_name()
     tools = toolchain.ensure(target_of(name))
-    return Stack(name, tools, state.backend(tools))
+    return Stack(name, tools, state.backend(tools, encrypted="encryptionsalt" in _stack_file(name)))
+
+
+def instance_of(name: str) -> str | None:
+    """The instance that a stack's file names, if any."""
+    found = (_stack_file(name).get("config") or {}).get(f"{NAMESPACE}:instance")
+    return found if isinstance(found, str) else None
+
+
+def _stack_file(name: str) -> dict[str, Any]:
+    file = ROOT / f"Pulumi.{name}.yaml"
+    return (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
 
 
 def stack_name() -> str:
@@ -181,9 +199,7 @@ def stack_name() -> str:
 
 def target_of(name: str) -> str:
     """The stack's target, before anything is made for it; a wrong one is refused later, with the other keys."""
-    file = ROOT / f"Pulumi.{name}.yaml"
-    loaded = yaml.safe_load(file.read_text()) if file.exists() else None
-    target = ((loaded or {}).get("config") or {}).get(f"{NAMESPACE}:target")
+    target = (_stack_file(name).get("config") or {}).get(f"{NAMESPACE}:target")
     return target if target in toolchain.PLUGINS else "docker"
 
 

@@ -31,15 +31,16 @@ class Backend:
         return f"local, in {STATE.relative_to(ROOT)}/state" if self.local else "your own Pulumi login"
 
 
-def backend(toolchain: Toolchain) -> Backend:
+def backend(toolchain: Toolchain, *, encrypted: bool = False) -> Backend:
     """The user's login if there is one, else a `file://` backend with a generated passphrase (0600).
 
-    GROUNDWORK_LOCAL_STATE=1 takes the local one in any case.
+    GROUNDWORK_LOCAL_STATE=1 takes the local one in any case. For a stack that is `encrypted` already no passphrase is made:
+    a new one would not open it. Raises Failed where its own is missing.
     """
     environment = {**os.environ, **toolchain.environment()}
     own = not os.environ.get("GROUNDWORK_LOCAL_STATE")
     if own and (os.environ.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_ACCESS_TOKEN") or _logged_in()):
-        return Backend(_with_passphrase(environment), local=False)
+        return Backend(_with_passphrase(environment, encrypted=encrypted), local=False)
     (STATE / "state").mkdir(parents=True, exist_ok=True)
     home = cache() / "pulumi-home"
     _install_plugin(home, toolchain)
@@ -47,7 +48,7 @@ def backend(toolchain: Toolchain) -> Backend:
     if toolchain.plugin is not None:
         # From Pulumi's home it is used silently; from the PATH with a warning at every command.
         environment["PATH"] = os.pathsep.join(part for part in environment["PATH"].split(os.pathsep) if part != str(toolchain.plugin.parent))
-    return Backend(_with_passphrase(environment), local=True)
+    return Backend(_with_passphrase(environment, encrypted=encrypted), local=True)
 
 
 def _logged_in() -> bool:
@@ -58,10 +59,15 @@ def _logged_in() -> bool:
         return False
 
 
-def _with_passphrase(environment: dict[str, str]) -> dict[str, str]:
+def _with_passphrase(environment: dict[str, str], *, encrypted: bool) -> dict[str, str]:
     if "PULUMI_CONFIG_PASSPHRASE" in environment or "PULUMI_CONFIG_PASSPHRASE_FILE" in environment:
         _check_passphrase(environment)
         return environment
+    if not PASSPHRASE_FILE.exists() and encrypted:
+        raise console.Failed(
+            "this stack's file is encrypted with a passphrase that is not here",
+            f"copy it to {PASSPHRASE_FILE.relative_to(ROOT)}, or set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
+        )
     if not PASSPHRASE_FILE.exists():
         STATE.mkdir(parents=True, exist_ok=True)
         write_private(PASSPHRASE_FILE, generate(40))

@@ -45,7 +45,7 @@ def unreachable(error: Exception) -> Problem:
     )
 
 
-def read_facts(platform: Platform, identity: Identity, bind_address: str) -> HostFacts:
+def read_facts(platform: Platform, identity: Identity, bind_address: str, *, nothing_recorded: bool) -> HostFacts:
     """Everything that the checks ask about. Raises Refused if the engine does not answer."""
     client = connect()
     try:
@@ -73,6 +73,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str) -> Hos
         containers={item["Names"][0].lstrip("/"): item.get("Labels") or {} for item in containers if item.get("Names")},
         networks={item["Name"]: item.get("Labels") or {} for item in networks},
         foreign_address=bind_address if local and not _own(bind_address) else None,
+        nothing_recorded=nothing_recorded,
         network_room=_network_room(info, networks),
         own_ports=frozenset(own),
         taken_ports=taken,

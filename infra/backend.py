@@ -1,0 +1,24 @@
+"""What the program can tell of its own state: only a backend that is a folder can be looked into."""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from infra.identity import Identity
+
+
+def records_nothing(identity: Identity) -> bool:
+    """Whether the stack's state is known to record no resource; False where the backend is somewhere else."""
+    url = urlsplit(os.environ.get("PULUMI_BACKEND_URL", ""))
+    if url.scheme != "file":
+        return False
+    file = Path(unquote(url.path)).expanduser() / ".pulumi" / "stacks" / identity.project / f"{identity.stack}.json"
+    try:
+        latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    # While `up` runs the stack itself is a resource already.
+    return all(resource.get("type") == "pulumi:pulumi:Stack" for resource in latest.get("resources") or ())

@@ -1,0 +1,97 @@
+"""What made a deploy fail: the resource, the reason in words, and what to do about it."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops import console
+
+_COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
+_REFUSED = "Refused before anything was changed"
+# What the engine's, the provider's or the cluster's words mean; the first that fits counts.
+_MEANINGS: tuple[tuple[str, str, str], ...] = (
+    (r"no space left on device|disk quota exceeded", "the disk is full", "free space (`docker system df` shows what Docker holds), then run `{again}`"),
+    (
+        r"port is already allocated|address already in use",
+        "its port is taken",
+        "stop what holds it (`ss -ltnp`), set another port or groundwork:portOffset, then run `{again}`",
+    ),
+    (
+        r"is already in use by container|network with name \S+ already exists",
+        "its name is taken by something that the state does not record",
+        "run `{again}`: it finds and removes what carries this stack's labels, and keeps the volumes",
+    ),
+    (
+        r"non-overlapping|address pools have been fully subnetted",
+        "the engine has no range of addresses left for a network",
+        "remove networks that nobody uses (`docker network prune`), then run `{again}`",
+    ),
+    (
+        r"pull access denied|manifest unknown|no such host|unable to (find|pull)|failed to pull|ImagePullBackOff|ErrImagePull",
+        "its image cannot be pulled",
+        "see that the registry can be reached and that groundwork:images names the right one, then run `{again}`",
+    ),
+    (r"cannot connect to the docker daemon|connection refused|EOF$", "the engine or the cluster stopped answering", "start it, then run `{again}`"),
+    (
+        r"unhealthy|healthy|container exited|exited immediately|timed? ?out|deadline exceeded|waiting for",
+        "it did not become ready in time; its last lines are above",
+        "`make logs S={service}` shows more; when its cause is mended, run `{again}`",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A resource that failed, and the first line of what was said of it."""
+
+    resource: str
+    message: str
+
+
+def read(log: Path) -> list[Failure]:
+    """The errors in an event log of Pulumi's, one for each resource, in their order."""
+    found: dict[str, Failure] = {}
+    for line in log.read_text().splitlines() if log.exists() else ():
+        try:
+            event = json.loads(line).get("diagnosticEvent") or {}
+        except ValueError:
+            continue
+        if event.get("severity") == "error":
+            resource = str(event.get("urn") or "").rpartition("::")[2]
+            message = "\n".join(_lines(str(event.get("message") or "")))
+            # The stack's own error only says that the update failed, unless the program itself refused.
+            if message and (not resource.startswith("groundwork-") or _REFUSED in message):
+                found.setdefault(resource, Failure(resource, message))
+    return list(found.values())
+
+
+def _lines(message: str) -> Iterator[str]:
+    for line in _COLOUR.sub("", message).splitlines():
+        if line.strip() and not re.match(r"\s*(\d+ errors? occurred:|error: )?\s*$", line):
+            yield line.strip().removeprefix("error: ").removeprefix("* ")
+
+
+def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Failed:
+    """What a person reads after a deploy that failed. `prefix` begins every name of the stack's."""
+    refused = next((item for item in failures if _REFUSED in item.message), None)
+    if refused is not None:
+        return console.Failed("the deploy was refused before anything was changed; the reasons are above", f"correct the keys they name, then run `{again}`")
+    if not failures:
+        return console.Failed("the deploy did not succeed; the messages are above", f"run `{again}` again: it goes on from here")
+    told, fixes = [], []
+    for failure in failures:
+        service = failure.resource.removeprefix(prefix)
+        meaning, fix = _meaning(failure.message)
+        first = failure.message.splitlines()[0][:300]
+        told.append(f"{service}: {meaning}\n      ({first})" if meaning else f"{service}: {first}")
+        fixes.append(fix.format(service=service.removesuffix("-provision"), again=again))
+    return console.Failed("the deploy did not succeed:\n    " + "\n    ".join(told), "; ".join(dict.fromkeys(fixes)))
+
+
+def _meaning(message: str) -> tuple[str | None, str]:
+    for pattern, meaning, fix in _MEANINGS:
+        if re.search(pattern, message, re.I):
+            return meaning, fix
+    return None, "when its cause is mended, run `{again}`: it goes on from here"

@@ -1,0 +1,106 @@
+"""One lock for everything that changes a stack, taken before anything else and released by the kernel when its holder ends.
+
+It is the host's: two clones that deploy one stack to one engine wait for each other too.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ops import console
+from ops.paths import ROOT, cache
+
+_WAIT_SECONDS = 600
+_REMIND_SECONDS = 30
+
+
+@contextmanager
+def held(stack: str, instance: str | None, command: str) -> Iterator[None]:
+    """Holds a stack for a command, after waiting for whoever holds it. Raises Failed if that takes too long.
+
+    The instance is unknown before a stack's first `up`; then nobody else can know it either.
+    """
+    tree = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    names = [f"tree-{tree}-{stack}", *([f"stack-{stack}-{instance}"] if instance else [])]
+    with ExitStack() as opened:
+        for name in names:
+            opened.enter_context(_locked(cache() / "locks" / f"{name}.lock", stack, command))
+        yield
+
+
+@contextmanager
+def _locked(path: Path, stack: str, command: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        _wait(stream.fileno(), path, stack)
+        record = {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot_id(), "command": command, "since": time.time()}
+        stream.seek(0)
+        stream.truncate()
+        stream.write(json.dumps(record))
+        stream.flush()
+        # The record stays: it tells the next holder on which machine the last one ran. Only the lock goes.
+        yield
+
+
+def _wait(descriptor: int, path: Path, stack: str) -> None:
+    began = time.monotonic()
+    told = 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = time.monotonic() - began
+            if waited > _WAIT_SECONDS:
+                raise console.Failed(f"{_holder(path, stack)}; waited for {waited:.0f} s", "wait for it to end, or stop it") from None
+            if not told or waited - told > _REMIND_SECONDS:
+                told = max(waited, 1e-9)
+                console.out.print(f"waiting: {_holder(path, stack)}")
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _holder(path: Path, stack: str) -> str:
+    record = last_holder(path)
+    if not record:
+        return f"another command works on the stack `{stack}`"
+    seconds = time.time() - float(record["since"])
+    return f"`{record['command']}` (process {record['pid']}) has held the stack `{stack}` for {seconds:.0f} s"
+
+
+def last_holder(path: Path) -> dict[str, Any]:
+    """Who holds a lock, or held it last; empty if nobody did."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def was_here(host: str) -> bool:
+    """Whether this machine, since it was started, has gone by a host name: a lock under that name is this machine's."""
+    records = (last_holder(path) for path in (cache() / "locks").glob("*.lock"))
+    return any(record.get("host") == host and record.get("boot") == boot_id() for record in records)
+
+
+def boot_id() -> str:
+    """What tells this machine, since its last start, from every other."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def started_at() -> float:
+    """When this machine was started, in seconds of the epoch; 0 where it does not say."""
+    try:
+        return time.time() - float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
