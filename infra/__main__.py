@@ -46,7 +46,7 @@ def _docker(settings: Settings, identity: Identity, platform: Platform) -> list[
     if problems:
         raise Refused(problems)
     DockerTarget(settings, identity, facts).deploy(platform)
-    return preflight.notes(settings, facts)
+    return preflight.notes(settings, platform, facts)
 
 
 def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> list[str]:

@@ -22,7 +22,8 @@ class HostFacts:
     """What the Docker host says of itself. Sizes are bytes.
 
     `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
-    engine has address ranges for, `nothing_recorded` whether the state is known to record no resource.
+    engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
+    and `open_files` how many descriptors the engine may give to a container.
     """
 
     memory: int
@@ -39,6 +40,7 @@ class HostFacts:
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     foreign_address: str | None = None
     nothing_recorded: bool = False
+    open_files: int | None = None
     network_room: int | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
     missing_images: Mapping[str, str] = field(default_factory=dict)
@@ -62,8 +64,21 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Prob
     ]
 
 
-def notes(settings: Settings, facts: HostFacts) -> list[str]:
+def notes(settings: Settings, platform: Platform, facts: HostFacts) -> list[str]:
     """What a person should know about the host."""
+    return [*_old_engine(settings, facts), *_few_files(platform, facts)]
+
+
+def _few_files(platform: Platform, facts: HostFacts) -> Iterator[str]:
+    for service in platform.services:
+        if service.open_files is not None and facts.open_files is not None and facts.open_files < service.open_files:
+            yield (
+                f"{service.name} wants {service.open_files} open files, and this host's engine may give {facts.open_files}: "
+                "raise LimitNOFILE of the Docker service for as many clients as are configured."
+            )
+
+
+def _old_engine(settings: Settings, facts: HostFacts) -> list[str]:
     major = version_tuple(facts.engine)[:1]
     if major and major < _ISOLATES_LOOPBACK and settings.bind_address == "127.0.0.1":
         return [
@@ -175,6 +190,11 @@ def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator
 def networks_of(platform: Platform) -> list[str]:
     """Every network of a platform on a Docker host, the ordinary ones included."""
     return sorted({*platform.networks, *filter(None, map(ordinary_network, platform.services))})
+
+
+def read_only_root(service: Service) -> bool:
+    """Whether a container's root file system is read-only on Docker: where no file is placed into it, and its image bears it."""
+    return service.writable_root is None and not service.files
 
 
 def ordinary_network(service: Service) -> str | None:

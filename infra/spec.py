@@ -119,6 +119,7 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     files: tuple[File, ...] = ()
     user: str = "65534:0"
+    writable: Mapping[str, int] = field(default_factory=lambda: {"/tmp": 64 * 1024**2})  # noqa: S108 - in its own container
     limits: Limits = Limits(memory=128 * 1024**2, cpus=0.5)
     timeout: int = 120
     upkeep: str | None = None
@@ -192,9 +193,10 @@ class Service:
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
     it shares a network with both. `reaches_out` gives it a way out of the host, which no other has.
-    `binds` maps host paths to container paths, read-only.
-    `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster `watches_nodes` lets it read the nodes'
-    own metrics, and `finds_pods_in` names the namespaces whose pods it may list.
+    `binds` maps host paths to container paths, read-only. Its root file system is read-only but for `writable`: folders
+    in memory with their size in bytes; `writable_root` says why an image needs more. `open_files` is how many descriptors
+    it may want. `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster
+    `watches_nodes` lets it read the nodes' own metrics, and `finds_pods_in` names the namespaces whose pods it may list.
     Where the target has many nodes, `every_node` runs one on each, `replicas` that many (replica i of a
     service with volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are busy.
     """
@@ -211,7 +213,9 @@ class Service:
     files: tuple[File, ...] = ()
     volumes: tuple[Volume, ...] = ()
     ports: tuple[Port, ...] = ()
-    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    writable: Mapping[str, int] = field(default_factory=lambda: {"/tmp": 64 * 1024**2})  # noqa: S108 - in its own container
+    writable_root: str | None = None
+    open_files: int | None = None
     binds: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ from pathlib import Path
 from ops import console
 
 _COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
+# Where in the provider's own code it happened is of no use to whoever deploys.
+_PROVIDER = re.compile(r"^sdk-v2/\S+: sdk\.helper_schema: |: provider=\S+$")
 _REFUSED = "Refused before anything was changed"
 # What the engine's, the provider's or the cluster's words mean; the first that fits counts.
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
@@ -62,7 +64,7 @@ def read(log: Path) -> list[Failure]:
             resource = str(event.get("urn") or "").rpartition("::")[2]
             message = "\n".join(_lines(str(event.get("message") or "")))
             # The stack's own error only says that the update failed, unless the program itself refused.
-            if message and (not resource.startswith("groundwork-") or _REFUSED in message):
+            if message and ((resource and not resource.startswith("groundwork-")) or _REFUSED in message):
                 found.setdefault(resource, Failure(resource, message))
     return list(found.values())
 
@@ -70,7 +72,7 @@ def read(log: Path) -> list[Failure]:
 def _lines(message: str) -> Iterator[str]:
     for line in _COLOUR.sub("", message).splitlines():
         if line.strip() and not re.match(r"\s*(\d+ errors? occurred:|error: )?\s*$", line):
-            yield line.strip().removeprefix("error: ").removeprefix("* ")
+            yield _PROVIDER.sub("", line.strip().removeprefix("error: ").removeprefix("* "))
 
 
 def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Failed:

@@ -67,6 +67,8 @@ def build(context: Context) -> Service:
         ),
         readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8123/ping"), start_period=90),
         stop_grace=60,
+        open_files=262_144,
+        writable_root="its image's entry point writes below /etc and /var/log",
         jobs=(_provision(context),),
         metrics=(Metrics(port=9363),),
         logs=Logs(first_line=r"^\d{4}\.\d{2}\.\d{2} "),

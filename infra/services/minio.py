@@ -58,6 +58,8 @@ def build(context: Context) -> Service:
             "MINIO_KMS_AUTO_ENCRYPTION": "on",
             "GOMEMLIMIT": str(sizing.minio_memlimit(settings.memory)),
             "MINIO_MEMLIMIT": str(sizing.minio_memlimit(settings.memory)),
+            # It looks for certificates below it, and makes the folder if there is none.
+            "HOME": "/tmp",  # noqa: S108 - in its own container
             "MINIO_UPDATE": "off",
             "MINIO_CALLHOME_ENABLE": "off",
         },

@@ -7,6 +7,7 @@ from infra.services.scram import verifier
 from infra.settings.stores import Vectors
 from infra.spec import Endpoint, File, HealthCheck, Job, Logs, Port, Service, Volume
 from infra.templating import render, render_secret
+from infra.units import MIB
 
 NAME = "postgres"
 LITELLM_DATABASE = "litellm"
@@ -55,6 +56,7 @@ def build(context: Context) -> Service:
         ),
         volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),
         ports=(Port(name="postgres", container=5432, host=context.host_port(settings.port), scheme="postgresql"),),
+        writable={"/tmp": 64 * MIB, "/var/run/postgresql": MIB},  # noqa: S108 - in its own container
         shm_size=sizing.postgres_shm(settings.memory),
         # TCP on purpose: the server that initialises a fresh volume listens on its socket only.
         readiness=HealthCheck(command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"), start_period=120),

@@ -72,6 +72,8 @@ def build(context: Context, name: str) -> Service:
             start_period=60,
         ),
         stop_grace=30,
+        # Beside its clients: its own files, and the few that Redis reserves.
+        open_files=settings.max_clients + 128,
         checks={"policy": settings.policy},
         credentials=passwords,
     )  # fmt: skip

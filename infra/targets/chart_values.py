@@ -11,7 +11,7 @@ from infra.identity import Identity
 from infra.secret import Keyring, Secret, revealed
 from infra.settings import Settings
 from infra.settings.cluster import Host, Ingress
-from infra.spec import PULL_SECRET, File, Job, Limits, Platform, Service
+from infra.spec import PULL_SECRET, UPKEEP_SECONDS, File, Job, Limits, Platform, Service
 from infra.units import MIB
 
 # The restricted pod security standard refuses uid 0; a volume's owner is set by its group here. Logs of a
@@ -88,6 +88,8 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
         "readiness": _readiness(service),
         "resources": _resources(service.limits, share=1 if service.max_replicas > service.replicas else _CPU_REQUEST),
         "terminationGracePeriodSeconds": service.stop_grace,
+        "readOnlyRoot": service.writable_root is None,
+        "writable": _writable(service.writable),
         "securityContext": _security(service.user, instead_of_root=0 if service.every_node else _INSTEAD_OF_ROOT),
         "nodeMetrics": service.watches_nodes,
         "podNamespaces": list(service.finds_pods_in),
@@ -147,9 +149,14 @@ def _readiness(service: Service) -> dict[str, Any]:
 def _resources(limits: Limits, *, share: float = _CPU_REQUEST) -> dict[str, Any]:
     memory, cores = _quantity(limits.memory), round(limits.cpus * 1000)
     return {
-        "limits": {"memory": memory, "cpu": f"{cores}m"},
+        # What it writes beside its volumes: folders in memory, and its log until the node rotates it.
+        "limits": {"memory": memory, "cpu": f"{cores}m", "ephemeral-storage": "512Mi"},
         "requests": {"memory": memory, "cpu": f"{max(1, round(cores * share))}m"},
     }  # fmt: skip
+
+
+def _writable(folders: Mapping[str, int]) -> list[dict[str, str]]:
+    return [{"path": path, "size": _quantity(size)} for path, size in sorted(folders.items())]
 
 
 def _security(user: str, *, instead_of_root: int = _INSTEAD_OF_ROOT) -> dict[str, int]:
@@ -180,8 +187,9 @@ def _network(stack: Stack, service: Service) -> dict[str, Any]:
 def _job(stack: Stack, job: Job, secret: SecretObject) -> dict[str, Any]:
     contents = _contents(stack, job.files, job.env, secret)
     return {
+        **({"upkeep": {"script": job.upkeep, "schedule": f"*/{UPKEEP_SECONDS // 60} * * * *"}} if job.upkeep else {}),
         "name": job.name, "script": job.script, "timeout": PULL_SECONDS + job.timeout,
-        "securityContext": _security(job.user), "resources": _resources(job.limits),
+        "writable": _writable(job.writable), "securityContext": _security(job.user), "resources": _resources(job.limits),
         **{key: contents[key] for key in ("env", "files", "secretFiles", "secret")},
     }  # fmt: skip
 

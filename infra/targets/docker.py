@@ -12,7 +12,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.identity import Identity
-from infra.preflight import LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, ledger, networks_of, ordinary_network
+from infra.preflight import LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, ledger, networks_of, ordinary_network, read_only_root
 from infra.secret import Secret
 from infra.settings import Settings
 from infra.spec import UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
@@ -137,6 +137,7 @@ class DockerTarget:
             for source, target in service.binds.items()
         ]  # fmt: skip
         health = service.readiness
+        read_only = read_only_root(service)
         return self._declare(
             service.name,
             depends=depends,
@@ -159,7 +160,10 @@ class DockerTarget:
             devices=[docker.ContainerDeviceArgs(host_path=path, container_path=path, permissions="r") for path in service.devices] or None,
             keeps=service.capabilities,
             shm_size=max(64, service.shm_size // MIB) if service.shm_size else None,
-            tmpfs=dict(service.tmpfs) or None,
+            # The provider places files by way of the root of the file system, which the engine refuses where that is read-only.
+            read_only=read_only or None,
+            tmpfs=_tmpfs(service.writable, service.user) if read_only else None,
+            ulimits=_ulimits(service.open_files, self._facts.open_files),
             healthcheck=_healthcheck(health) if health else None,
             wait=health is not None,
             wait_timeout=health.deadline if health else None,
@@ -184,6 +188,7 @@ class DockerTarget:
             envs=[*_envs(job.env), pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id)],
             uploads=[_upload(item) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
+            ulimits=_ulimits(None, None),
             healthcheck=_healthcheck(check),
             wait=True,
             wait_timeout=job.timeout,
@@ -225,6 +230,21 @@ class DockerTarget:
 def _stamp(text: str) -> str:
     """A short stable hash for a resource's name."""
     return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _tmpfs(folders: Mapping[str, int], user: str) -> dict[str, str] | None:
+    """Folders in memory that the container's own user may write to, and nothing may be executed from."""
+    uid, _, gid = user.partition(":")
+    return {path: f"rw,noexec,nosuid,nodev,size={size},uid={uid},gid={gid},mode=0770" for path, size in sorted(folders.items())} or None
+
+
+def _ulimits(wanted: int | None, allowed: int | None) -> list[docker.ContainerUlimitArgs]:
+    """No core dumps, which hold whatever was in memory; descriptors as many as are wanted and the host allows."""
+    limits = [docker.ContainerUlimitArgs(name="core", soft=0, hard=0)]
+    if wanted is not None and allowed is not None:
+        number = min(wanted, allowed)
+        limits.append(docker.ContainerUlimitArgs(name="nofile", soft=number, hard=number))
+    return limits
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

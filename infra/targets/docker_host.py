@@ -74,6 +74,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
         networks={item["Name"]: item.get("Labels") or {} for item in networks},
         foreign_address=bind_address if local and not _own(bind_address) else None,
         nothing_recorded=nothing_recorded,
+        open_files=_open_files() if local else None,
         network_room=_network_room(info, networks),
         own_ports=frozenset(own),
         taken_ports=taken,
@@ -151,6 +152,20 @@ def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform
             if port not in own and port not in taken and _bound(port):
                 taken[port] = "another process on this host"
     return own, taken
+
+
+def _open_files() -> int | None:
+    """The engine's own hard limit of descriptors, which it can pass on and not exceed; None where it does not show."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().strip() != "dockerd":
+                continue
+            row = next(line for line in (folder / "limits").read_text().splitlines() if line.startswith("Max open files"))
+        except (OSError, StopIteration):
+            continue
+        hard = row.split()[4]
+        return int(hard) if hard.isdigit() else None
+    return None
 
 
 def _own(address: str) -> bool:

@@ -77,7 +77,7 @@ def test_listens_on_loopback_only(outputs: dict[str, Any], listening: set[str], 
 
 
 def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:
-    """No capabilities but declared ones, no way to gain privileges, the declared limits, rotated logs, restarted after a crash."""
+    """No capabilities but declared ones, no way to gain privileges, the declared limits, no core dumps, rotated logs, restarted after a crash."""
     config = shown["HostConfig"]
     assert config["CapDrop"] == ["ALL"]
     assert [name.removeprefix("CAP_") for name in config["CapAdd"] or []] == service.entry["capabilities"]
@@ -86,6 +86,8 @@ def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:
     assert config["Memory"] == parse_size(service.entry["limits"]["memory"])
     assert config["CpuQuota"] / config["CpuPeriod"] == pytest.approx(service.entry["limits"]["cpus"])
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
+    assert config["ReadonlyRootfs"] == service.entry["readOnlyRoot"]
+    assert {"Name": "core", "Hard": 0, "Soft": 0} in config["Ulimits"]
     rotation = config["LogConfig"]["Config"]
     assert (rotation["max-file"], rotation["max-size"]) == ("3", "10m")
 

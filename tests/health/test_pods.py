@@ -91,9 +91,12 @@ def test_is_confined(outputs: dict[str, Any], pods: list[dict[str, Any]], servic
         spec, container = pod["spec"], pod["spec"]["containers"][0]
         assert spec["securityContext"]["runAsNonRoot"] is not service.entry["root"]
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": service.entry["readOnlyRoot"],
+        }  # fmt: skip
         limits = container["resources"]["limits"]
         assert parse_size(f"{limits['memory']}B") == parse_size(service.entry["limits"]["memory"])
+        assert limits["ephemeral-storage"]
         assert _cores(limits["cpu"]) == pytest.approx(service.entry["limits"]["cpus"])
         assert bool([volume for volume in spec["volumes"] if "projected" in volume]) == service.entry["asksCluster"]
         if outputs["images"] == "packages":

@@ -91,7 +91,7 @@ def test_compares_versions_by_number(version: str, parts: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize(("engine", "warned"), [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0", False), ("29.1.2", False), ("", False)])
 def test_old_engines_are_warned_about(engine: str, warned: bool) -> None:
-    assert bool(preflight.notes(make_settings(), replace(ROOMY, engine=engine))) == warned
+    assert bool(preflight.notes(make_settings(), make_platform(), replace(ROOMY, engine=engine))) == warned
 
 
 def test_two_clones_do_not_share_a_name() -> None:

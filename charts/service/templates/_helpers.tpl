@@ -54,6 +54,19 @@ groundwork.joins.{{ . }}: "true"
 {{- end }}
 {{- end }}
 
+{{- /* Folders that a container may write to beside its volumes: {path, size}. */ -}}
+{{- define "service.writableMounts" -}}
+{{- range $index, $folder := . }}
+- {name: writable-{{ $index }}, mountPath: {{ $folder.path | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "service.writableVolumes" -}}
+{{- range $index, $folder := . }}
+- {name: writable-{{ $index }}, emptyDir: {sizeLimit: {{ $folder.size }}}}
+{{- end }}
+{{- end }}
+
 {{- define "service.fileVolumes" -}}
 {{- if .files }}
 - name: files
@@ -97,6 +110,7 @@ seccompProfile: {type: RuntimeDefault}
 
 {{- define "service.containerSecurity" -}}
 allowPrivilegeEscalation: false
+readOnlyRootFilesystem: {{ .readOnlyRoot }}
 capabilities: {drop: [ALL]}
 {{- end }}
 
@@ -115,4 +129,53 @@ capabilities: {drop: [ALL]}
 {{/* Whether its pods have a token for the cluster's API; empty if not. */}}
 {{- define "service.asksCluster" -}}
 {{- if or .Values.nodeMetrics .Values.podNamespaces }}true{{ end }}
+{{- end }}
+
+{{- /* The pod of a job, which runs one of its scripts: {root, job, script}. */ -}}
+{{- define "service.jobPod" -}}
+{{- $v := .root.Values }}
+{{- $scripts := list (dict "path" "/etc/groundwork/job.sh" "mode" "0555") }}
+{{- if .job.upkeep }}
+{{- $scripts = append $scripts (dict "path" "/etc/groundwork/upkeep.sh" "mode" "0555") }}
+{{- end }}
+{{- $scope := dict "fullname" .job.name "files" (concat (.job.files | default list) $scripts) "secretFiles" (.job.secretFiles | default list) "secretEnv" dict "secret" (.job.secret | default dict) "env" (.job.env | default dict) -}}
+metadata:
+  labels: {{- include "service.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: provision
+    groundwork.joins.{{ include "service.home" .root }}: "true"
+spec:
+  # Each attempt is a pod of its own, so that the log of the one that failed can be read.
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  securityContext: {{- include "service.podSecurity" .job.securityContext | nindent 4 }}
+  {{- with $v.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .job.name }}
+      image: {{ $v.image.reference | quote }}
+      imagePullPolicy: {{ $v.image.pullPolicy }}
+      # A name or a port that is not there yet is there two seconds later; a new pod would wait for ten.
+      command: [sh, -c, "for attempt in 1 2 3; do sh -eu /etc/groundwork/{{ .script }} && exit 0; sleep 2; done; exit 1"]
+      {{- with include "service.env" $scope }}
+      env: {{- . | nindent 8 }}
+      {{- end }}
+      resources: {{- toYaml .job.resources | nindent 8 }}
+      securityContext: {{- include "service.containerSecurity" (dict "readOnlyRoot" true) | nindent 8 }}
+      volumeMounts:
+        {{- include "service.writableMounts" .job.writable | nindent 8 }}
+        {{- include "service.volumeMounts" $scope | nindent 8 }}
+  volumes:
+    {{- include "service.writableVolumes" .job.writable | nindent 4 }}
+    {{- include "service.fileVolumes" $scope | nindent 4 }}
+  {{- with $v.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $v.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
