@@ -172,7 +172,7 @@ def _application(settings: Settings, context: Context, deployed: Mapping[str, Se
         yield from both("LLM_BASE_URL", at, "litellm", "http", _http(at) + "/v1")
         yield "LLM_API_KEY", at.password.reveal() if at.password else ""
         yield "LLM_MODEL", settings.litellm.model_name
-    if "alloy" in deployed and alloy.takes_traces(context):
+    if "alloy" in deployed and alloy.keeps_traces(context):
         at = alloy.endpoint(context)
         # The names that OpenTelemetry's own libraries read.
         yield from both("OTEL_EXPORTER_OTLP_ENDPOINT", at, "alloy", "otlp-http", _http(at))

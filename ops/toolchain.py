@@ -109,7 +109,9 @@ def _plugin(target: str) -> tuple[Path | None, str]:
     if (downloaded / name).exists():
         return downloaded, "downloaded"
     url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
-    if (target != "docker" or _built("docker-provider") is None) and _download(url, downloaded, f"pulumi's {target} plug-in"):
+    # The plug-ins' sums are published beside their sources, elsewhere than the plug-ins.
+    sums = f"https://github.com/pulumi/pulumi-{target}/releases/download/v{version}/pulumi-{target}_{version}_checksums.txt"
+    if (target != "docker" or _built("docker-provider") is None) and _download(url, sums, downloaded, f"pulumi's {target} plug-in"):
         return downloaded, "downloaded"
     if target != "docker":
         raise console.Failed(
@@ -138,12 +140,18 @@ def _system(x86: str) -> str:
 
 
 def _download_cli(folder: Path) -> bool:
-    return _download(f"{_DOWNLOAD}/sdk/pulumi-v{PULUMI}-{_system('x64')}.tar.gz", folder.parent, "the Pulumi CLI")
+    url = f"{_DOWNLOAD}/sdk/pulumi-v{PULUMI}-{_system('x64')}.tar.gz"
+    return _download(url, f"{_DOWNLOAD}/sdk/pulumi-{PULUMI}-checksums.txt", folder.parent, "the Pulumi CLI")
 
 
-def _download(url: str, folder: Path, what: str) -> bool:
-    """Unpacks an official download into a folder; False where it cannot be reached."""
+def _download(url: str, sums: str, folder: Path, what: str) -> bool:
+    """Unpacks an official download into a folder; False where it cannot be reached.
+
+    Nothing is unpacked before its SHA-256 is that which `sums` publishes; False too where that cannot be had.
+    Raises Failed where it is another.
+    """
     timeout = httpx.Timeout(60, connect=_REACH_SECONDS)
+    digest = hashlib.sha256()
     try:
         with tempfile.TemporaryDirectory(dir=cache()) as scratch:
             archive = Path(scratch) / "archive.tar.gz"
@@ -152,6 +160,9 @@ def _download(url: str, folder: Path, what: str) -> bool:
                 with console.step(f"downloading {what}"):
                     for chunk in response.iter_bytes():
                         stream.write(chunk)
+                        digest.update(chunk)
+            if not _verified(url, sums, digest.hexdigest(), what):
+                return False
             unpacked = Path(scratch) / "unpacked"
             with tarfile.open(archive) as tar:
                 _extract(tar, unpacked)
@@ -161,6 +172,26 @@ def _download(url: str, folder: Path, what: str) -> bool:
     except (httpx.HTTPError, tarfile.TarError, OSError) as error:
         console.out.print(f"{what}: the official download cannot be reached ({type(error).__name__})")
         return False
+    return True
+
+
+def _verified(url: str, sums: str, found: str, what: str) -> bool:
+    """Whether a file of published sums names a download with the sum that was found. Raises Failed for another sum."""
+    try:
+        text = httpx.get(sums, timeout=60, follow_redirects=True).raise_for_status().text
+    except httpx.HTTPError as error:
+        console.out.print(f"{what}: not used, since its published checksum cannot be had ({type(error).__name__})")
+        return False
+    rows = (line.split() for line in text.splitlines())
+    published = next((row[0].lower() for row in rows if len(row) == 2 and row[1].lstrip("*") == url.rpartition("/")[2]), None)
+    if published is None:
+        console.out.print(f"{what}: not used, since no checksum of it is published at {sums}")
+        return False
+    if published != found:
+        raise console.Failed(
+            f"{what} was downloaded, and is not what was published: its SHA-256 is {found}, not {published}",
+            f"see why, from a network that you trust; or put {what} on the PATH yourself",
+        )
     return True
 
 

@@ -32,7 +32,7 @@ def _watchers(context: Context, watched: Sequence[Service], left_out: list[LeftO
             continue
         if not context.available(module.NAME):
             left_out.append(LeftOut(service=module.NAME, reason=context.why_unavailable(module.NAME)))
-        elif module is not alloy or context.deploys(loki.NAME) or alloy.takes_traces(context):
+        else:
             found.append(module.build(context, found))
     if context.settings.prometheus.deployed:
         found.append(prometheus.build(context, found))

@@ -23,8 +23,13 @@ _READY = "exec 3<>/dev/tcp/127.0.0.1/12345 && printf 'GET /-/ready HTTP/1.0\\r\\
 
 
 def takes_traces(context: Context) -> bool:
-    """Whether there is an OTLP endpoint: somebody takes traces, and somebody keeps them or passes them on."""
-    return context.deploys(NAME) and (context.deploys(tempo.NAME) or bool(context.settings.alloy.forward_traces))
+    """Whether there is an OTLP endpoint. It does not depend on who keeps traces: what sends them is not to be replaced for that."""
+    return context.deploys(NAME)
+
+
+def keeps_traces(context: Context) -> bool:
+    """Whether somebody keeps what the endpoint takes, or passes it on."""
+    return context.deploys(tempo.NAME) or bool(context.settings.alloy.forward_traces)
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -81,7 +86,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         stop_grace=20,
         metrics=(Metrics(port=12345),),
         logs=_LOGS,
-        checks={"traces": str(traces).lower(), "forwards": ",".join(item.name for item in settings.forward_traces)},
+        checks={"traces": str(keeps_traces(context)).lower(), "forwards": ",".join(item.name for item in settings.forward_traces)},
         credentials={"otlp": token} if traces else {},
     )  # fmt: skip
 

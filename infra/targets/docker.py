@@ -5,6 +5,7 @@ here, and `docs/decisions/0004-provider-traps.md` names each case.
 """
 
 import hashlib
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -164,6 +165,7 @@ class DockerTarget:
             read_only=read_only or None,
             tmpfs=_tmpfs(service.writable, service.user) if read_only else None,
             ulimits=_ulimits(service.open_files, self._facts.open_files),
+            sysctls=self._sysctls(service),
             healthcheck=_healthcheck(health) if health else None,
             wait=health is not None,
             wait_timeout=health.deadline if health else None,
@@ -172,6 +174,11 @@ class DockerTarget:
             **_limits(service.limits),
             labels=self._container_labels(service=service.name, version=service.image.version),
         )
+
+    def _sysctls(self, service: Service) -> dict[str, str] | None:
+        """What is only published on this host's loopback sends packets that no router passes on: its neighbours are one hop away."""
+        loopback = ipaddress.IPv4Address(self._settings.bind_address).is_loopback
+        return {"net.ipv4.ip_default_ttl": "1"} if ordinary_network(service) == PUBLISHED and loopback else None
 
     def _job(self, service: Service, job: Job, container: docker.Container) -> docker.Container:
         scripts = [File(path=JOB_SCRIPT, content=job.script)]

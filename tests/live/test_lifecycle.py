@@ -1,7 +1,9 @@
 """A stack's life, from the first `up` to `purge`, on a real engine. The order of the tests is the order of that life."""
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -53,8 +55,18 @@ def test_only_generated_keys_were_added_to_the_stack_file(deployed: Clone) -> No
 
 
 def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:
+    """Two of them at once neither: one waits for the other, and says for whom."""
     before = deployed.snapshot()
-    text = deployed.ops("up").stdout
+    with subprocess.Popen(
+        deployed.command("up"), cwd=deployed.root, env=deployed.env(), text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as first:  # fmt: skip
+        time.sleep(2)
+        text = deployed.ops("up").stdout
+        beside, _ = first.communicate(timeout=300)
+    assert first.returncode == 0, beside
+    assert "waiting: `make up` (process" in text + beside
+    assert "recovery:" not in text + beside
     assert deployed.snapshot() == before
     for word in ("building", "downloading", "installing", "created", "replaced"):
         assert word not in text, word
@@ -102,6 +114,15 @@ def test_env_file_is_private_and_connects(deployed: Clone) -> None:
     with psycopg.connect(pairs["DATABASE_URL"], connect_timeout=5) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("app",)
     assert pairs["GROUNDWORK_NETWORK_POSTGRES"] == deployed.name("postgres")
+    administrators = path.with_name(".env.live.admin")
+    assert administrators.stat().st_mode & 0o777 == 0o600
+    assert "DATABASE_OWNER_URL=" in administrators.read_text()
+    assert "app_owner" not in path.read_text()
+    path.write_text("MINE=1\n")
+    done = deployed.ops("env", check=False)
+    assert done.returncode != 0
+    assert "--force" in done.stdout
+    assert path.read_text() == "MINE=1\n", "a file of the user's own is not replaced"
 
 
 _CONNECT = "import socket,sys; s=socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
@@ -155,7 +176,7 @@ def test_one_changed_setting_replaces_one_service_and_keeps_its_data(deployed: C
     assert {name for name in after if after[name] != before.get(name)} == {"redis-queue"}
     with queue(deployed) as client:
         assert client.get("survives:resize") == "yes"
-        assert int(client.config_get("maxmemory")["maxmemory"]) == 320 * 1024 * 1024 * 70 // 100
+        assert int(client.config_get("maxmemory")["maxmemory"]) == 320 * 1024 * 1024 * 50 // 100
 
 
 def test_a_failed_job_fails_the_up_and_says_why(deployed: Clone) -> None:
@@ -192,13 +213,26 @@ def test_down_keeps_data_and_up_finds_it(deployed: Clone) -> None:
     with queue(deployed) as client:
         client.set("survives:down", "yes")
     volumes = deployed.volumes()
+    _lost_state_is_refused_with_the_way_out(deployed)
     text = deployed.ops("down").stdout
+    assert "is in no state" in text
     assert "Data is kept" in text
     assert deployed.containers() == {}
     assert deployed.volumes() == volumes
     _killed_up_converges(deployed)
     with queue(deployed) as client:
         assert client.get("survives:down") == "yes"
+
+
+def _lost_state_is_refused_with_the_way_out(clone: Clone) -> None:
+    """With its state gone a stack that runs would meet its own names: plain Pulumi is refused, and told of the command."""
+    shutil.rmtree(clone.root / ".groundwork" / "state")
+    clone.ops("init")
+    running = clone.containers()
+    done = clone.pulumi("up", "--yes", "--skip-preview", "--stack", clone.stack)
+    assert done.returncode != 0
+    assert f"make up STACK={clone.stack}" in done.stdout
+    assert clone.containers() == running
 
 
 def _killed_up_converges(clone: Clone) -> None:

@@ -41,7 +41,7 @@ class Answers:
     """Asks Prometheus and Loki as Grafana does."""
 
     def __init__(self, clone: Clone) -> None:
-        environment = clone.outputs()["environment"]
+        environment = clone.outputs()["administration"]
         self._prometheus = httpx.Client(
             base_url=environment["PROMETHEUS_URL"], auth=(environment["PROMETHEUS_USER"], environment["PROMETHEUS_PASSWORD"]), timeout=20
         )
