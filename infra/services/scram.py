@@ -15,7 +15,12 @@ def verifier(password: Secret, salt: Secret) -> Secret:
 
     The salt is derived from the master secret: a random one would be a change at every `up`.
     """
-    salted = hashlib.pbkdf2_hmac("sha256", password.reveal().encode(), salt.reveal().encode(), _ITERATIONS)
+    return Secret(compute(password.reveal().encode(), salt.reveal().encode()))
+
+
+def compute(password: bytes, salt: bytes) -> str:
+    """`SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`, the latter three in base64."""
+    salted = hashlib.pbkdf2_hmac("sha256", password, salt, _ITERATIONS)
     client, server = (hmac.digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key"))
-    shown = (base64.b64encode(part).decode() for part in (salt.reveal().encode(), hashlib.sha256(client).digest(), server))
-    return Secret("SCRAM-SHA-256${}:{}${}:{}".format(_ITERATIONS, *shown))
+    shown = (base64.b64encode(part).decode() for part in (salt, hashlib.sha256(client).digest(), server))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(_ITERATIONS, *shown)

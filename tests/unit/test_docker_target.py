@@ -105,6 +105,34 @@ def test_ready_means_the_readiness_check_agreed(declared: Declared) -> None:
                 assert not value.endswith("60s"), (name, key, value)
 
 
+def test_the_root_of_a_file_system_is_read_only_where_no_file_is_placed_into_it(declared: Declared) -> None:
+    """The provider places files by way of the root, which the engine refuses where that is read-only."""
+    platform, recorder = declared
+    for service in platform.services:
+        inputs = recorder.of(CONTAINER)[IDENTITY.name(service.name)]
+        assert bool(inputs.get("readOnly")) == (not service.files and service.writable_root is None), service.name
+        assert not (inputs.get("readOnly") and inputs.get("uploads")), service.name
+    assert recorder.of(CONTAINER)[IDENTITY.name("cadvisor")]["readOnly"] is True
+
+
+def test_no_container_dumps_its_memory(declared: Declared) -> None:
+    for name, inputs in declared[1].of(CONTAINER).items():
+        assert {"name": "core", "soft": 0, "hard": 0} in inputs["ulimits"], name
+
+
+def test_what_is_only_published_on_loopback_sends_packets_that_no_router_passes_on(declared: Declared) -> None:
+    platform, recorder = declared
+    for service in platform.services:
+        published = any(port.host is not None for port in service.ports) and not service.reaches_out
+        expected = {"net.ipv4.ip_default_ttl": "1"} if published else None
+        assert recorder.of(CONTAINER)[IDENTITY.name(service.name)].get("sysctls") == expected, service.name
+
+
+def test_clients_from_elsewhere_get_answers_where_ports_are_published_for_them() -> None:
+    _, recorder = declare("packages", bindAddress="10.0.0.5")
+    assert not any(inputs.get("sysctls") for inputs in recorder.of(CONTAINER).values())
+
+
 def test_containers_are_stopped_and_not_killed(declared: Declared) -> None:
     for name, inputs in declared[1].of(CONTAINER).items():
         assert inputs["destroyGraceSeconds"] >= 1, name

@@ -9,6 +9,7 @@ from infra import preflight
 from infra.identity import Identity
 from infra.preflight import HostFacts
 from infra.refusal import Problem
+from infra.targets import docker_host
 from infra.units import GIB
 from tests.unit.conftest import make_platform, make_settings
 
@@ -65,6 +66,55 @@ def test_refuses(facts: HostFacts, keys: dict[str, Any], key: str, reason: str) 
     assert [problem.key for problem in problems] == [key], problems
     assert reason in problems[0].reason
     assert problems[0].fix
+
+
+OWN = {IDENTITY.name("postgres"): IDENTITY.labels}
+
+
+@pytest.mark.parametrize(
+    ("facts", "key", "fix"),
+    [
+        (replace(ROOMY, foreign_address="8.8.8.8"), "groundwork:bindAddress", "127.0.0.1"),
+        (replace(ROOMY, network_room=3), "Docker's address pools", "docker network prune"),
+        (replace(ROOMY, nothing_recorded=True, containers=OWN), "containers of gw-", "make up STACK="),
+    ],
+    ids=["an address of another host", "no room for networks", "a lost state"],
+)
+def test_refuses_what_would_fail_half_way(facts: HostFacts, key: str, fix: str) -> None:
+    """Each was met in the middle of a deploy before: by the engine, the third stack on a host, and names that are taken."""
+    (problem,) = check(facts)
+    assert problem.key.startswith(key)
+    assert fix in problem.fix
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(ROOMY, network_room=40),
+        replace(ROOMY, network_room=0, networks={IDENTITY.name(name): IDENTITY.labels for name in preflight.networks_of(make_platform(images="packages"))}),
+        replace(ROOMY, nothing_recorded=True),
+        replace(ROOMY, nothing_recorded=True, containers={OTHER.name("postgres"): OTHER.labels}),
+    ],
+    ids=["room for networks", "networks that are there already", "a fresh stack", "another instance's containers"],
+)
+def test_accepts_what_is_no_contradiction(facts: HostFacts) -> None:
+    assert check(facts, images="packages") == []
+
+
+@pytest.mark.parametrize(
+    ("info", "subnets", "room"),
+    [
+        ({}, [], 31),
+        ({}, ["172.17.0.0/16"], 30),
+        ({}, ["172.17.0.0/16", "192.168.0.0/20", "10.0.0.0/24"], 29),
+        ({}, ["192.168.1.0/24", "192.168.2.0/24"], 29),
+        ({"DefaultAddressPools": [{"Base": "10.200.0.0/16", "Size": 24}]}, ["10.200.3.0/24"], 255),
+    ],
+    ids=["the engine's own pools", "the default bridge", "a pool of each size", "small networks", "pools of the host's own"],
+)
+def test_counts_the_networks_that_still_find_a_range(info: dict[str, Any], subnets: list[str], room: int) -> None:
+    networks = [{"IPAM": {"Config": [{"Subnet": subnet}]}} for subnet in subnets]
+    assert docker_host._network_room(info, networks) == room
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,23 @@
 """What holds for every service, whatever the image source, and what is particular to one."""
 
+import base64
+import datetime
+import hashlib
+import hmac
 import json
 import re
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from infra import preflight
 from infra.secret import Secret
-from infra.services import clickhouse, litellm
+from infra.services import clickhouse, litellm, scram
 from infra.spec import APP_NETWORK, Platform, Service
 from infra.units import GIB, MIB
 from tests.unit.conftest import IMAGE_SOURCES, MASTER, files, make_context, make_platform, make_settings, text
@@ -161,6 +169,16 @@ def test_can_be_turned_off(name: str) -> None:
     assert not [job for jobs in scraping for job in jobs if job["job_name"].startswith(name) and name != "prometheus"]
 
 
+def _authority() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    begins = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = builder.not_valid_before(begins).not_valid_after(begins + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+AUTHORITY = _authority()
 EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": "u", "password": "p@ss/word", "database": "d"}
 
 
@@ -292,6 +310,62 @@ def test_minio_application_policy_names_only_declared_buckets() -> None:
     resources = {resource for statement in policy["Statement"] for resource in statement["Resource"]}
     assert resources == {"arn:aws:s3:::one", "arn:aws:s3:::one/*", "arn:aws:s3:::two", "arn:aws:s3:::two/*"}
     assert not any("*" in action for statement in policy["Statement"] for action in statement["Action"])
+    denied = [statement["Action"] for statement in policy["Statement"] if statement["Effect"] == "Deny"]
+    assert denied == [["s3:DeleteObjectVersion"]], "whoever steals the key cannot destroy what was"
+
+
+def test_external_services_are_verified_with_the_authority_that_the_stack_names() -> None:
+    trusted = {**EXTERNAL, "caCertificate": AUTHORITY}
+    platform = make_platform(postgres={"external": trusted}, redis={"external": trusted}, prometheus={"external": trusted})
+    assert platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"] == "store.example.org:7777/d?sslmode=verify-full&sslrootcert=/etc/groundwork/ca.pem"
+    assert text(platform.by_name("postgres-exporter"), "ca.pem") == AUTHORITY
+    assert platform.by_name("redis-exporter").env["REDIS_EXPORTER_TLS_CA_CERT_FILE"] == "/etc/groundwork/ca.pem"
+    litellm_config = yaml.safe_load(text(platform.by_name("litellm"), "config.yaml"))
+    assert litellm_config["general_settings"]["database_url"].endswith("?sslmode=require&sslaccept=strict&sslcert=/etc/groundwork/postgres-ca.pem")
+    assert litellm_config["litellm_settings"]["cache_params"]["ssl_ca_certs"] == "/etc/groundwork/redis-ca.pem"
+    source = yaml.safe_load(text(platform.by_name("grafana"), "datasources/groundwork.yaml"))["datasources"][0]
+    assert source["jsonData"]["tlsAuthWithCACert"] is True
+    assert source["secureJsonData"]["tlsCACert"] == AUTHORITY
+
+
+@pytest.mark.parametrize(("verified", "expected"), [(True, "ca_file"), (False, "insecure_skip_verify")])
+def test_kubelets_are_verified_unless_they_sign_for_themselves(verified: bool, expected: str) -> None:
+    cluster = {"context": "c", "verifyKubelets": verified}
+    jobs = yaml.safe_load(text(make_platform(target="kubernetes", kubernetes=cluster).by_name("prometheus"), "prometheus.yml"))["scrape_configs"]
+    assert {tuple(job["tls_config"]) for job in jobs if "tls_config" in job} == {(expected,)}
+
+
+def test_postgres_is_sent_verifiers_and_the_schema_is_its_owners() -> None:
+    service = make_platform().by_name("postgres")
+    roles = text(service, "roles.sql")
+    assert roles.count("SCRAM-SHA-256$4096:") == 4
+    assert not [name for name, secret in service.credentials.items() if secret.reveal() in roles]
+    (job,) = service.jobs
+    before, _, after = job.script.partition("PGUSER=app_owner")
+    assert "schema.sql" not in before
+    assert "schema.sql" in after
+    assert "index.sql" in after
+
+
+def test_a_scram_verifier_is_that_of_the_standard() -> None:
+    """The exchange of RFC 7677: what the verifier holds checks the client's proof and makes the server's signature."""
+    nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    said = f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}".encode()
+    made = scram.compute(b"pencil", base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="))
+    stored, server = (base64.b64decode(part) for part in made.rpartition("$")[2].split(":"))
+    proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+    client = bytes(a ^ b for a, b in zip(proof, hmac.digest(stored, said, "sha256"), strict=True))
+    assert hashlib.sha256(client).digest() == stored
+    assert base64.b64encode(hmac.digest(server, said, "sha256")) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+def test_an_ivfflat_index_waits_for_rows_and_is_kept_up() -> None:
+    index = {"vectors": {"index": "ivfflat"}}
+    service = make_platform(postgres=index).by_name("postgres")
+    assert "rows >= 1000" in text(service, "index.sql")
+    assert service.jobs[0].upkeep is not None
+    assert "rows >= 10000" in text(make_platform(postgres={"vectors": {"index": "ivfflat", "ivfflat": {"lists": 200}}}).by_name("postgres"), "index.sql")
+    assert make_platform().by_name("postgres").jobs[0].upkeep is None
 
 
 def test_prometheus_password_hash_fits_its_password() -> None:

@@ -1,0 +1,256 @@
+"""What commands do before and after Pulumi: locks, failures in words, environment files, passphrases, downloads."""
+
+import hashlib
+import http.server
+import io
+import json
+import os
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra import templating
+from infra.templating import Quoted
+from ops import console, dotenv, failures, lock, recovery, state, toolchain
+from ops.paths import ROOT
+
+
+class TestLock:
+    """One command at a time changes a stack."""
+
+    @pytest.fixture(autouse=True)
+    def _cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))
+        monkeypatch.setattr(lock, "_WAIT_SECONDS", 1)
+
+    def test_the_second_says_who_holds_it_and_for_how_long(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with lock.held("dev", "abc123", "make up"), pytest.raises(console.Failed, match="waited for 1 s"), lock.held("dev", "abc123", "make down"):
+            pass
+        assert "waiting: `make up` (process " in capsys.readouterr().out
+
+    def test_it_waits_until_the_first_has_ended(self) -> None:
+        held = threading.Event()
+
+        def first() -> None:
+            with lock.held("dev", "abc123", "make up"):
+                held.set()
+                time.sleep(0.3)
+
+        thread = threading.Thread(target=first)
+        thread.start()
+        held.wait()
+        began = time.monotonic()
+        with lock.held("dev", "abc123", "make down"):
+            assert time.monotonic() - began > 0.1
+        thread.join()
+
+    def test_another_stack_is_not_kept_waiting(self) -> None:
+        with lock.held("dev", "abc123", "make up"), lock.held("prod", "def456", "make up"):
+            pass
+
+    def test_a_holder_that_was_killed_holds_nothing(self) -> None:
+        script = "import time\nfrom ops import lock\nwith lock.held('dev', 'abc123', 'make up'):\n    print('held', flush=True)\n    time.sleep(60)"
+        with subprocess.Popen([".venv/bin/python", "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            holder.kill()
+        with lock.held("dev", "abc123", "make up"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("host", "age", "alive"),
+    [("here", 0, False), ("elsewhere", 0, True), ("elsewhere", 10**9, False), ("former", 0, False)],
+    ids=["a dead process", "another machine", "from before this machine was started", "this machine under its former name"],
+)
+def test_a_lock_of_pulumis_is_alive(host: str, age: int, alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket, "gethostname", lambda: "former")
+    with lock.held("dev", None, "make up"):
+        pass
+    monkeypatch.setattr(socket, "gethostname", lambda: "here")
+    file = tmp_path / "lock.json"
+    file.write_text(json.dumps({"hostname": host, "pid": 1}))
+    written = time.time() - age
+    os.utime(file, (written, written))
+    assert recovery._alive(file) is alive
+
+
+URN = "urn:pulumi:dev::groundwork::docker:index/container:Container::gw-dev-abc123-{}"
+
+
+def _log(tmp_path: Path, *errors: tuple[str, str]) -> Path:
+    file = tmp_path / "events.jsonl"
+    events = [{"diagnosticEvent": {"urn": URN.format(name) if name else "", "message": text, "severity": "error"}} for name, text in errors]
+    file.write_text("\n".join(json.dumps(event) for event in [{"preludeEvent": {}}, *events]))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning", "fix"),
+    [
+        ("<{%reset%}>error: no space left on device<{%reset%}>", "the disk is full", "docker system df"),
+        ("Bind for 127.0.0.1:5432 failed: port is already allocated", "its port is taken", "groundwork:portOffset"),
+        ('Conflict. The container name "/x" is already in use by container "y"', "its name is taken", "keeps the volumes"),
+        ("could not find an available, non-overlapping IPv4 address pool", "no range of addresses", "docker network prune"),
+        ("manifest unknown", "its image cannot be pulled", "groundwork:images"),
+        ("container is unhealthy", "did not become ready", "make logs S=postgres"),
+        ("something nobody has seen", "something nobody has seen", "goes on from here"),
+    ],
+)
+def test_a_failure_is_told_with_its_resource_its_meaning_and_a_command(tmp_path: Path, message: str, meaning: str, fix: str) -> None:
+    found = failures.read(_log(tmp_path, ("postgres", message), ("", "update failed")))
+    told = failures.explain(found, prefix="gw-dev-abc123-", again="make up")
+    assert "postgres: " in told.what
+    assert meaning in told.what
+    assert fix in told.fix
+    assert "make up" in told.fix
+    assert "<{%" not in told.what
+
+
+def test_a_refusal_is_no_failure_of_a_resource(tmp_path: Path) -> None:
+    found = failures.read(_log(tmp_path, ("", "Refused before anything was changed:\n  - groundwork:x: y")))
+    assert "before anything was changed" in failures.explain(found, prefix="gw-", again="make up").what
+
+
+VALUES = ["plain", "postgresql://a:b@h:1/d", "two words", "a'b", 'a"b', "$HOME", "`id`", "a\\b", "#x", "", "k=v", "a;b&c|d", "é"]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=ascii)
+def test_an_environment_file_is_read_back_by_a_shell(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "env"
+    file.write_text(dotenv.render({"A": value, "B": "next"}))
+    shown = subprocess.run(["sh", "-c", f'. {file}; printf "%s|%s" "$A" "$B"'], capture_output=True, text=True, check=True).stdout
+    assert shown == f"{value}|next"
+
+
+def test_an_environment_file_takes_no_second_line() -> None:
+    with pytest.raises(ValueError, match="more than one line"):
+        dotenv.render({"A": "b\nDATABASE_URL=evil"})
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [("{{ value }}", "text"), ("{{ value }}", True), ("{{ value }}", ["a"]), ("{{ value | upper }}", "a"), ("{{ 'a' ~ value }}", "b")],
+)
+def test_a_template_that_quotes_nothing_is_an_error(template: str, value: object) -> None:
+    with pytest.raises(TypeError, match="no filter has quoted"):
+        templating._environment.from_string(template).render(value=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("yaml", 'a: "b"\n', '"a: \\"b\\"\\n"'), ("yaml", 1e22, "10000000000000000000000"), ("yaml", 1e-7, "0.0000001"), ("yaml", "😀", '"😀"'),
+        ("sql", "a'b", "'a''b'"), ("identifier", 'a"b', '"a""b"'), ("backticks", "a`b\\", "`a``b\\\\`"), ("conf", "a'b\\", "'a''b\\\\'"),
+        ("shell", "a b", "'a b'"), ("xml", "<a&b>", "&lt;a&amp;b&gt;"),
+    ],
+)  # fmt: skip
+def test_each_language_has_its_own_quotes(name: str, value: object, text: str) -> None:
+    made = templating._environment.from_string("{{ value | " + name + " }}").render(value=value)
+    assert made == text
+    assert isinstance(templating._environment.filters[name](value), Quoted)
+
+
+class TestPassphrase:
+    """What opens a stack's secrets is never empty, and never made anew for a stack that is encrypted already."""
+
+    @pytest.mark.parametrize("name", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
+    def test_an_empty_one_is_refused(self, tmp_path: Path, name: str) -> None:
+        file = tmp_path / "empty"
+        file.write_text("\n")
+        with pytest.raises(console.Failed, match="is empty"):
+            state._with_passphrase({name: "" if name == "PULUMI_CONFIG_PASSPHRASE" else str(file)}, encrypted=False)
+
+    def test_a_weak_one_is_the_users_choice_and_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+        state._with_passphrase({"PULUMI_CONFIG_PASSPHRASE": "hunter2"}, encrypted=False)
+        assert "is weak" in capsys.readouterr().err
+
+    def test_none_is_made_for_a_stack_that_another_one_encrypted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(state, "PASSPHRASE_FILE", ROOT / ".groundwork-of-nobody" / "passphrase")
+        with pytest.raises(console.Failed, match="not here"):
+            state._with_passphrase({}, encrypted=True)
+        assert not (ROOT / ".groundwork-of-nobody").exists()
+
+
+@pytest.mark.parametrize("path", ["new", "old"])
+def test_a_private_file_is_whole_and_its_owners(tmp_path: Path, path: str) -> None:
+    file = tmp_path / path
+    if path == "old":
+        file.write_text("before")
+        file.chmod(0o644)
+    state.write_private(file, "after")
+    assert file.read_text() == "after"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [item.name for item in tmp_path.iterdir()] == [path]
+
+
+@pytest.fixture
+def published() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """A web server of this machine's, and what it serves."""
+    served: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = served.get(self.path)
+            self.send_response(200 if body is not None else 404)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", served
+        server.shutdown()
+
+
+def _archive() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("tool")
+        entry.size = 2
+        tar.addfile(entry, io.BytesIO(b"ok"))
+    return stream.getvalue()
+
+
+class TestDownloads:
+    """Nothing is unpacked, let alone executed, before its published sum was seen to be its own."""
+
+    @pytest.fixture(autouse=True)
+    def _cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))
+
+    def _get(self, base: str, folder: Path) -> bool:
+        return toolchain._download(f"{base}/tool.tar.gz", f"{base}/sums.txt", folder, "the tool")
+
+    def test_one_with_its_sum_is_unpacked(self, tmp_path: Path, published: tuple[str, dict[str, bytes]]) -> None:
+        base, served = published
+        served["/tool.tar.gz"] = _archive()
+        served["/sums.txt"] = f"{'0' * 64}  other.tar.gz\n{hashlib.sha256(served['/tool.tar.gz']).hexdigest()}  tool.tar.gz\n".encode()
+        assert self._get(base, tmp_path / "tool")
+        assert (tmp_path / "tool" / "tool").read_text() == "ok"
+
+    def test_one_with_another_sum_stops_everything(self, tmp_path: Path, published: tuple[str, dict[str, bytes]]) -> None:
+        base, served = published
+        served["/tool.tar.gz"] = _archive()
+        served["/sums.txt"] = f"{'0' * 64}  tool.tar.gz\n".encode()
+        with pytest.raises(console.Failed, match="not what was published"):
+            self._get(base, tmp_path / "tool")
+        assert not (tmp_path / "tool").exists()
+
+    @pytest.mark.parametrize("sums", [None, b"", b"garbage", b"<html>moved</html>"], ids=["none", "empty", "garbage", "a page"])
+    def test_one_without_a_sum_is_not_used(self, tmp_path: Path, published: tuple[str, dict[str, bytes]], sums: bytes | None) -> None:
+        base, served = published
+        served["/tool.tar.gz"] = _archive()
+        if sums is not None:
+            served["/sums.txt"] = sums
+        assert not self._get(base, tmp_path / "tool")
+        assert not (tmp_path / "tool").exists()
