@@ -28,7 +28,7 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -
     raw = {key.partition(":")[2]: _decode(value) for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
     for key, why in (("masterSecret", "no master secret is set"), ("instance", "no instance id is set")):
         if key not in raw:
-            fix = f"run `make up`, which generates it, or `pulumi config set{' --secret' * (key == 'masterSecret')} {key} …`"
+            fix = f"run `make up`, which generates it, or `pulumi config set{' --secret' * (key == 'masterSecret')} {key}`, which asks for it"
             problems.append(Problem(key=f"{NAMESPACE}:{key}", reason=why, fix=fix))
             raw[key] = PLACEHOLDER
     problems.extend(_plain_text(raw, frozenset(secret_keys)))
