@@ -326,6 +326,8 @@ def settings_path(service: Service) -> tuple[str, ...]:
             return ("exporters", service.name.removesuffix("-exporter"))
         case "cadvisor":
             return ("exporters", "containers")
+        case "socket-proxy":
+            return ("exporters", "socket_proxy")
         case name if name.endswith("-exporter"):
             return ("exporters", "redis")
         case name:

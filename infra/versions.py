@@ -101,6 +101,11 @@ OFFICIAL: Mapping[str, Official] = {
         repository="ghcr.io/google/cadvisor", tag="v0.60.6", version="0.60.6",
         digest="b8e7d1093144fd088f425ff003d75a4aa405de075db78dae3bc563730b1bd07a",
     ),
+    # HAProxy; the configuration is Groundwork's own.
+    "socket-proxy": Official(
+        repository="ghcr.io/tecnativa/docker-socket-proxy", tag="v0.4.2", version="0.4.2",
+        digest="1f3a6f303320723d199d2316a3e82b2e2685d86c275d5e3deeaf182573b47476",
+    ),
     "node-exporter": Official(
         repository="docker.io/prom/node-exporter", tag="v1.12.1", version="1.12.1",
         digest="1b4e4438faca4dd7e001dd445d161a4a2091b0fededa84093b3a8dfeae1f1be0",
@@ -132,6 +137,7 @@ RECIPES: Mapping[str, Recipe] = {
     "alloy": Recipe(folder="alloy", version="1.19.0", go_tool="alloy"),
     "tempo": Recipe(folder="tempo", version="2.9.0", go_tool="tempo"),
     "cadvisor": Recipe(folder="cadvisor", version="0.60.6", go_tool="cadvisor"),
+    "socket-proxy": Recipe(folder="haproxy", version="3.0.11", arguments={"HAPROXY_VERSION": "3.0.11-1+deb13u5"}),
     "node-exporter": Recipe(
         folder="exporter", version="1.9.0",
         arguments={

@@ -41,7 +41,7 @@ def endpoint(context: Context) -> Endpoint:
 def build(context: Context, services: Sequence[Service]) -> Service:
     """The collector of the logs of `services` and of applications, on each host."""
     settings = context.settings.alloy
-    token = context.secret(NAME, "otlp")
+    token, scraping = context.secret(NAME, "otlp"), context.secret(NAME, "metrics")
     traces = takes_traces(context)
     logs = context.deploys(loki.NAME)
     source = _POD_LOGS if context.settings.clustered else _DOCKER_LOGS
@@ -70,7 +70,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT,
                     tempo=tempo.endpoint(context, port=4318).url("http") if context.deploys(tempo.NAME) else None,
                     forwards=[{"name": item.name, "endpoint": item.endpoint, "headers": item.headers} for item in settings.forward_traces],
-                    token=token, traces=traces, memory=sizing.alloy_traces(settings.memory) // MIB,
+                    token=token, scraping=scraping, traces=traces, memory=sizing.alloy_traces(settings.memory) // MIB,
                 ),
             ),
         ),
@@ -84,7 +84,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         every_node=True,
         readiness=HealthCheck(command=("bash", "-c", _READY), interval=10),
         stop_grace=20,
-        metrics=(Metrics(port=12345),),
+        metrics=(Metrics(port=12345, username="prometheus", password=scraping),),
         logs=_LOGS,
         checks={"traces": str(keeps_traces(context)).lower(), "forwards": ",".join(item.name for item in settings.forward_traces)},
         credentials={"otlp": token} if traces else {},

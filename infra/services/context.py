@@ -64,6 +64,7 @@ _SETTINGS_PATH = {
     "redis-cache": ("redis", "cache"),
     "redis-queue": ("redis", "queue"),
     "cadvisor": ("exporters", "containers"),
+    "socket-proxy": ("exporters", "socket_proxy"),
     "node-exporter": ("exporters", "node"),
     "postgres-exporter": ("exporters", "postgres"),
     "redis-exporter": ("exporters", "redis"),

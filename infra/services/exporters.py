@@ -7,7 +7,12 @@ from infra.secret import Secret
 from infra.services import postgres, redis
 from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
 from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service
+from infra.templating import render
 
+SOCKET_PROXY = "socket-proxy"
+_SOCKET_PORT = 2375
+# With or without the version of the API before it.
+_READ_OF_THE_ENGINE = "^(/v[0-9.]+)?/(_ping|info|version|events|containers/json|containers/[A-Za-z0-9_.-]+/json|images/json)$"
 _PASSWORD = f"{CONFIG_DIR}/password"
 _AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 
@@ -16,6 +21,7 @@ def build(context: Context) -> Iterator[Service]:
     """The exporters that are wanted and have something to watch."""
     exporters = context.settings.exporters
     if exporters.containers.enabled and not context.settings.clustered:
+        yield _socket_proxy(context)
         yield _containers(context)
     if exporters.node.enabled:
         yield _node(context)
@@ -33,23 +39,42 @@ def _wget(url: str) -> HealthCheck:
     return HealthCheck(command=("wget", "-q", "-O", "/dev/null", url), interval=10)
 
 
+def _socket_proxy(context: Context) -> Service:
+    """Who reaches the engine's socket is root on the host, so one small process does, on a network that cAdvisor alone joins."""
+    return Service(
+        name=SOCKET_PROXY,
+        kind="socket-proxy",
+        image=context.image(SOCKET_PROXY),
+        limits=limits(context.settings.exporters.socket_proxy),
+        # The socket's owner; it keeps none of root's powers.
+        user="0:0",
+        entrypoint=("haproxy",),
+        command=("-db", "-f", f"{CONFIG_DIR}/haproxy.cfg"),
+        files=(File(path=f"{CONFIG_DIR}/haproxy.cfg", content=render("socket-proxy/haproxy.cfg.j2", port=_SOCKET_PORT, known=_READ_OF_THE_ENGINE)),),
+        binds={"/var/run/docker.sock": "/var/run/docker.sock"},
+        readiness=_wget(f"http://127.0.0.1:{_SOCKET_PORT}/_ping"),
+    )
+
+
 def _containers(context: Context) -> Service:
     return Service(
         name="cadvisor",
         kind="containers",
         image=context.image("cadvisor"),
         limits=limits(context.settings.exporters.containers),
-        # The owner of the engine's socket. Of root's powers it keeps one: to read the kernel's log, where OOM kills stand.
+        # Whose log the kernel's is. Of root's powers it keeps one: to read that, where OOM kills stand. The engine's socket it
+        # reaches through the proxy only, and of the host's files it sees what the kernel tells of processes and devices.
         user="0:0",
         capabilities=("SYSLOG",),
         devices=("/dev/kmsg",),
         entrypoint=("/usr/bin/cadvisor",),
         command=(
-            "--port=8080", "--docker_only", "--store_container_labels=false",
+            "--port=8080", f"--docker=tcp://{SOCKET_PROXY}:{_SOCKET_PORT}", "--docker_only", "--store_container_labels=false",
             "--whitelisted_container_labels=groundwork.service,groundwork.instance,groundwork.job",
             "--enable_metrics=cpu,memory,network,oom_event,diskIO", "--housekeeping_interval=10s",
         ),
-        binds={"/": "/rootfs", "/sys": "/sys", "/var/run/docker.sock": "/var/run/docker.sock"},
+        binds={"/proc": "/rootfs/proc", "/sys": "/sys"},
+        needs=(SOCKET_PROXY,),
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:8080/healthz"),
         metrics=(Metrics(port=8080),),

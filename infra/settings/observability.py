@@ -145,13 +145,23 @@ class Exporter(Watcher):
 class Containers(Exporter):
     """cAdvisor."""
 
-    memory: Memory = Field(96 * MIB, ge=32 * MIB, description="Memory limit.")
+    memory: Memory = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
+
+
+class SocketProxy(Sized):
+    """What stands between cAdvisor and the engine's socket."""
+
+    memory: Memory = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
+    cpus: Cores = Field(0.25, description="Cores it may use at most.")
 
 
 class Exporters(Model):
     """What turns services' and the host's state into metrics."""
 
     containers: Containers = Field(default_factory=Containers, description="Each container's metrics; on Kubernetes the kubelets have them.")
+    socket_proxy: SocketProxy = Field(
+        default_factory=SocketProxy, description="On Docker, lets cAdvisor read of the engine's API what it needs, and nobody anything else."
+    )
     node: Exporter = Field(default_factory=Exporter, description="The host's metrics.")
     postgres: Exporter = Field(default_factory=Exporter, description="Postgres' metrics.")
     redis: Exporter = Field(default_factory=Exporter, description="Each Redis instance's metrics.")

@@ -182,6 +182,8 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_prometheus.py::test_application_targets_are_scraped", "prometheus", edited("prometheus", "prometheus.yml", "s/job_name: shop/job_name: other/", restart=True)),
     ("test_prometheus.py::test_answers_a_query", "prometheus", edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6)),
     ("test_prometheus.py::test_knows_the_memory_of_every_container", "prometheus", stopped("cadvisor", settle=6)),
+    ("test_socket_proxy.py::test_shows_what_is_read", "socket-proxy", edited("socket-proxy", "haproxy.cfg", "s/unless reads known$/if TRUE/", restart=False, then="kill 1", settle=3)),
+    ("test_socket_proxy.py::test_refuses_everything_else", "socket-proxy", edited("socket-proxy", "haproxy.cfg", "s/^ +http-request deny.*//", restart=False, then="kill 1", settle=3)),
     ("test_alertmanager.py::test_hears_from_prometheus", "alertmanager", edited("alertmanager", "web.yml", "s/prometheus:/other:/", restart=True)),
     ("test_alertmanager.py::test_refuses_without_credentials", "alertmanager", edited("alertmanager", "web.yml", "s/.*//", restart=False)),
     ("test_loki.py::test_returns_what_was_written", "loki", edited("loki", "loki.yaml", "s/ingestion_burst_size_mb: .*/ingestion_burst_size_mb: 0.000001/", restart=True)),

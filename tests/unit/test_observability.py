@@ -16,7 +16,7 @@ from tests.unit.conftest import MASTER, make_platform, make_settings, text
 
 WATCHERS = {
     "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter",
-    "redis-queue-exporter",
+    "redis-queue-exporter", "socket-proxy",
 }  # fmt: skip
 FORWARD = {"name": "vendor", "endpoint": "https://otlp.example.org", "headers": {"x-key": "a-key-of-a-vendor"}}
 

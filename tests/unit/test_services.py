@@ -25,7 +25,7 @@ from tests.unit.conftest import IMAGE_SOURCES, MASTER, files, make_context, make
 STORES = {
     "postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy",
 }  # fmt: skip
-WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor")
+WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor", "socket-proxy")
 SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
 
 
@@ -34,7 +34,7 @@ def get(source: str, name: str) -> Service:
 
 
 def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
-    everything = STORES | {"litellm", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
+    everything = STORES | {"litellm", "cadvisor", "socket-proxy", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
     assert {service.name for service in make_platform().services} == everything
     packages = make_platform(images="packages")
     assert everything - {service.name for service in packages.services} == {"qdrant", "clickhouse", "grafana"}
@@ -69,7 +69,7 @@ class TestEveryService:
         user = get(source, name).user
         assert re.fullmatch(r"\d+:\d+", user)
         # The engine's socket, and the files it logs to, are root's.
-        assert user.startswith("0:") == (name in ("alloy", "cadvisor") or (name == "minio" and source != "packages"))
+        assert user.startswith("0:") == (name in ("alloy", "cadvisor", "socket-proxy") or (name == "minio" and source != "packages"))
 
     def test_shows_no_secret_in_its_environment_or_command(self, source: str, name: str) -> None:
         service = get(source, name)
@@ -93,7 +93,7 @@ class TestEveryService:
             assert job.user.endswith(":0")
 
     def test_says_how_it_is_scraped_or_who_does_it(self, source: str, name: str) -> None:
-        exporter = {"postgres": "postgres-exporter", "redis-cache": "redis-cache-exporter", "redis-queue": "redis-queue-exporter"}
+        exporter = {"socket-proxy": "cadvisor", "postgres": "postgres-exporter", "redis-cache": "redis-cache-exporter", "redis-queue": "redis-queue-exporter"}
         jobs = yaml.safe_load(text(get(source, "prometheus"), "prometheus.yml"))["scrape_configs"]
         assert exporter.get(name, name) in [job["job_name"] for job in jobs]
 
@@ -158,7 +158,8 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
     assert members["alloy"] == {"alloy", "prometheus", "litellm"}
     assert members["litellm"] == {"litellm", "prometheus"}
     assert members[APP_NETWORK] == {"prometheus"}
-    assert members["observability"] == {name for name in names if name.endswith("-exporter") or name in WATCHERS}
+    assert members["observability"] == {name for name in names if name.endswith("-exporter") or name in WATCHERS} - {"socket-proxy"}
+    assert members["socket-proxy"] == {"socket-proxy", "cadvisor"}
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus"])
