@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ops import console, failures, health, keys, lock, report, site
+from ops import console, failures, health, interruptions, keys, lock, report, site
 from ops.stack import Stack, instance_of, open_stack, stack_name
 
 
@@ -26,15 +26,19 @@ def _up() -> None:
     clock = time.monotonic()
     drifted, mending = place.repairs(resources)
     console.out.print(f"[bold]deploying `{stack.name}`[/bold] …" + (f" (differs from the state: {', '.join(drifted)})" if drifted else ""))
+    prefix = f"gw-{stack.name}-{instance_of(stack.name)}-"
+    if resources:
+        interruptions.announce(stack, prefix)
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
         with place.watching(stack) as watch:
             status = stack.show("up", "--yes", "--skip-preview", "--suppress-outputs", *mending, log=events)
         if status != 0:
             place.show_failed(stack)
-            raise failures.explain(failures.read(events), prefix=f"gw-{stack.name}-{instance_of(stack.name)}-", again=_again(stack))
+            raise failures.explain(failures.read(events), prefix=prefix, again=_again(stack))
     deployed = time.monotonic() - clock
     outputs = stack.outputs()
+    interruptions.remember(stack, watch, outputs)
     health.prove(stack, place, outputs, deep=not health.proven(stack, place, outputs))
     report.show(place, outputs, watch)
     console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and proof together {time.monotonic() - total:.1f} s.")

@@ -171,7 +171,7 @@ def test_one_changed_setting_replaces_one_service_and_keeps_its_data(deployed: C
         client.set("survives:resize", "yes")
     before = deployed.containers()
     deployed.configure(redis={"queue": {"memory": "320MiB"}})
-    deployed.ops("up")
+    assert "will be interrupted while it is replaced: redis-queue (about " in deployed.ops("up").stdout
     after = deployed.containers()
     assert {name for name in after if after[name] != before.get(name)} == {"redis-queue"}
     with queue(deployed) as client:

@@ -17,7 +17,7 @@ import pytest
 
 from infra import templating
 from infra.templating import Quoted
-from ops import console, dotenv, failures, lock, recovery, state, toolchain
+from ops import console, dotenv, failures, interruptions, lock, recovery, state, toolchain
 from ops.paths import ROOT
 
 
@@ -117,6 +117,18 @@ def test_a_failure_is_told_with_its_resource_its_meaning_and_a_command(tmp_path:
 def test_a_refusal_is_no_failure_of_a_resource(tmp_path: Path) -> None:
     found = failures.read(_log(tmp_path, ("", "Refused before anything was changed:\n  - groundwork:x: y")))
     assert "before anything was changed" in failures.explain(found, prefix="gw-", again="make up").what
+
+
+def test_a_preview_tells_which_services_are_interrupted() -> None:
+    steps = [
+        {"op": "replace", "urn": URN.format("litellm")},
+        {"op": "delete-replaced", "urn": URN.format("litellm")},
+        {"op": "replace", "urn": URN.format("postgres-provision")},
+        {"op": "update", "urn": URN.format("minio")},
+        {"op": "same", "urn": URN.format("redis-cache")},
+        {"op": "replace", "urn": "urn:pulumi:dev::groundwork::docker:index/network:Network::gw-dev-abc123-app"},
+    ]
+    assert set(interruptions.replaced({"steps": steps}, "gw-dev-abc123-")) == {"litellm"}
 
 
 VALUES = ["plain", "postgresql://a:b@h:1/d", "two words", "a'b", 'a"b', "$HOME", "`id`", "a\\b", "#x", "", "k=v", "a;b&c|d", "é"]
