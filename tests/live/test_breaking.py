@@ -144,7 +144,7 @@ def providers_down(_: Clone, stubs: Stubs) -> Iterator[None]:
         stubs.working.failing = False
 
 
-UNDEFENDED = "s/^ *master_key: .*/  dangerously_permit_weak_or_unset_master_key: true/"
+UNDEFENDED = "s/^ *master_key: .*/  dangerously_permit_weak_or_unset_master_key: true/; /custom_auth/d"
 OPEN_HBA = "s/scram-sha-256/trust/"
 RELOAD = f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -h 127.0.0.1 -U postgres -d postgres -c 'SELECT pg_reload_conf()'"
 
@@ -179,12 +179,12 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_litellm.py::test_completes_through_the_chain", "litellm", providers_down),
     ("test_litellm.py::test_streams", "litellm", providers_down),
     ("test_prometheus.py::test_every_target_is_up", "prometheus", stopped("redis-queue-exporter", settle=6)),
-    ("test_prometheus.py::test_application_targets_are_scraped", "prometheus", edited("prometheus", "prometheus.yml", "s/job_name: shop/job_name: other/", restart=True)),
+    ("test_prometheus.py::test_application_targets_are_scraped", "prometheus", edited("prometheus", "prometheus.yml", 's/job_name: "shop"/job_name: "other"/', restart=True)),
     ("test_prometheus.py::test_answers_a_query", "prometheus", edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6)),
     ("test_prometheus.py::test_knows_the_memory_of_every_container", "prometheus", stopped("cadvisor", settle=6)),
     ("test_socket_proxy.py::test_shows_what_is_read", "socket-proxy", edited("socket-proxy", "haproxy.cfg", "s/unless reads known$/if TRUE/", restart=False, then="kill 1", settle=3)),
     ("test_socket_proxy.py::test_refuses_everything_else", "socket-proxy", edited("socket-proxy", "haproxy.cfg", "s/^ +http-request deny.*//", restart=False, then="kill 1", settle=3)),
-    ("test_alertmanager.py::test_hears_from_prometheus", "alertmanager", edited("alertmanager", "web.yml", "s/prometheus:/other:/", restart=True)),
+    ("test_alertmanager.py::test_hears_from_prometheus", "alertmanager", edited("alertmanager", "web.yml", 's/"prometheus":/"other":/', restart=True)),
     ("test_alertmanager.py::test_refuses_without_credentials", "alertmanager", edited("alertmanager", "web.yml", "s/.*//", restart=False)),
     ("test_loki.py::test_returns_what_was_written", "loki", edited("loki", "loki.yaml", "s/ingestion_burst_size_mb: .*/ingestion_burst_size_mb: 0.000001/", restart=True)),
     ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy")),

@@ -76,7 +76,7 @@ class Case:
 PROGRAM = [
     Case("a mistyped key", "groundwork:postgress", "did you mean `postgres`?", {"postgress": {"memory": "1GiB"}}),
     Case("a wrong unit", "groundwork:redis", "is not a size", {"redis": {"queue": {"memory": "320MB"}}}),
-    Case("a wrong type", "groundwork:litellm.dailyBudgetUsd", "valid number", {"litellm": {"dailyBudgetUsd": "two"}}),
+    Case("a wrong type", "groundwork:litellm.dailyBudgetUsd", "a number, without quotes", {"litellm": {"dailyBudgetUsd": "two"}}),
     Case("memory beyond the host", "groundwork:postgres.memory", "more than the host has", {"postgres": {"memory": "900GiB"}}),
     Case("disk beyond the host", "groundwork:postgres.disk", "the disk under Docker", {"postgres": {"disk": "900TiB"}}),
     Case("cores beyond the host", "groundwork:postgres.cpus", "more than the host has", {"postgres": {"cpus": 200}}),
