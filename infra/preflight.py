@@ -23,7 +23,8 @@ class HostFacts:
 
     `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
     engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
-    and `open_files` how many descriptors the engine may give to a container.
+    and `open_files` how many descriptors the engine may give to a container;
+    `absent` are folders to be shown to containers that an engine of its kind does not have.
     """
 
     memory: int
@@ -41,6 +42,7 @@ class HostFacts:
     foreign_address: str | None = None
     nothing_recorded: bool = False
     open_files: int | None = None
+    absent: frozenset[str] = frozenset()
     network_room: int | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
     missing_images: Mapping[str, str] = field(default_factory=dict)

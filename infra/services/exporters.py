@@ -73,7 +73,8 @@ def _containers(context: Context) -> Service:
             "--whitelisted_container_labels=groundwork.service,groundwork.instance,groundwork.job",
             "--enable_metrics=cpu,memory,network,oom_event,diskIO", "--housekeeping_interval=10s",
         ),
-        binds={"/proc": "/rootfs/proc", "/sys": "/sys"},
+        # Of the engine's own folder only the names of layers, by which it tells containers apart.
+        binds={"/proc": "/rootfs/proc", "/sys": "/sys", "/var/lib/docker/image": "/rootfs/var/lib/docker/image"},
         needs=(SOCKET_PROXY,),
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:8080/healthz"),

@@ -132,10 +132,15 @@ class DockerTarget:
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         mounts += [
             docker.ContainerMountArgs(
-                type="bind", source=source.replace("/var/lib/docker", self._facts.engine_root, 1), target=target, read_only=True,
+                type="bind",
+                source=self._on_host(source),
+                # Below /rootfs a container looks for the host's folders under their own names.
+                target=f"/rootfs{self._on_host(target.removeprefix('/rootfs'))}" if target.startswith("/rootfs/") else target,
+                read_only=True,
                 bind_options=docker.ContainerMountBindOptionsArgs(propagation="rslave"),
             )
             for source, target in service.binds.items()
+            if self._on_host(source) not in self._facts.absent
         ]  # fmt: skip
         health = service.readiness
         read_only = read_only_root(service)
@@ -174,6 +179,10 @@ class DockerTarget:
             **_limits(service.limits),
             labels=self._container_labels(service=service.name, version=service.image.version),
         )
+
+    def _on_host(self, path: str) -> str:
+        """A path below the engine's folder, wherever that is on this host."""
+        return path.replace("/var/lib/docker", self._facts.engine_root, 1)
 
     def _sysctls(self, service: Service) -> dict[str, str] | None:
         """What is only published on this host's loopback sends packets that no router passes on: its neighbours are one hop away."""

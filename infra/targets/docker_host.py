@@ -75,6 +75,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
         foreign_address=bind_address if local and not _own(bind_address) else None,
         nothing_recorded=nothing_recorded,
         open_files=_open_files() if local else None,
+        absent=_absent(platform, str(info.get("DockerRootDir") or "/var/lib/docker")) if local else frozenset(),
         network_room=_network_room(info, networks),
         own_ports=frozenset(own),
         taken_ports=taken,
@@ -152,6 +153,16 @@ def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform
             if port not in own and port not in taken and _bound(port):
                 taken[port] = "another process on this host"
     return own, taken
+
+
+def _absent(platform: Platform, root: str) -> frozenset[str]:
+    """Folders of the engine's own that are not there: one that keeps images in containerd has no folder for them."""
+    sources = (source.replace("/var/lib/docker", root, 1) for service in platform.services for source in service.binds)
+    try:
+        return frozenset(source for source in sources if source.startswith(root) and not Path(source).exists())
+    except OSError:
+        # Only root may look; then they are as the engine's usual store has them.
+        return frozenset()
 
 
 def _open_files() -> int | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.health.conftest import Deployed
@@ -30,3 +31,8 @@ def test_hands_a_trace_to_tempo(service: Deployed, outputs: dict[str, Any]) -> N
 def test_refuses_without_credentials(service: Deployed, token: str) -> None:
     """Without the token the answer is 401."""
     assert Span().send(_with_traces(service).url("otlp-http"), token=token).status_code == 401
+
+
+def test_shows_its_metrics_to_nobody(service: Deployed) -> None:
+    """Applications are on its network; without the password the collector's own pages are closed."""
+    assert httpx.get(f"{service.inside_url(12345)}/metrics", timeout=10).status_code == 401

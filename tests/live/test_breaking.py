@@ -190,6 +190,7 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy")),
     ("test_tempo.py::test_returns_what_was_written", "tempo", edited("tempo", "tempo.yaml", "s/0.0.0.0:4318/0.0.0.0:4319/", restart=True)),
     ("test_alloy.py::test_hands_a_trace_to_tempo", "alloy", stopped("tempo")),
+    ("test_alloy.py::test_shows_its_metrics_to_nobody", "alloy", edited("alloy", "config.alloy", "s/(authenticate_matching_paths) = false/\\1 = true/", restart=True)),
     ("test_alloy.py::test_refuses_without_credentials", "alloy", edited("alloy", "config.alloy", "s/^ +auth +=.*//", restart=True)),
     ("test_prometheus.py::test_refuses_without_credentials", "prometheus", edited("prometheus", "web.yml", "s/.*//", restart=False)),
 ]  # fmt: skip
