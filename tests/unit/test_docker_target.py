@@ -236,3 +236,33 @@ def test_exporters_of_external_stores_have_a_way_out() -> None:
 def test_bind_address_is_a_setting() -> None:
     _, recorder = declare("packages", bindAddress="10.0.0.5")
     assert {port["ip"] for inputs in recorder.of(CONTAINER).values() for port in inputs.get("ports", [])} == {"10.0.0.5"}
+
+
+def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -> None:
+    """An engine may keep its data elsewhere, or its images in containerd, where cAdvisor needs no names of layers."""
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project="groundwork", stack="dev")
+    settings, platform = make_settings(images="packages"), make_platform(images="packages")
+    facts = HostFacts(memory=1, cpus=1, engine_root="/srv/docker", absent=frozenset({"/srv/docker/image"}))
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def run() -> None:
+        docker.DockerTarget(settings, IDENTITY, facts).deploy(platform)
+
+    run()
+
+    def binds(name: str) -> dict[str, str]:
+        mounts = recorder.of(CONTAINER)[IDENTITY.name(name)].get("mounts", [])
+        return {mount["source"]: mount["target"] for mount in mounts if mount["type"] == "bind"}
+
+    assert binds("alloy") == {"/srv/docker/containers": "/var/lib/docker/containers"}
+    assert binds("cadvisor") == {"/proc": "/rootfs/proc", "/sys": "/sys"}
+    assert binds("socket-proxy") == {"/var/run/docker.sock": "/var/run/docker.sock"}
+
+
+def test_the_engines_socket_is_shown_to_its_proxy_alone(declared: Declared) -> None:
+    """Whoever reaches it is root on the host; a bind of `/` would show it to root too."""
+    for name, inputs in declared[1].of(CONTAINER).items():
+        sources = {mount["source"] for mount in inputs.get("mounts", []) if mount["type"] == "bind"}
+        assert ("/var/run/docker.sock" in sources) == name.endswith("socket-proxy"), name
+        assert "/" not in sources or not inputs["user"].startswith("0:"), name
