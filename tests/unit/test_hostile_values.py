@@ -50,6 +50,7 @@ HOSTILE = st.one_of(
     st.sampled_from(TEXTS), st.sampled_from(OTHERS),
     st.text(alphabet=st.characters(codec=None), max_size=40), st.floats(), st.integers(),
 )  # fmt: skip
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LIBRARY_WORDS = re.compile(r"Input should|\^|\(\?|\\d|\[a-z|pydantic|Value error|string_|Traceback|Error\(")
 
 
@@ -146,7 +147,9 @@ def _renders(loaded: Settings, value: Any) -> None:
                 if isinstance(value, str) and len(value) > 5 and value in text:
                     assert any(value in item for item in _strings(parsed)), file.path
             elif isinstance(value, str) and len(value) > 5 and value in text:
-                assert re.fullmatch(r"[A-Za-z0-9_.:/@+=~%-]*", value) or value.isalnum(), (file.path, value)
+                # A file that is the secret itself, words that need no quotes, or a quoted string of the collector's or of JSON.
+                plain = text == value or value.isalnum() or re.fullmatch(r"[A-Za-z0-9_.:/@+=~%-]*", value)
+                assert plain or any(value in json.loads(item, strict=False) for item in _QUOTED.findall(text)), (file.path, value)
     told = revealed({**outputs.environment(loaded, platform, context), **outputs.administration(loaded, platform, context)})
     read = dict(line.split("=", 1) for line in dotenv.render(told).splitlines())
     assert set(read) == set(told)
