@@ -6,6 +6,11 @@ from dataclasses import dataclass
 PREFIX = "groundwork."
 
 
+def name_prefix(stack: str, instance: str | None) -> str:
+    """What every name of a stack's begins with on a host."""
+    return f"gw-{stack}-{instance}-"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """One stack of one clone. Two clones, or two stacks, on one host differ in it."""
@@ -17,7 +22,7 @@ class Identity:
 
     def name(self, part: str) -> str:
         """The name on the host of a container, network or volume."""
-        return f"gw-{self.stack}-{self.instance}-{part}"
+        return f"{name_prefix(self.stack, self.instance)}{part}"
 
     @property
     def labels(self) -> dict[str, str]:

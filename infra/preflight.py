@@ -17,6 +17,14 @@ _ISOLATES_LOOPBACK = (28,)
 HOST_RESERVE = 512 * 1024**2
 
 
+ENGINE_ROOT = "/var/lib/docker"
+
+
+def below_engine(path: str, root: str) -> str:
+    """A path below the engine's usual folder, where that is another one on a host."""
+    return path.replace(ENGINE_ROOT, root, 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """What the Docker host says of itself. Sizes are bytes.
@@ -31,7 +39,7 @@ class HostFacts:
     cpus: int
     engine: str = ""
     root_shared: bool | None = None
-    engine_root: str = "/var/lib/docker"
+    engine_root: str = ENGINE_ROOT
     disk_total: int | None = None
     disk_free: int | None = None
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from infra.identity import name_prefix
 from ops import console, failures, health, interruptions, keys, lock, report, site
 from ops.stack import Stack, instance_of, open_stack, stack_name
 
@@ -26,7 +27,7 @@ def _up() -> None:
     clock = time.monotonic()
     drifted, mending = place.repairs(resources)
     console.out.print(f"[bold]deploying `{stack.name}`[/bold] …" + (f" (differs from the state: {', '.join(drifted)})" if drifted else ""))
-    prefix = f"gw-{stack.name}-{instance_of(stack.name)}-"
+    prefix = name_prefix(stack.name, instance_of(stack.name))
     if resources:
         interruptions.announce(stack, prefix)
     with tempfile.TemporaryDirectory() as folder:

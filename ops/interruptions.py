@@ -10,7 +10,7 @@ from ops import console
 from ops.paths import ROOT, STATE
 from ops.progress import Watch
 from ops.stack import Stack
-from ops.state import write_private
+from ops.state import read_record, write_private
 
 _CONTAINER = "docker:index/container:Container"
 _REPLACED = frozenset({"replace", "create-replacement", "delete-replaced"})
@@ -56,11 +56,7 @@ def _path(stack: Stack) -> Path:
 
 
 def _record(stack: Stack) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(_path(stack).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
+    return read_record(_path(stack))
 
 
 def _inputs(stack: Stack) -> str:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from ops import console
 from ops.paths import ROOT, cache
+from ops.state import read_record
 
 _WAIT_SECONDS = 600
 _REMIND_SECONDS = 30
@@ -68,25 +68,16 @@ def _wait(descriptor: int, path: Path, stack: str) -> None:
 
 
 def _holder(path: Path, stack: str) -> str:
-    record = last_holder(path)
+    record = read_record(path)
     if not record:
         return f"another command works on the stack `{stack}`"
     seconds = time.time() - float(record["since"])
     return f"`{record['command']}` (process {record['pid']}) has held the stack `{stack}` for {seconds:.0f} s"
 
 
-def last_holder(path: Path) -> dict[str, Any]:
-    """Who holds a lock, or held it last; empty if nobody did."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
 def was_here(host: str) -> bool:
     """Whether this machine, since it was started, has gone by a host name: a lock under that name is this machine's."""
-    records = (last_holder(path) for path in (cache() / "locks").glob("*.lock"))
+    records = (read_record(path) for path in (cache() / "locks").glob("*.lock"))
     return any(record.get("host") == host and record.get("boot") == boot_id() for record in records)
 
 

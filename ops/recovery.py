@@ -1,6 +1,5 @@
 """After an `up` that was killed: its lock, its plug-in processes, and what no state records."""
 
-import json
 import os
 import signal
 import socket
@@ -11,13 +10,13 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from infra.configuration import NAMESPACE
 from infra.identity import PREFIX
 from infra.secret import Keyring
 from ops import console
 from ops import lock as lock_file
 from ops.paths import STATE
-from ops.stack import Stack
+from ops.stack import Stack, instance_of
+from ops.state import read_record
 
 
 def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
@@ -68,21 +67,13 @@ def _locks(stack: Stack) -> Iterator[Path]:
             yield path
 
 
-def _read(lock: Path) -> dict[str, object]:
-    try:
-        found: dict[str, object] = json.loads(lock.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
 def _describe(lock: Path) -> str:
-    held = _read(lock)
+    held = read_record(lock)
     return f"process {held.get('pid')} on {held.get('hostname')}"
 
 
 def _alive(lock: Path) -> bool:
-    held = _read(lock)
+    held = read_record(lock)
     pid = held.get("pid")
     host = held.get("hostname")
     if host != socket.gethostname() and not lock_file.was_here(str(host)):
@@ -117,8 +108,8 @@ def _is_pulumi(pid: int) -> bool:
 
 def owner_labels(stack: Stack) -> list[str]:
     """Labels that this stack of this instance carries, and nothing else does."""
-    instance = stack.config().get(f"{NAMESPACE}:instance")
-    if not isinstance(instance, str) or not instance:
+    instance = instance_of(stack.name)
+    if not instance:
         raise console.Failed(f"{stack.file.name} names no instance, so nothing can be told to be this stack's", "make up")
     return [f"{PREFIX}project=groundwork", f"{PREFIX}stack={stack.name}", f"{PREFIX}instance={instance}"]
 

@@ -53,10 +53,7 @@ class Stack:
 
     def config(self) -> dict[str, Any]:
         """The stack file's own keys, encrypted values as they stand."""
-        if not self.file.exists():
-            return {}
-        loaded = yaml.safe_load(self.file.read_text()) or {}
-        return dict(loaded.get("config") or {})
+        return dict(_stack_file(self.name).get("config") or {})
 
     def show(self, *arguments: str, log: Path | None = None) -> int:
         """Runs the CLI for a person to watch; returns its exit status. What happens is written to `log` too, an event a line."""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.secret import weakness
 from ops import console
@@ -118,6 +119,15 @@ def generate(length: int) -> str:
 def instance_id() -> str:
     """A random id that tells this stack's resources from another clone's."""
     return secrets.choice(string.ascii_lowercase) + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A JSON object that a file holds; empty where there is none that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def write_private(path: Path, text: str) -> None:

@@ -42,7 +42,6 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     """The collector of the logs of `services` and of applications, on each host."""
     settings = context.settings.alloy
     token, scraping = context.secret(NAME, "otlp"), context.secret(NAME, "metrics")
-    traces = takes_traces(context)
     logs = context.deploys(loki.NAME)
     source = _POD_LOGS if context.settings.clustered else _DOCKER_LOGS
     return Service(
@@ -70,13 +69,13 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT,
                     tempo=tempo.endpoint(context, port=4318).url("http") if context.deploys(tempo.NAME) else None,
                     forwards=[{"name": item.name, "endpoint": item.endpoint, "headers": item.headers} for item in settings.forward_traces],
-                    token=token, scraping=scraping, traces=traces, memory=sizing.alloy_traces(settings.memory) // MIB,
+                    token=token, scraping=scraping, memory=sizing.alloy_traces(settings.memory) // MIB,
                 ),
             ),
         ),
         binds={source: source},
         volumes=(Volume(name="alloy-data", path=_DATA, size=settings.disk),),
-        ports=tuple(_ports(context)) if traces else (),
+        ports=tuple(_ports(context)),
         network=NAME,
         reaches=(OBSERVABILITY_NETWORK,),
         reaches_out=bool(settings.forward_traces),
@@ -87,7 +86,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         metrics=(Metrics(port=12345, username="prometheus", password=scraping),),
         logs=_LOGS,
         checks={"traces": str(keeps_traces(context)).lower(), "forwards": ",".join(item.name for item in settings.forward_traces)},
-        credentials={"otlp": token} if traces else {},
+        credentials={"otlp": token},
     )  # fmt: skip
 
 

@@ -346,6 +346,8 @@ def pull_login(value: object) -> Secret:
     return secret
 
 
+_label_name = _matching(_JOB, "it must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit")
+
 Line = Annotated[str, AfterValidator(line), Kind("text")]
 HostName = Annotated[str, AfterValidator(host), Kind("host")]
 BindAddress = Annotated[str, AfterValidator(bind_address), Kind("IPv4 address")]
@@ -373,7 +375,7 @@ ModelName = Annotated[
 ]
 JobName = Annotated[
     str,
-    AfterValidator(_matching(_JOB, "it must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit")),
+    AfterValidator(_label_name),
     Kind("name"),
 ]
 ForwardName = Annotated[str, AfterValidator(forward_name), Kind("name")]
@@ -384,7 +386,7 @@ InstanceId = Annotated[
 ]
 EnvironmentName = Annotated[
     str,
-    AfterValidator(_matching(_JOB, "it must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit")),
+    AfterValidator(_label_name),
     Kind("label value"),
 ]
 Channel = Annotated[

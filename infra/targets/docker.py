@@ -13,7 +13,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.identity import Identity
-from infra.preflight import LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, ledger, networks_of, ordinary_network, read_only_root
+from infra.preflight import LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, below_engine, ledger, networks_of, ordinary_network, read_only_root
 from infra.secret import Secret
 from infra.settings import Settings
 from infra.spec import UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
@@ -182,7 +182,7 @@ class DockerTarget:
 
     def _on_host(self, path: str) -> str:
         """A path below the engine's folder, wherever that is on this host."""
-        return path.replace("/var/lib/docker", self._facts.engine_root, 1)
+        return below_engine(path, self._facts.engine_root)
 
     def _sysctls(self, service: Service) -> dict[str, str] | None:
         """What is only published on this host's loopback sends packets that no router passes on: its neighbours are one hop away."""

@@ -16,7 +16,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests import RequestException
 
 from infra.identity import Identity
-from infra.preflight import HostFacts
+from infra.preflight import ENGINE_ROOT, HostFacts, below_engine
 from infra.refusal import Problem, Refused
 from infra.spec import Image, Platform
 
@@ -59,13 +59,14 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
     finally:
         client.close()
     local = _is_local(client)
+    root = str(info.get("DockerRootDir") or ENGINE_ROOT)
     total, free = _disk(info) if local else (None, None)
     own, taken = _ports(containers, identity, platform, local=local)
     return HostFacts(
         memory=info["MemTotal"],
         cpus=info["NCPU"],
         engine=str(info.get("ServerVersion", "")),
-        engine_root=str(info.get("DockerRootDir") or "/var/lib/docker"),
+        engine_root=root,
         root_shared=_root_shared() if local else None,
         disk_total=total,
         disk_free=free,
@@ -75,7 +76,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
         foreign_address=bind_address if local and not _own(bind_address) else None,
         nothing_recorded=nothing_recorded,
         open_files=_open_files() if local else None,
-        absent=_absent(platform, str(info.get("DockerRootDir") or "/var/lib/docker")) if local else frozenset(),
+        absent=_absent(platform, root) if local else frozenset(),
         network_room=_network_room(info, networks),
         own_ports=frozenset(own),
         taken_ports=taken,
@@ -157,7 +158,7 @@ def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform
 
 def _absent(platform: Platform, root: str) -> frozenset[str]:
     """Folders of the engine's own that are not there: one that keeps images in containerd has no folder for them."""
-    sources = (source.replace("/var/lib/docker", root, 1) for service in platform.services for source in service.binds)
+    sources = (below_engine(source, root) for service in platform.services for source in service.binds)
     try:
         return frozenset(source for source in sources if source.startswith(root) and not Path(source).exists())
     except OSError:
