@@ -30,27 +30,28 @@ def main() -> None:
     )  # fmt: skip
 
     deploy = _kubernetes if settings.clustered else _docker
-    notes = deploy(settings, identity, platform)
+    platform, notes = deploy(settings, identity, platform)
     for name, value in outputs.build(settings, platform, context, identity, notes).items():
         pulumi.export(name, _reveal(value))
 
 
-def _docker(settings: Settings, identity: Identity, platform: Platform) -> list[str]:
-    """Declares the platform on a Docker host; returns what a person should know about that host."""
+def _docker(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
+    """Declares the platform on a Docker host; returns it as deployed and what a person should know about that host."""
     # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
     from infra.targets import docker_host
     from infra.targets.docker import DockerTarget
 
     facts = docker_host.read_facts(platform, identity, settings.bind_address, nothing_recorded=backend.records_nothing(identity))
+    platform = preflight.as_built(platform, facts)
     problems = preflight.check(platform, identity, facts)
     if problems:
         raise Refused(problems)
     DockerTarget(settings, identity, facts).deploy(platform)
-    return preflight.notes(settings, platform, facts)
+    return platform, preflight.notes(settings, platform, facts)
 
 
-def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> list[str]:
-    """Declares the platform in a cluster; returns what a person should know about that cluster."""
+def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
+    """Declares the platform in a cluster; returns it and what a person should know about that cluster."""
     from infra.targets import cluster_checks, kubernetes_api, releases
     from infra.targets.kubernetes import KubernetesTarget
 
@@ -61,7 +62,7 @@ def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> l
     KubernetesTarget(settings, kubernetes_api.kubeconfig(settings)).deploy(
         releases.plan(settings, identity, platform, cluster_checks.opened(settings, identity, facts))
     )
-    return cluster_checks.notes(settings, platform, facts)
+    return platform, cluster_checks.notes(settings, platform, facts)
 
 
 def _stack_file() -> dict[str, Any]:

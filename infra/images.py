@@ -8,6 +8,9 @@ from infra.spec import Image
 from infra.versions import DEBIAN_RELEASE, OFFICIAL, RECIPES, Recipe
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
+VERSION_LABEL = "groundwork.version"
+"""What an image built here calls the version that is really in it."""
+
 BASE_TAG = f"groundwork/base:{DEBIAN_RELEASE}"
 
 

@@ -1,12 +1,12 @@
 """What is checked against the host before the first resource is declared. Pure: facts in, problems out."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from infra.identity import Identity
 from infra.refusal import Problem
 from infra.settings import Settings
-from infra.spec import Platform, Port, Service
+from infra.spec import Image, Platform, Port, Service
 from infra.units import format_size
 
 LEDGER_ROLE = "ledger"
@@ -31,7 +31,8 @@ class HostFacts:
 
     `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
     engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
-    and `open_files` how many descriptors the engine may give to a container;
+    and `open_files` how many descriptors the engine may give to a container; `image_versions` is what images built here
+    hold, by reference, which differs from what is pinned where Debian has replaced a version;
     `absent` are folders to be shown to containers that an engine of its kind does not have.
     """
 
@@ -53,6 +54,7 @@ class HostFacts:
     absent: frozenset[str] = frozenset()
     network_room: int | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
+    image_versions: Mapping[str, str] = field(default_factory=dict)
     missing_images: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,6 +74,15 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Prob
         *_images(platform, facts),
         *_mounts(platform, facts),
     ]
+
+
+def as_built(platform: Platform, facts: HostFacts) -> Platform:
+    """The platform with the versions that its images really hold."""
+
+    def true(image: Image) -> Image:
+        return replace(image, version=facts.image_versions.get(image.reference, image.version))
+
+    return replace(platform, services=tuple(replace(service, image=true(service.image)) for service in platform.services))
 
 
 def notes(settings: Settings, platform: Platform, facts: HostFacts) -> list[str]:

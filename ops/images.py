@@ -4,25 +4,23 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
 import httpx
-from docker.errors import ImageNotFound
 
 from infra.configuration import NAMESPACE
-from infra.images import BASE_TAG, IMAGES, local_tag
-from infra.versions import DEBIAN_RELEASE, OFFICIAL, RECIPES, Recipe
-from ops import console
+from infra.images import BASE_TAG, IMAGES, VERSION_LABEL, local_tag
+from infra.versions import OFFICIAL, RECIPES, Recipe
+from ops import console, debian
 from ops.paths import cache
 from ops.stack import Stack
 from ops.toolchain import go_environment
 
 _REACH_SECONDS = 3.0
 _LONGEST = ("loki", "minio", "litellm")
-_BASE_PACKAGES = "ca-certificates"
 
 
 def choose(stack: Stack) -> str:
@@ -61,56 +59,23 @@ def build_missing(wanted: Callable[[], Container[str]] = lambda: RECIPES) -> lis
     """
     client = docker.from_env()
     try:
-        missing = {name: recipe for name, recipe in RECIPES.items() if not _exists(client, local_tag(name, recipe))}
+        debian.ensure_base(client)
+        missing = {name: recipe for name, recipe in RECIPES.items() if debian.outdated(client, local_tag(name, recipe))}
         needed = wanted() if missing else ()
         missing = {name: recipe for name, recipe in missing.items() if name in needed}
         if not missing:
             return []
-        if not _exists(client, BASE_TAG):
-            _make_base()
+        packages = debian.resolve(client, missing)
     finally:
         client.close()
     # Two at a time: most of a build waits for the network. The longest go first.
     order = sorted(missing, key=lambda name: name not in _LONGEST)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(lambda name: _build(name, missing[name]), order))
+        return list(pool.map(lambda name: build(name, missing[name], packages[name]), order))
 
 
-def _exists(client: docker.DockerClient, tag: str) -> bool:
-    try:
-        client.images.get(tag)
-    except ImageNotFound:
-        return False
-    return True
-
-
-def _make_base() -> None:
-    archive = cache() / f"base-{DEBIAN_RELEASE}.tar"
-    if not archive.exists():
-        if shutil.which("mmdebstrap") is None:
-            _install_mmdebstrap()
-        with console.step(f"images: making the base image from Debian {DEBIAN_RELEASE}"), tempfile.TemporaryDirectory(dir=cache()) as scratch:
-            fresh = Path(scratch) / "base.tar"
-            console.run(
-                ["mmdebstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", DEBIAN_RELEASE, fresh],
-                fix="see that Debian's packages can be reached, then run make again",
-            )
-            fresh.rename(archive)
-    console.run(["docker", "import", archive, BASE_TAG], env={**os.environ, "DOCKER_CONTEXT": "default"})
-
-
-def _install_mmdebstrap() -> None:
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise console.Failed(
-            "images from packages need mmdebstrap, which is not here",
-            "as root: apt-get install mmdebstrap; or set groundwork:images to registry or to a mirror",
-        )
-    with console.step("images: installing mmdebstrap"):
-        console.run(["apt-get", "update", "-qq"])
-        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-
-
-def _build(name: str, recipe: Recipe) -> str:
+def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
+    """Builds one image with the versions of `packages` by build argument; returns its tag."""
     tag = local_tag(name, recipe)
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         context = Path(scratch) / "context"
@@ -121,8 +86,9 @@ def _build(name: str, recipe: Recipe) -> str:
         (context / "host-ca.crt").write_bytes(certificates.read_bytes() if certificates.exists() else b"")
         if recipe.go_tool:
             shutil.copy2(_go_tool(recipe), context / recipe.go_tool)
-        arguments = {"BASE": BASE_TAG, **recipe.arguments}
+        arguments = {"BASE": BASE_TAG, **recipe.arguments, **packages}
         command = ["docker", "build", "--network", "host", "--tag", tag, "--label", "groundwork.image=packages"]
+        command += ["--label", f"{VERSION_LABEL}={debian.version_of(recipe, packages)}"]
         for key, value in arguments.items():
             command += ["--build-arg", f"{key}={value}"]
         for key in _proxies():
@@ -132,7 +98,7 @@ def _build(name: str, recipe: Recipe) -> str:
             # The builder that every engine has; BuildKit's plug-in is a download on some distributions.
             console.run(
                 [*command, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
-                fix="if a package version is gone from Debian, a security update has replaced it: put the new version into infra/versions.py",
+                fix="see that Debian's packages can be reached and the disk has room, then run make again",
             )  # fmt: skip
     return tag
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.images import Image as LocalImage
 from requests import RequestException
 
 from infra.identity import Identity
+from infra.images import VERSION_LABEL
 from infra.preflight import ENGINE_ROOT, HostFacts, below_engine
 from infra.refusal import Problem, Refused
 from infra.spec import Image, Platform
@@ -81,6 +83,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
         own_ports=frozenset(own),
         taken_ports=taken,
         image_ids=images.ids,
+        image_versions=images.versions,
         missing_images=images.missing,
     )
 
@@ -88,6 +91,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
 @dataclass(frozen=True, slots=True)
 class _Images:
     ids: Mapping[str, str]
+    versions: Mapping[str, str]
     missing: Mapping[str, str]
 
 
@@ -95,24 +99,30 @@ def _images(client: docker.DockerClient, platform: Platform) -> _Images:
     wanted = {service.image.reference: service.image for service in platform.services}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = list(pool.map(lambda image: _find(client, image), wanted.values()))
-    ids = {reference: found for reference, (found, _) in zip(wanted, answers, strict=True) if found}
-    missing = {reference: why for reference, (_, why) in zip(wanted, answers, strict=True) if why}
-    return _Images(ids, missing)
+    found = {reference: answer for reference, answer in zip(wanted, answers, strict=True) if answer is not None}
+    present = {reference: answer for reference, answer in found.items() if not isinstance(answer, str)}
+    return _Images(
+        ids={reference: str(image.id) for reference, image in present.items()},
+        versions={
+            reference: image.labels[VERSION_LABEL] for reference, image in present.items() if wanted[reference].built and VERSION_LABEL in image.labels
+        },
+        missing={reference: answer for reference, answer in found.items() if isinstance(answer, str)},
+    )
 
 
-def _find(client: docker.DockerClient, image: Image) -> tuple[str | None, str | None]:
-    """(id of the local image or None, why it cannot be had or None)."""
+def _find(client: docker.DockerClient, image: Image) -> LocalImage | str | None:
+    """The image on this host, why it cannot be had, or None where it can be pulled."""
     try:
-        return str(client.images.get(image.reference).id), None
+        return client.images.get(image.reference)
     except ImageNotFound:
         pass
     if image.built:
-        return None, "it has not been built on this host"
+        return "it has not been built on this host"
     try:
         client.api.inspect_distribution(image.reference)  # type: ignore[no-untyped-call]
     except (APIError, NotFound, RequestException) as error:
-        return None, _last_words(error)
-    return None, None
+        return _last_words(error)
+    return None
 
 
 def _disk(info: Mapping[str, Any]) -> tuple[int | None, int | None]:

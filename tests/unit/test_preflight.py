@@ -147,3 +147,18 @@ def test_old_engines_are_warned_about(engine: str, warned: bool) -> None:
 def test_two_clones_do_not_share_a_name() -> None:
     assert IDENTITY.name("postgres-data") != OTHER.name("postgres-data")
     assert not IDENTITY.owns(OTHER.labels)
+
+
+@pytest.mark.parametrize(("held", "refused"), [("8.0.5", False), ("8.0.1", True)], ids=["newer", "older"])
+def test_what_an_image_really_holds_decides_about_a_downgrade(held: str, refused: bool) -> None:
+    """Debian may have replaced the version that is pinned."""
+    platform = make_platform(images="packages")
+    reference = platform.by_name("redis-cache").image.reference
+    facts = replace(
+        ROOMY,
+        volumes={IDENTITY.name("redis-cache-data"): IDENTITY.labels, "l": redis_ledger("8.0.5")},
+        image_versions={reference: held},
+    )
+    true = preflight.as_built(platform, facts)
+    assert preflight.ledger(true)["redis-cache"] == held
+    assert bool(preflight.check(true, IDENTITY, facts)) == refused
