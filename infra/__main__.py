@@ -38,7 +38,7 @@ def main() -> None:
 def _docker(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
     """Declares the platform on a Docker host; returns it as deployed and what a person should know about that host."""
     # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
-    from infra.targets import docker_host
+    from infra.targets import docker_files, docker_host
     from infra.targets.docker import DockerTarget
 
     facts = docker_host.read_facts(platform, identity, settings.bind_address, nothing_recorded=backend.records_nothing(identity))
@@ -46,7 +46,7 @@ def _docker(settings: Settings, identity: Identity, platform: Platform) -> tuple
     problems = preflight.check(platform, identity, facts)
     if problems:
         raise Refused(problems)
-    DockerTarget(settings, identity, facts).deploy(platform)
+    DockerTarget(settings, identity, facts, docker_files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key)).deploy(platform)
     return platform, preflight.notes(settings, platform, facts)
 
 

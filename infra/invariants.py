@@ -13,7 +13,10 @@ from infra.units import MIB, format_duration, format_size
 
 _EXTERNAL = ("postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus")
 _SCALING = ("postgres", "qdrant", "litellm")
-_OWN_JOBS = (*_EXTERNAL, "redis-cache", "redis-queue", "grafana", "loki", "tempo", "alertmanager", "alloy", "cadvisor", "socket-proxy", "kubelet", "containers")
+_OWN_JOBS = (
+    *_EXTERNAL, "redis-cache", "redis-queue", "grafana", "loki", "tempo", "alertmanager", "alloy", "alloy-logs",
+    "cadvisor", "socket-proxy", "kubelet", "containers",
+)  # fmt: skip
 # Names that no public name server answers for (RFC 6762, 8375, ICANN's internal), and those of clusters and of Docker.
 _LOCAL_NAMES = (".internal", ".local", ".lan", ".home.arpa", ".svc", ".test")
 # Bytes per second below which a store of logs or traces is none.

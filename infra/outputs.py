@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from infra import preflight
 from infra.identity import Identity
 from infra.secret import Secret
 from infra.services import alertmanager, alloy, clickhouse, litellm, minio, postgres, prometheus, qdrant, redis
@@ -73,7 +72,7 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
         "capabilities": list(service.capabilities),
-        "readOnlyRoot": service.writable_root is None if settings.clustered else preflight.read_only_root(service),
+        "readOnlyRoot": service.writable_root is None,
         "root": service.user.startswith("0:") and (service.every_node or not settings.clustered),
         "asksCluster": service.watches_nodes or bool(service.finds_pods_in),
         "checks": dict(service.checks),

@@ -9,7 +9,8 @@ from infra.settings import Settings
 from infra.spec import Image, Platform, Port, Service
 from infra.units import format_size
 
-LEDGER_ROLE = "ledger"
+LEDGER_ROLE, FILES_ROLE = "ledger", "files"
+"""What a container or volume is for that serves nobody, in its labels."""
 PUBLISHED, OUTBOUND = "published", "outbound"
 # The first major version of Docker that drops such packets.
 _ISOLATES_LOOPBACK = (28,)
@@ -113,7 +114,7 @@ def _memory(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
     for service in platform.services:
         if service.limits.memory > facts.memory:
             yield Problem(
-                key=f"{settings_key(service)}.memory",
+                key=f"{service.settings_key}.memory",
                 reason=f"{format_size(service.limits.memory)} is more than the host has ({format_size(facts.memory)})",
                 fix="lower it, or use a larger host",
             )
@@ -122,7 +123,7 @@ def _memory(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
     if total > room and all(service.limits.memory <= facts.memory for service in platform.services):
         largest = max(platform.services, key=lambda service: service.limits.memory)
         yield Problem(
-            key=f"{settings_key(largest)}.memory",
+            key=f"{largest.settings_key}.memory",
             reason=f"all limits together are {format_size(total)}; the host can give {format_size(room)} (its memory less {format_size(HOST_RESERVE)})",
             fix="lower the largest limits, or turn services off (`enabled: false`)",
         )
@@ -132,7 +133,7 @@ def _cpus(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
     for service in platform.services:
         if service.limits.cpus > facts.cpus:
             yield Problem(
-                key=f"{settings_key(service)}.cpus",
+                key=f"{service.settings_key}.cpus",
                 reason=f"{service.limits.cpus:g} cores are more than the host has ({facts.cpus})",
                 fix=f"set at most {facts.cpus}",
             )
@@ -150,7 +151,7 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
     ):
         if total > room:
             yield Problem(
-                key=f"{settings_key(largest)}.disk",
+                key=f"{largest.settings_key}.disk",
                 reason=f"the volumes may take {format_size(total)}; the disk under Docker {what} {format_size(room)}",
                 fix="lower the `disk` of services, or move Docker's data to a larger disk",
             )
@@ -161,7 +162,7 @@ def port_clashes(platform: Platform) -> Iterator[Problem]:
     """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them on this machine."""
     seen: dict[int, str] = {}
     for service, port, number in _published(platform):
-        key = f"{settings_key(service)} (port {number}, {port.name})"
+        key = f"{service.settings_key} (port {number}, {port.name})"
         if number > 65535:
             yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
         elif number in seen:
@@ -180,7 +181,7 @@ def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
     for service, port, number in _published(platform):
         if number in facts.taken_ports and number not in facts.own_ports:
             yield Problem(
-                key=f"{settings_key(service)} (port {number}, {port.name})",
+                key=f"{service.settings_key} (port {number}, {port.name})",
                 reason=f"port {number} is held by {facts.taken_ports[number]}",
                 fix="stop that, set another port, or shift all ports with groundwork:portOffset",
             )
@@ -211,11 +212,6 @@ def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator
 def networks_of(platform: Platform) -> list[str]:
     """Every network of a platform on a Docker host, the ordinary ones included."""
     return sorted({*platform.networks, *filter(None, map(ordinary_network, platform.services))})
-
-
-def read_only_root(service: Service) -> bool:
-    """Whether a container's root file system is read-only on Docker: where no file is placed into it, and its image bears it."""
-    return service.writable_root is None and not service.files
 
 
 def ordinary_network(service: Service) -> str | None:
@@ -332,29 +328,7 @@ def _mounts(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
     for service in platform.services:
         if "/" in service.binds and facts.root_shared is False:
             yield Problem(
-                key=f"{settings_key(service)}.enabled",
+                key=f"{service.settings_key}.enabled",
                 reason="it looks at the host's file systems, and Docker can show them only if `/` is a shared mount, which it is not here",
                 fix="as root: mount --make-rshared / (systemd does it at boot), or turn this exporter off",
             )
-
-
-def settings_path(service: Service) -> tuple[str, ...]:
-    """Where a service's settings are, as attribute names."""
-    match service.name:
-        case "redis-cache" | "redis-queue":
-            return ("redis", service.name.removeprefix("redis-"))
-        case "node-exporter" | "postgres-exporter":
-            return ("exporters", service.name.removesuffix("-exporter"))
-        case "cadvisor":
-            return ("exporters", "containers")
-        case "socket-proxy":
-            return ("exporters", "socket_proxy")
-        case name if name.endswith("-exporter"):
-            return ("exporters", "redis")
-        case name:
-            return (name,)
-
-
-def settings_key(service: Service) -> str:
-    """The configuration key of a service, such as `groundwork:redis.cache`."""
-    return "groundwork:" + ".".join(settings_path(service))

@@ -79,6 +79,11 @@ class Keyring:
         return Secret(base64.b64encode(self._bytes(f"{service}/{purpose}/key", 32)).decode())
 
     @property
+    def checksum_key(self) -> Secret:
+        """The key of checksums over secret content, so that they tell nothing of it."""
+        return self.derive("groundwork", "checksum")
+
+    @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that tell masters apart and reveal nothing of them."""
         return hashlib.sha256(self._bytes("groundwork/fingerprint", 32)).hexdigest()[:12]

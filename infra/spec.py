@@ -12,6 +12,9 @@ from infra.secret import Secret
 
 Text = str | Secret
 
+CONFIG_DIR = "/etc/groundwork"
+"""Where every container finds the files that are placed into it."""
+
 PULL_SECRET = "registry-login"  # noqa: S105 - its name
 """The Kubernetes Secret with which images are pulled."""
 
@@ -51,11 +54,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file placed into the container before it starts. Secret content gets mode 0440, other 0444."""
+    """A file below CONFIG_DIR, placed before the container starts. Secret content gets mode 0440, other 0444.
+
+    `live` says that the service's `reload` makes the engine read it again.
+    """
 
     path: str
     content: Text
     executable: bool = False
+    live: bool = False
 
     @property
     def mode(self) -> str:
@@ -193,6 +200,8 @@ class Service:
 
     `needs` names services that must be ready first, `reaches` networks it joins without waiting;
     it shares a network with both. `reaches_out` gives it a way out of the host, which no other has.
+    `settings` says where its settings are, as attribute names, if not under its own name.
+    `reload` is a command, run in the container, that makes its engine read its live files again.
     `binds` maps host paths to container paths, read-only. Its root file system is read-only but for `writable`: folders
     in memory with their size in bytes; `writable_root` says why an image needs more. `open_files` is how many descriptors
     it may want. `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster
@@ -211,6 +220,7 @@ class Service:
     entrypoint: tuple[str, ...] = ()
     env: Mapping[str, Text] = field(default_factory=dict)
     files: tuple[File, ...] = ()
+    reload: tuple[str, ...] = ()
     volumes: tuple[Volume, ...] = ()
     ports: tuple[Port, ...] = ()
     writable: Mapping[str, int] = field(default_factory=lambda: {"/tmp": 64 * 1024**2})  # noqa: S108 - in its own container
@@ -232,6 +242,7 @@ class Service:
     replicas: int = 1
     max_replicas: int = 1
     peer_ports: tuple[int, ...] = ()
+    settings: tuple[str, ...] = ()
     operated: Operated | None = None
     stop_grace: int = 10
     jobs: tuple[Job, ...] = ()
@@ -239,6 +250,11 @@ class Service:
     logs: Logs = Logs()
     checks: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, Secret] = field(default_factory=dict)
+
+    @property
+    def settings_key(self) -> str:
+        """Its configuration key, such as `groundwork:redis.cache`."""
+        return "groundwork:" + ".".join(_camel(part) for part in self.settings or (self.name,))
 
     @property
     def home_network(self) -> str:
@@ -249,6 +265,11 @@ class Service:
     def networks(self) -> tuple[str, ...]:
         """The networks it joins: its own first, then those of what it talks to."""
         return tuple(dict.fromkeys((self.home_network, *self.needs, *self.reaches)))
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,9 +37,7 @@ def ensure_base(client: docker.DockerClient) -> None:
         except console.Failed:
             if age is None:
                 raise
-            console.err.print(
-                f"images: the base image is {age.days} days old and could not be refreshed; see that Debian's packages can be reached"
-            )
+            console.err.print(f"images: the base image is {age.days} days old and could not be refreshed; see that Debian's packages can be reached")
     elif age.days:
         console.out.print(f"images: the base image is {age.days} days old; it is refreshed after {OLDEST_BASE.days}")
     if _made(client, BASE_TAG) < archive.stat().st_mtime:
@@ -104,9 +102,7 @@ def resolve(client: docker.DockerClient, recipes: Mapping[str, Recipe]) -> dict[
     for name, found in chosen.items():
         for argument, version in found.items():
             if version != recipes[name].arguments[argument]:
-                console.out.print(
-                    f"images: {name}: Debian has replaced {pins[name][argument]} {recipes[name].arguments[argument]}; taking {version}"
-                )
+                console.out.print(f"images: {name}: Debian has replaced {pins[name][argument]} {recipes[name].arguments[argument]}; taking {version}")
     return chosen
 
 

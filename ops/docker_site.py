@@ -44,6 +44,8 @@ class DockerSite:
             for container in client.containers.list(all=True, filters=recovery.owner_filter(stack), ignore_removed=True):
                 state = container.attrs["State"]
                 status = (state.get("Health") or {}).get("Status", "")
+                if container.labels.get("groundwork.role"):
+                    continue
                 if status in ("unhealthy", "starting") or state.get("Restarting") or not state.get("Running"):
                     console.err.print(f"\n[bold]{container.name}[/bold] is {status or state.get('Status')}; its last lines:")
                     for line in container.logs(tail=15).decode(errors="replace").splitlines():

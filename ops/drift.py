@@ -36,6 +36,9 @@ def _differs(client: docker.DockerClient, resource: Mapping[str, Any], container
 
 
 def _container_differs(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[bool]:
+    if inputs.get("mustRun") is False:
+        yield shown["Image"] != inputs["image"]
+        return
     host = shown["HostConfig"]
     yield not shown["State"]["Running"]
     yield (shown["State"].get("Health") or {}).get("Status") == "unhealthy"
@@ -43,5 +46,7 @@ def _container_differs(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> I
     yield host["Memory"] != int(inputs["memory"]) * MIB
     yield host["CpuQuota"] != int(inputs["cpuQuota"])
     yield host["RestartPolicy"]["Name"] != inputs["restart"]
+    mounted = {mount.get("Name") for mount in shown["Mounts"]}
+    yield any(mount["source"] not in mounted for mount in inputs.get("mounts", ()) if mount["type"] == "volume")
     joined = {network["NetworkID"] for network in shown["NetworkSettings"]["Networks"].values()}
     yield len(joined) != len(inputs["networksAdvanced"])

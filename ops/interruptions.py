@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.preflight import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
 from ops.progress import Watch
@@ -37,7 +38,7 @@ def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """The services whose containers a preview replaces; provisioning jobs serve nobody."""
     for step in preview.get("steps") or ():
         kind, _, name = str(step.get("urn", "")).rpartition("::")
-        if step.get("op") in _REPLACED and kind.endswith(_CONTAINER) and not name.endswith("-provision"):
+        if step.get("op") in _REPLACED and kind.endswith(_CONTAINER) and not name.endswith(("-provision", f"-{FILES_ROLE}")):
             yield name.removeprefix(prefix)
 
 

@@ -11,6 +11,7 @@ import docker
 from docker.errors import NotFound
 
 from infra.identity import PREFIX
+from infra.preflight import FILES_ROLE
 from infra.secret import Keyring
 from ops import console
 from ops import lock as lock_file
@@ -26,6 +27,8 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
     state was lost, or another clone deployed it. Containers and networks are removed, after saying so; never a volume.
     """
     interrupted = unlock(stack)
+    if interrupted:
+        _remove_loader(stack)
     if not stack.backend.local:
         # Who else works on a shared backend cannot be seen here, and what looks unrecorded may be
         # somebody's deploy at this moment.
@@ -40,6 +43,16 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
         console.out.print(f"  {kind} {name}")
     _remove(found)
     console.out.print(f"recovery: removed {len(found)} of them; every volume is kept")
+
+
+def _remove_loader(stack: Stack) -> None:
+    """Whether engines have read what was placed last is not known, so the next `up` places it again and makes them."""
+    client = docker.from_env()
+    try:
+        for container in client.containers.list(all=True, filters={"label": [*owner_labels(stack), f"{PREFIX}role={FILES_ROLE}"]}):
+            container.remove(force=True)
+    finally:
+        client.close()
 
 
 def unlock(stack: Stack) -> bool:

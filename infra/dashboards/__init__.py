@@ -26,8 +26,6 @@ def present(settings: Settings, services: Sequence[Service]) -> frozenset[str]:
         found.add("redis")
     if settings.exporters.containers.enabled:
         found.add("containers")
-    if settings.loki.enabled and settings.alloy.enabled:
-        found.add("alloy")
     if settings.prometheus.usable:
         found.add("prometheus")
     # Without a target the row says what an application has to do.

@@ -23,7 +23,7 @@ BOARD = Board(
                     alarm=1,
                 ),
             ),
-            "alloy",
+            "alloy-logs",
         ),
         Row(
             "Errors",
@@ -39,7 +39,7 @@ BOARD = Board(
                     height=10,
                 ),
             ),
-            "alloy",
+            "alloy-logs",
         ),
         Row(
             "Everything",
@@ -55,7 +55,7 @@ BOARD = Board(
                     height=14,
                 ),
             ),
-            "alloy",
+            "alloy-logs",
         ),
         Row(
             "The way they take",
@@ -70,7 +70,7 @@ BOARD = Board(
                 ),
                 panel("Streams", "Sets of labels that are being written.", "short", Query("sum(loki_ingester_memory_streams)", "streams")),
             ),
-            "alloy",
+            "alloy-logs",
         ),
     ),
 )

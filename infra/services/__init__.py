@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from infra.secret import Keyring
-from infra.services import alertmanager, alloy, clickhouse, exporters, grafana, litellm, loki, minio, postgres, prometheus, qdrant, redis, tempo
+from infra.services import alertmanager, alloy, alloy_logs, clickhouse, exporters, grafana, litellm, loki, minio, postgres, prometheus, qdrant, redis, tempo
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.spec import LeftOut, Platform, Service
@@ -34,6 +34,8 @@ def _watchers(context: Context, watched: Sequence[Service], left_out: list[LeftO
             left_out.append(LeftOut(service=module.NAME, reason=context.why_unavailable(module.NAME)))
         else:
             found.append(module.build(context, found))
+    if alloy_logs.wanted(context):
+        found.append(alloy_logs.build(context, found))
     if context.settings.prometheus.deployed:
         found.append(prometheus.build(context, found))
     elif context.settings.prometheus.external:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from infra.secret import Secret
 from infra.services import weblogin
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
+from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
 from infra.templating import render
 
 NAME = "alertmanager"
@@ -37,12 +37,13 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "--cluster.listen-address=",
         ),
         files=(
-            File(path=f"{CONFIG_DIR}/alertmanager.yml", content=render("alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR)),
-            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords)),
-            File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"]),
+            File(path=f"{CONFIG_DIR}/alertmanager.yml", content=render("alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR), live=True),
+            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords), live=True),
+            File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
-            *(File(path=f"{CONFIG_DIR}/{name}", content=content) for name, content in _secrets(context)),
+            *(File(path=f"{CONFIG_DIR}/{name}", content=content, live=True) for name, content in _secrets(context)),
         ),
+        reload=("sh", "-c", "kill -HUP 1"),
         volumes=(Volume(name="alertmanager-data", path="/alertmanager", size=settings.disk),),
         ports=(Port(name="http", container=9093, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,

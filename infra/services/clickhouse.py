@@ -4,8 +4,8 @@ import hashlib
 
 from infra import sizing
 from infra.secret import Secret
-from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, Job, Logs, Metrics, Port, Service, Volume
+from infra.services.context import Context, external_endpoint, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Job, Logs, Metrics, Port, Service, Volume
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"

@@ -10,7 +10,6 @@ from infra.settings.common import External, Sized
 from infra.spec import Endpoint, Image, Limits
 from infra.versions import NO_PACKAGE
 
-CONFIG_DIR = "/etc/groundwork"
 OBSERVABILITY_NETWORK = "observability"
 
 
@@ -63,6 +62,7 @@ class Context:
 _SETTINGS_PATH = {
     "redis-cache": ("redis", "cache"),
     "redis-queue": ("redis", "queue"),
+    "alloy-logs": ("alloy",),
     "cadvisor": ("exporters", "containers"),
     "socket-proxy": ("exporters", "socket_proxy"),
     "node-exporter": ("exporters", "node"),

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from infra.secret import Secret
 from infra.services import postgres, redis
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service
+from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service
 from infra.templating import render
 
 SOCKET_PROXY = "socket-proxy"
@@ -43,6 +43,7 @@ def _socket_proxy(context: Context) -> Service:
     """Who reaches the engine's socket is root on the host, so one small process does, on a network that cAdvisor alone joins."""
     return Service(
         name=SOCKET_PROXY,
+        settings=("exporters", "socket_proxy"),
         kind="socket-proxy",
         image=context.image(SOCKET_PROXY),
         limits=limits(context.settings.exporters.socket_proxy),
@@ -59,6 +60,7 @@ def _socket_proxy(context: Context) -> Service:
 def _containers(context: Context) -> Service:
     return Service(
         name="cadvisor",
+        settings=("exporters", "containers"),
         kind="containers",
         image=context.image("cadvisor"),
         limits=limits(context.settings.exporters.containers),
@@ -85,6 +87,7 @@ def _containers(context: Context) -> Service:
 def _node(context: Context) -> Service:
     return Service(
         name="node-exporter",
+        settings=("exporters", "node"),
         kind="exporter",
         image=context.image("node-exporter"),
         limits=limits(context.settings.exporters.node),
@@ -108,6 +111,7 @@ def _postgres(context: Context) -> Service:
     at = postgres.endpoint(context, "monitoring")
     return Service(
         name="postgres-exporter",
+        settings=("exporters", "postgres"),
         kind="exporter",
         image=context.image("postgres-exporter"),
         limits=limits(context.settings.exporters.postgres),
@@ -150,6 +154,7 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
     keyed = address.replace("://", f"://{user}")
     return Service(
         name=f"{name}-exporter",
+        settings=("exporters", "redis"),
         kind="exporter",
         image=image,
         limits=limits(context.settings.exporters.redis),

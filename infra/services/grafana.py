@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from infra.dashboards import BOARDS, present
 from infra.dashboards.model import Board
 from infra.services import alertmanager, loki, prometheus, tempo
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
+from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
 from infra.templating import render, render_secret
 from infra.units import format_duration
 

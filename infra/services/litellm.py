@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from infra.secret import Secret
 from infra.services import alloy, postgres, redis
-from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service
+from infra.services.context import Context, external_endpoint, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service
 from infra.templating import TEMPLATES, render_secret
 from infra.units import MIB
 
@@ -95,12 +95,13 @@ def build(context: Context) -> Service:
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_TELEMETRY": "False",
+            "PYTHONPATH": CONFIG_DIR,
             "HOME": "/tmp",  # noqa: S108 - inside its own container
             **_tracing(context),
         },
         files=(
             File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database)),
-            File(path=f"{CONFIG_DIR}/keys.py", content=(TEMPLATES / NAME / "keys.py").read_text()),
+            *(File(path=f"{CONFIG_DIR}/{name}", content=(TEMPLATES / NAME / name).read_text()) for name in ("keys.py", "sitecustomize.py")),
             *(File(path=f"{CONFIG_DIR}/{name}-key", content=key) for name, key in keys.items()),
             *_authorities(context),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
@@ -114,7 +115,7 @@ def build(context: Context) -> Service:
         # Providers may be anywhere, and Ollama is usually on the host.
         reaches_out=True,
         host_gateway=True,
-        readiness=HealthCheck(command=("python3", "-c", _READY), interval=5, start_period=180),
+        readiness=HealthCheck(command=("python3", "-c", _READY), interval=3, start_period=180),
         stop_grace=30,
         writable={"/tmp": 256 * MIB},  # noqa: S108 - in its own container
         # Built here, it writes nowhere else; of the official image that was not seen.

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from infra import sizing
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
+from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
 from infra.templating import render
 from infra.units import format_duration
 
@@ -48,6 +48,6 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         checks={
             "retention": str(settings.retention),
             "environment": context.settings.environment or "",
-            "collector": "alloy" if context.deploys("alloy") else "",
+            "collector": "alloy-logs" if context.deploys("alloy") else "",
         },
     )

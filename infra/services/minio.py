@@ -6,9 +6,9 @@ import jwt
 
 from infra import sizing
 from infra.secret import Secret
-from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.services.context import Context, external_endpoint, limits
 from infra.settings.stores import Bucket
-from infra.spec import Endpoint, File, HealthCheck, Job, Limits, Metrics, Port, Service, Volume
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Job, Limits, Metrics, Port, Service, Volume
 from infra.templating import render
 from infra.units import MIB
 

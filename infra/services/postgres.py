@@ -2,10 +2,10 @@
 
 from infra import sizing
 from infra.services import postgres_cluster
-from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.services.context import Context, external_endpoint, limits
 from infra.services.scram import verifier
 from infra.settings.stores import Vectors
-from infra.spec import Endpoint, File, HealthCheck, Job, Logs, Port, Service, Volume
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Job, Logs, Port, Service, Volume
 from infra.templating import render, render_secret
 from infra.units import MIB
 

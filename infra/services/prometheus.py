@@ -6,8 +6,8 @@ from typing import Any
 
 from infra import sizing
 from infra.services import alertmanager, weblogin
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, external_endpoint, limits
-from infra.spec import APP_NETWORK, Endpoint, File, HealthCheck, Logs, Port, Service, Volume
+from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
+from infra.spec import APP_NETWORK, CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Port, Service, Volume
 from infra.templating import TEMPLATES, render
 from infra.units import format_duration
 
@@ -58,13 +58,15 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     jobs=jobs, targets=settings.targets, config_dir=CONFIG_DIR,
                     kubelets=watching_nodes, verify_kubelets=context.settings.kubernetes.verify_kubelets, namespaces=namespaces,
                 ),
+                live=True,
             ),
             *_rules(context, jobs),
-            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords)),
-            File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"]),
+            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords), live=True),
+            File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
             *_logins(context, scraped),
         ),
+        reload=("sh", "-c", "kill -HUP 1"),
         env=sizing.go_runtime(settings.memory),
         watches_nodes=watching_nodes,
         finds_pods_in=namespaces,
@@ -110,14 +112,16 @@ def _alertmanager(context: Context) -> str | None:
 def _rules(context: Context, jobs: Sequence[Mapping[str, Any]]) -> Iterator[File]:
     """The rules as they stand under templates/, and what a stack adds: its budget, and which services answer at all."""
     for path in rule_files():
-        yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text())
+        yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text(), live=True)
     yield File(
         path=f"{CONFIG_DIR}/rules/budget.yml",
         content=render("prometheus/budget.yml.j2", budget=context.settings.litellm.daily_budget_usd),
+        live=True,
     )
     yield File(
         path=f"{CONFIG_DIR}/rules/expected.yml",
         content=render("prometheus/expected.yml.j2", services=sorted({job["service"] for job in jobs if job["role"] == "service"})),
+        live=True,
     )
 
 
@@ -131,9 +135,9 @@ def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
     for service in scraped:
         for index, metrics in enumerate(service.metrics):
             if secret := metrics.bearer or metrics.password:
-                yield File(path=_login_path(service, index), content=secret)
+                yield File(path=_login_path(service, index), content=secret, live=True)
     if context.deploys(alertmanager.NAME):
-        yield File(path=f"{CONFIG_DIR}/alertmanager-password", content=context.secret(alertmanager.NAME, "prometheus"))
+        yield File(path=f"{CONFIG_DIR}/alertmanager-password", content=context.secret(alertmanager.NAME, "prometheus"), live=True)
 
 
 def _login_path(service: Service, index: int) -> str:

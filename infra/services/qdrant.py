@@ -1,7 +1,7 @@
 """Qdrant: vector database with an API key, a read-only key and snapshots on its volume."""
 
-from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
-from infra.spec import Endpoint, File, HealthCheck, Metrics, Port, Service, Volume
+from infra.services.context import Context, external_endpoint, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Metrics, Port, Service, Volume
 from infra.templating import render_secret
 from infra.units import GIB
 

@@ -5,14 +5,15 @@ from typing import Literal
 
 from infra import sizing
 from infra.secret import Secret
-from infra.services.context import CONFIG_DIR, Context, external_endpoint, limits
+from infra.services.context import Context, external_endpoint, limits
 from infra.settings.stores import RedisCache, RedisQueue
-from infra.spec import Endpoint, File, HealthCheck, Port, Service, Volume
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Port, Service, Volume
 from infra.templating import render, render_secret
 
 Use = Literal["cache", "queue"]
 USERS = ("app", "litellm", "monitoring", "health")
 _HEALTH_PASSWORD = f"{CONFIG_DIR}/health-password"
+_CLIENT = f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli --user health --no-auth-warning"
 
 
 def names(context: Context) -> tuple[str, ...]:
@@ -44,6 +45,7 @@ def build(context: Context, name: str) -> Service:
     passwords = {user: context.secret(name, user) for user in USERS}
     return Service(
         name=name,
+        settings=("redis", name.removeprefix("redis-")),
         kind="redis",
         image=context.image("redis"),
         limits=limits(settings),
@@ -62,13 +64,16 @@ def build(context: Context, name: str) -> Service:
             File(
                 path=f"{CONFIG_DIR}/users.acl",
                 content=render_secret("redis/users.acl.j2", hashes={user: _sha256(passwords[user]) for user in USERS}),
+                live=True,
             ),
             File(path=_HEALTH_PASSWORD, content=passwords["health"]),
         ),
+        # Not for a rotation: what asks for it logs in as one of the users.
+        reload=("sh", "-c", f"{_CLIENT} acl load | grep -q OK"),
         volumes=(Volume(name=f"{name}-data", path="/data", size=settings.disk),),
         ports=(Port(name="redis", container=6379, host=context.host_port(settings.port), scheme="redis"),),
         readiness=HealthCheck(
-            command=("sh", "-c", f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli --user health --no-auth-warning ping | grep -q PONG"),
+            command=("sh", "-c", f"{_CLIENT} ping | grep -q PONG"),
             start_period=60,
         ),
         stop_grace=30,

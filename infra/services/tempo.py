@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from infra import sizing
-from infra.services.context import CONFIG_DIR, OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
+from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
 from infra.templating import render
 from infra.units import go_duration
 

@@ -45,7 +45,7 @@ class Settings(Model):
     alertmanager: Alertmanager = Field(default_factory=Alertmanager, description="Sends alerts to people.")
     loki: Loki = Field(default_factory=Loki, description="Keeps logs.")
     tempo: Tempo = Field(default_factory=Tempo, description="Keeps traces.")
-    alloy: Alloy = Field(default_factory=Alloy, description="Collects logs, and takes traces at one OTLP endpoint.")
+    alloy: Alloy = Field(default_factory=Alloy, description="Takes traces at one OTLP endpoint, and collects logs.")
     exporters: Exporters = Field(default_factory=Exporters, description="What turns services' and the host's state into metrics.")
 
     @model_validator(mode="before")

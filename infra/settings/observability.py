@@ -83,7 +83,7 @@ class Webhook(Model):
 class Alertmanager(Watcher, Rotatable):
     """Sends alerts to people."""
 
-    memory: Memory = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
+    memory: Memory = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
     cpus: Cores = Field(0.25, description="Cores it may use at most.")
     disk: Disk = Field(128 * MIB, description="Room for silences and what was sent.")
     port: HostPort = Field(9093, description="Port on the host.")
@@ -124,12 +124,20 @@ class TraceForward(Model):
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="Headers it asks for, such as a key; set each with `--secret`.")
 
 
-class Alloy(Watcher, Rotatable):
-    """Collects logs, and takes traces at one OTLP endpoint."""
+class LogReader(Sized):
+    """What reads every container's log."""
 
-    memory: Memory = Field(128 * MIB, ge=96 * MIB, description="Memory limit; queues are bounded by it.")
+    memory: Memory = Field(80 * MIB, ge=64 * MIB, description="Memory limit.")
     cpus: Cores = Field(0.5, description="Cores it may use at most.")
     disk: Disk = Field(128 * MIB, description="Room for the place reached in each log.")
+
+
+class Alloy(Watcher, Rotatable):
+    """Takes traces at one OTLP endpoint, and collects logs."""
+
+    memory: Memory = Field(64 * MIB, ge=64 * MIB, description="Memory limit; queues are bounded by it.")
+    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    logs: LogReader = Field(default_factory=LogReader, description="What reads every container's log and hands it to Loki; it runs where Loki does.")
     port: HostPort = Field(4318, description="Port of OTLP over HTTP on the host.")
     grpc_port: HostPort = Field(4317, description="Port of OTLP over gRPC on the host.")
     forward_traces: tuple[TraceForward, ...] = Field((), description="OTLP endpoints elsewhere that receive every trace too.")
@@ -145,7 +153,7 @@ class Exporter(Watcher):
 class Containers(Exporter):
     """cAdvisor."""
 
-    memory: Memory = Field(64 * MIB, ge=32 * MIB, description="Memory limit.")
+    memory: Memory = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
 
 
 class SocketProxy(Sized):

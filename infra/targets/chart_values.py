@@ -50,7 +50,7 @@ class Stack:
     @property
     def checksum_key(self) -> Secret:
         """The key of the checksums of Secrets."""
-        return Keyring(self.settings.master_secret).derive("groundwork", "checksum")
+        return Keyring(self.settings.master_secret).checksum_key
 
 
 def namespace_of(settings: Settings, service: Service) -> str:

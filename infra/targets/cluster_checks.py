@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.identity import Identity
-from infra.preflight import port_clashes, settings_key, version_problems, version_tuple
+from infra.preflight import port_clashes, version_problems, version_tuple
 from infra.refusal import Problem
 from infra.settings import Settings
 from infra.spec import Platform, Service
@@ -126,14 +126,14 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
     for service in platform.services:
         if service.limits.memory > largest.memory:
             yield Problem(
-                key=f"{settings_key(service)}.memory",
+                key=f"{service.settings_key}.memory",
                 reason=f"{format_size(service.limits.memory)} fits on no node; the largest, {largest.name}, gives {_about(largest.memory)}",
                 fix="lower it, or add a larger node",
             )
         cores = max(node.cpus for node in usable)
         if service.limits.cpus > cores:
             yield Problem(
-                key=f"{settings_key(service)}.cpus",
+                key=f"{service.settings_key}.cpus",
                 reason=f"{service.limits.cpus:g} cores fit on no node; the largest has {cores:g}",
                 fix=f"set at most {cores:g}",
             )
@@ -141,7 +141,7 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
     if total > room and all(service.limits.memory <= largest.memory for service in platform.services):
         greediest = max(platform.services, key=lambda service: service.limits.memory * service.replicas)
         yield Problem(
-            key=f"{settings_key(greediest)}.memory",
+            key=f"{greediest.settings_key}.memory",
             reason=f"all limits together are {format_size(total)}; the nodes give {_about(room)}",
             fix="lower the largest limits, turn services off (`enabled: false`), or add nodes",
         )
@@ -166,7 +166,7 @@ def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
     for service in platform.services:
         if service.operated and service.operated.api_version.partition("/")[0] not in facts.api_groups:
             yield Problem(
-                key=f"{settings_key(service)}.replicas",
+                key=f"{service.settings_key}.replicas",
                 reason=f"{service.replicas} replicas of {service.name} are run by {service.operated.operator}, which the cluster does not have",
                 fix=f"install {service.operated.operator} ({service.operated.home}), set replicas to 1, or use groundwork:{service.name}.external",
             )
@@ -180,7 +180,7 @@ def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
         there = "postgres-data-postgres-0" if service.operated else "postgres-1"
         if there in facts.claims:
             yield Problem(
-                key=f"{settings_key(service)}.replicas",
+                key=f"{service.settings_key}.replicas",
                 reason=f"the claim {there} holds the data of {'one instance' if service.operated else 'several instances'}, which this form does not open",
                 fix="dump, then `make up` another stack with this number of replicas and restore into it (docs/kubernetes.md)",
             )

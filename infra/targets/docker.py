@@ -13,16 +13,17 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.identity import Identity
-from infra.preflight import LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, below_engine, ledger, networks_of, ordinary_network, read_only_root
-from infra.secret import Secret
+from infra.preflight import FILES_ROLE, LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, below_engine, ledger, networks_of, ordinary_network
+from infra.secret import Keyring, Secret
 from infra.settings import Settings
-from infra.spec import UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
+from infra.spec import CONFIG_DIR, UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
+from infra.targets import docker_files
 from infra.units import MIB, go_duration
 
 _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
-JOB_SCRIPT = "/etc/groundwork/job.sh"
-JOB_UPKEEP = "/etc/groundwork/upkeep.sh"
+JOB_SCRIPT = f"{CONFIG_DIR}/job.sh"
+JOB_UPKEEP = f"{CONFIG_DIR}/upkeep.sh"
 JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
 # A container that ends would be seen as drift, and the provider takes a failed one for a success.
 # So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
@@ -46,8 +47,12 @@ _LOGGING = {"labels": "groundwork.instance,groundwork.job,groundwork.service", "
 class DockerTarget:
     """Declares one platform's resources. `containers` maps a service's name to its container."""
 
-    def __init__(self, settings: Settings, identity: Identity, facts: HostFacts) -> None:
+    def __init__(self, settings: Settings, identity: Identity, facts: HostFacts, after_files: pulumi.ResourceHook | None = None) -> None:
+        """`after_files` runs once changed files are in their volumes."""
         self._settings = settings
+        self._after_files = after_files
+        self._stamps = Keyring(settings.master_secret).checksum_key
+        self._files: dict[str, docker.Volume] = {}
         self._identity = identity
         self._facts = facts
         self.networks: dict[str, docker.Network] = {}
@@ -59,7 +64,10 @@ class DockerTarget:
         """Everything, in the order of `needs`."""
         self._declare_networks(platform)
         versions = ledger(platform)
-        before = [self._ledger(versions)] if versions else []
+        before: list[pulumi.Resource] = [self._ledger(versions)] if versions else []
+        with_files = [service for service in platform.in_order() if docker_files.mounted(service)]
+        if with_files:
+            before.append(self._loader(with_files))
         for service in platform.in_order():
             container = self._container(service, before)
             self.containers[service.name] = container
@@ -110,6 +118,30 @@ class DockerTarget:
             opts=pulumi.ResourceOptions(retain_on_delete=True),
         )  # fmt: skip
 
+    def _loader(self, services: Sequence[Service]) -> docker.Container:
+        """The container that fills the volumes of the services' files. It is made and never started."""
+        for service in services:
+            full = self._identity.name(docker_files.volume(service, self._stamps))
+            self._files[service.name] = docker.Volume(
+                full, name=full, labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in self._labels(role=FILES_ROLE).items()],
+            )  # fmt: skip
+        full = self._identity.name(FILES_ROLE)
+        return docker.Container(
+            full, name=full, restart="no", start=False, must_run=False, network_mode="none",
+            image=self._image(services[0]),
+            entrypoints=["/never-started"],
+            mounts=[
+                docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=docker_files.folder(service))
+                for service in services
+            ],
+            uploads=[_upload(item, docker_files.loaded(service, item)) for service in services for item in docker_files.mounted(service)],
+            labels=self._container_labels(role=FILES_ROLE),
+            opts=pulumi.ResourceOptions(
+                delete_before_replace=True,
+                hooks=pulumi.ResourceHookBinding(after_create=[self._after_files]) if self._after_files else None,
+            ),
+        )  # fmt: skip
+
     def _labels(self, **more: str) -> dict[str, str]:
         return dict(sorted({**self._identity.labels, **{f"groundwork.{key}": value for key, value in more.items()}}.items()))
 
@@ -130,6 +162,8 @@ class DockerTarget:
         networks = [*service.networks, *([ordinary] if ordinary else [])]
         depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
+        if service.name in self._files:
+            mounts.append(docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=CONFIG_DIR, read_only=True))
         mounts += [
             docker.ContainerMountArgs(
                 type="bind",
@@ -143,7 +177,7 @@ class DockerTarget:
             if self._on_host(source) not in self._facts.absent
         ]  # fmt: skip
         health = service.readiness
-        read_only = read_only_root(service)
+        read_only = service.writable_root is None
         return self._declare(
             service.name,
             depends=depends,
@@ -152,7 +186,7 @@ class DockerTarget:
             entrypoints=list(service.entrypoint) or None,
             command=list(service.command) or None,
             envs=_envs(service.env),
-            uploads=[_upload(item) for item in service.files],
+            uploads=[_upload(item, item.path) for item in service.files if item not in docker_files.mounted(service)] or None,
             mounts=mounts or None,
             networks_advanced=self._attach(networks, service),
             ports=[
@@ -166,7 +200,6 @@ class DockerTarget:
             devices=[docker.ContainerDeviceArgs(host_path=path, container_path=path, permissions="r") for path in service.devices] or None,
             keeps=service.capabilities,
             shm_size=max(64, service.shm_size // MIB) if service.shm_size else None,
-            # The provider places files by way of the root of the file system, which the engine refuses where that is read-only.
             read_only=read_only or None,
             tmpfs=_tmpfs(service.writable, service.user) if read_only else None,
             ulimits=_ulimits(service.open_files, self._facts.open_files),
@@ -202,7 +235,7 @@ class DockerTarget:
             entrypoints=["sh", "-c", _JOB_RUNNER],
             # A service whose container is a new one may have an empty volume: provision it again.
             envs=[*_envs(job.env), pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id)],
-            uploads=[_upload(item) for item in (*job.files, *scripts)],
+            uploads=[_upload(item, item.path) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
             ulimits=_ulimits(None, None),
             healthcheck=_healthcheck(check),
@@ -226,7 +259,7 @@ class DockerTarget:
             opts=pulumi.ResourceOptions(
                 depends_on=list(depends), delete_before_replace=True,
                 # The provider reports these as updated and changes nothing.
-                replace_on_changes=["cpuQuota", "healthcheck", "tmpfs"],
+                replace_on_changes=["cpuQuota", "healthcheck", "mounts", "tmpfs"],
             ),
         )  # fmt: skip
 
@@ -283,8 +316,8 @@ def _healthcheck(check: HealthCheck) -> docker.ContainerHealthcheckArgs:
     )
 
 
-def _upload(item: File) -> docker.ContainerUploadArgs:
-    return docker.ContainerUploadArgs(file=item.path, content=_text(item.content), permissions=item.mode)
+def _upload(item: File, path: str) -> docker.ContainerUploadArgs:
+    return docker.ContainerUploadArgs(file=path, content=_text(item.content), permissions=item.mode)
 
 
 def _envs(env: Mapping[str, str | Secret]) -> list[pulumi.Input[str]]:

@@ -103,9 +103,7 @@ def _images(client: docker.DockerClient, platform: Platform) -> _Images:
     present = {reference: answer for reference, answer in found.items() if not isinstance(answer, str)}
     return _Images(
         ids={reference: str(image.id) for reference, image in present.items()},
-        versions={
-            reference: image.labels[VERSION_LABEL] for reference, image in present.items() if wanted[reference].built and VERSION_LABEL in image.labels
-        },
+        versions={reference: image.labels[VERSION_LABEL] for reference, image in present.items() if wanted[reference].built and VERSION_LABEL in image.labels},
         missing={reference: answer for reference, answer in found.items() if isinstance(answer, str)},
     )
 

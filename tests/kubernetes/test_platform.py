@@ -65,7 +65,7 @@ def test_the_namespace_refuses_what_is_not_restricted(deployed: Deployment) -> N
     said = deployed.installer.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod), check=False)
     assert 'violates PodSecurity "restricted' in said
     outside = {service.name for service in deployed.platform.services if service.every_node}
-    assert outside == {"node-exporter", "alloy"}
+    assert outside == {"node-exporter", "alloy-logs"}
 
 
 def test_a_second_install_changes_nothing(deployed: Deployment) -> None:
@@ -101,11 +101,11 @@ def test_a_deleted_pod_comes_back_with_its_data(deployed: Deployment) -> None:
 def test_a_nodes_collector_goes_on_where_the_last_one_was(deployed: Deployment) -> None:
     """How far each log was read outlives the pod: else every change of a setting would send all logs again."""
     namespace = deployed.settings.host_namespace
-    ((name, before),) = deployed.pods("alloy", namespace=namespace).items()
+    ((name, before),) = deployed.pods("alloy-logs", namespace=namespace).items()
     deployed.execute(name, "echo 42 > /alloy/mark", namespace=namespace)
     deployed.installer.kubectl("--namespace", namespace, "delete", "pod", name, "--wait=true")
-    deployed.wait_ready("alloy", namespace=namespace)
-    ((name, after),) = deployed.pods("alloy", namespace=namespace).items()
+    deployed.wait_ready("alloy-logs", namespace=namespace)
+    ((name, after),) = deployed.pods("alloy-logs", namespace=namespace).items()
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert deployed.execute(name, "cat /alloy/mark && rm /alloy/mark", namespace=namespace) == "42"
 

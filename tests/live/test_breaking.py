@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.images import BASE_TAG
 from tests.live.conftest import Clone
 from tests.live.stubs import Stubs
 
@@ -49,14 +50,15 @@ def sql(broken: str, mended: str, *, database: str = "app") -> Break:
 
 
 def edited(part: str, name: str, expression: str, *, restart: bool, then: str = "true", settle: float = 0) -> Break:
-    """Edits a configuration file inside a container; the file is put back afterwards."""
+    """Edits one of a container's files in their volume; the file is put back afterwards."""
 
     @contextmanager
     def make(clone: Clone, _: Stubs) -> Iterator[None]:
         path = f"{_CONFIG}/{name}"
 
         def apply(script: str) -> None:
-            execute(clone, part, script)
+            # The container itself may only read its files.
+            clone.docker.containers.run(BASE_TAG, ["sh", "-euc", script], volumes_from=[f"{clone.name(part)}:rw"], network_mode="none", remove=True)
             if restart:
                 clone.docker.containers.get(clone.name(part)).restart(timeout=10)
                 wait_healthy(clone, part)
@@ -64,12 +66,11 @@ def edited(part: str, name: str, expression: str, *, restart: bool, then: str = 
                 execute(clone, part, then)
                 time.sleep(settle)
 
-        # The root of a container without capabilities may still change the mode of its own files.
-        apply(f"chmod u+w {path} && cp {path} {path}.kept && sed -i -E '{expression}' {path} && ! cmp -s {path} {path}.kept && chmod 0444 {path}")
+        apply(f"cp -p {path} /tmp/kept && sed -i -E '{expression}' {path} && ! cmp -s {path} /tmp/kept && cp -p /tmp/kept {path}.kept")
         try:
             yield
         finally:
-            apply(f"chmod u+w {path} && cat {path}.kept > {path}")
+            apply(f"mv {path}.kept {path}")
 
     return make
 
@@ -187,10 +188,11 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_alertmanager.py::test_hears_from_prometheus", "alertmanager", edited("alertmanager", "web.yml", 's/"prometheus":/"other":/', restart=True)),
     ("test_alertmanager.py::test_refuses_without_credentials", "alertmanager", edited("alertmanager", "web.yml", "s/.*//", restart=False)),
     ("test_loki.py::test_returns_what_was_written", "loki", edited("loki", "loki.yaml", "s/ingestion_burst_size_mb: .*/ingestion_burst_size_mb: 0.000001/", restart=True)),
-    ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy")),
+    ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy-logs")),
     ("test_tempo.py::test_returns_what_was_written", "tempo", edited("tempo", "tempo.yaml", "s/0.0.0.0:4318/0.0.0.0:4319/", restart=True)),
     ("test_alloy.py::test_hands_a_trace_to_tempo", "alloy", stopped("tempo")),
     ("test_alloy.py::test_shows_its_metrics_to_nobody", "alloy", edited("alloy", "config.alloy", 's#"/-/ready"#"/"#', restart=True)),
+    ("test_alloy_logs.py::test_shows_its_metrics_to_nobody", "alloy-logs", edited("alloy-logs", "config.alloy", 's#"/-/ready"#"/"#', restart=True)),
     ("test_alloy.py::test_refuses_without_credentials", "alloy", edited("alloy", "config.alloy", "s/^ +auth +=.*//", restart=True)),
     ("test_prometheus.py::test_refuses_without_credentials", "prometheus", edited("prometheus", "web.yml", "s/.*//", restart=False)),
 ]  # fmt: skip
@@ -218,6 +220,7 @@ def test_check_notices(deployed: Clone, stubs: Stubs, check: str, service: str, 
         ("loki", "loki"),
         ("tempo", "tempo"),
         ("alloy", "alloy"),
+        ("alloy_logs", "alloy-logs"),
     ],
 )
 def test_no_check_passes_for_a_service_that_is_gone(deployed: Clone, stubs: Stubs, file: str, part: str) -> None:

@@ -166,14 +166,26 @@ def test_a_crashed_process_comes_back_with_its_data(deployed: Clone) -> None:
         assert client.get("survives:crash") == "yes"
 
 
-def test_one_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clone) -> None:
+def running_configuration(deployed: Clone) -> str:
+    """What Prometheus says that it does."""
+    outputs = deployed.outputs()
+    endpoint = outputs["services"]["prometheus"]["endpoints"]["http"]
+    login = ("admin", outputs["credentials"]["prometheus"]["admin"])
+    answer = httpx.get(f"http://{endpoint['host']}:{endpoint['port']}/api/v1/status/config", auth=login, timeout=10)
+    return str(answer.json()["data"]["yaml"])
+
+
+def test_a_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clone) -> None:
+    """And an engine that can read its files again is told to do so, without a restart."""
     with queue(deployed) as client:
         client.set("survives:resize", "yes")
     before = deployed.containers()
-    deployed.configure(redis={"queue": {"memory": "320MiB"}})
+    prometheus = deployed.settings()["config"]["groundwork:prometheus"]
+    deployed.configure(redis={"queue": {"memory": "320MiB"}}, prometheus={**prometheus, "scrapeInterval": "3s"})
     assert "will be interrupted while it is replaced: redis-queue (about " in deployed.ops("up").stdout
     after = deployed.containers()
-    assert {name for name in after if after[name] != before.get(name)} == {"redis-queue"}
+    assert {name for name in after if after[name] != before.get(name)} == {"redis-queue", "files"}
+    assert "scrape_interval: 3s" in running_configuration(deployed)
     with queue(deployed) as client:
         assert client.get("survives:resize") == "yes"
         assert int(client.config_get("maxmemory")["maxmemory"]) == 320 * 1024 * 1024 * 50 // 100

@@ -337,4 +337,4 @@ def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:
     assert limits <= 1536 * 1024**2
 
 
-WATCHING = ("prometheus", "alertmanager", "loki", "tempo", "alloy", "exporter", "containers", "grafana")
+WATCHING = ("prometheus", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "exporter", "containers", "grafana")

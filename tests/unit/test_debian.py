@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.versions import RECIPES
+from infra.versions import DEBIAN_RELEASE, RECIPES
 from ops import console, debian
 
 OFFERED = ["8.2.1-1", "5:8.0.5-1~deb13u1", "5:8.0.2-3+deb13u3"]
@@ -81,7 +81,7 @@ class Images:
 def test_the_base_image_is_made_again_when_it_is_too_old(
     days: int | None, refreshed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive = tmp_path / f"base-{debian.DEBIAN_RELEASE}.tar"
+    archive = tmp_path / f"base-{DEBIAN_RELEASE}.tar"
     then = time.time() - (days or 0) * 24 * 3600
     if days is not None:
         archive.touch()
@@ -101,7 +101,7 @@ def test_the_base_image_is_made_again_when_it_is_too_old(
 def test_an_old_base_image_serves_where_debian_cannot_be_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive = tmp_path / f"base-{debian.DEBIAN_RELEASE}.tar"
+    archive = tmp_path / f"base-{DEBIAN_RELEASE}.tar"
     archive.touch()
     then = time.time() - 40 * 24 * 3600
     os.utime(archive, (then, then))

@@ -1,7 +1,7 @@
 """What the Docker target declares, over all containers and image sources, recorded by Pulumi's mocks."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pulumi
@@ -10,8 +10,8 @@ import pytest
 from infra.identity import Identity
 from infra.preflight import HostFacts
 from infra.secret import Secret
-from infra.spec import Platform
-from infra.targets import docker
+from infra.spec import CONFIG_DIR, File, Platform
+from infra.targets import docker, docker_files
 from tests.unit.conftest import IMAGE_SOURCES, make_platform, make_settings
 
 # Pulumi's test decorator leaves its event loop open.
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 CONTAINER, NETWORK, VOLUME = "docker:index/container:Container", "docker:index/network:Network", "docker:index/volume:Volume"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
+LOADER = IDENTITY.name("files")
 
 
 @dataclass
@@ -37,7 +38,12 @@ class Recorder(pulumi.runtime.Mocks):
         raise AssertionError(args.token)
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
-        return {name: inputs for typ, name, inputs in self.resources if typ == kind}
+        """Name to inputs. What fills the volumes of files is no container that runs."""
+        return {name: inputs for typ, name, inputs in self.resources if typ == kind and (kind != CONTAINER or name != LOADER)}
+
+    @property
+    def loader(self) -> dict[str, Any]:
+        return next(inputs for _, name, inputs in self.resources if name == LOADER)
 
 
 def declare(source: str, **keys: Any) -> tuple[Platform, Recorder]:
@@ -105,14 +111,65 @@ def test_ready_means_the_readiness_check_agreed(declared: Declared) -> None:
                 assert not value.endswith("60s"), (name, key, value)
 
 
-def test_the_root_of_a_file_system_is_read_only_where_no_file_is_placed_into_it(declared: Declared) -> None:
-    """The provider places files by way of the root, which the engine refuses where that is read-only."""
+def test_root_file_systems_are_read_only_unless_a_service_says_why(declared: Declared) -> None:
     platform, recorder = declared
     for service in platform.services:
         inputs = recorder.of(CONTAINER)[IDENTITY.name(service.name)]
-        assert bool(inputs.get("readOnly")) == (not service.files and service.writable_root is None), service.name
-        assert not (inputs.get("readOnly") and inputs.get("uploads")), service.name
-    assert recorder.of(CONTAINER)[IDENTITY.name("cadvisor")]["readOnly"] is True
+        assert bool(inputs.get("readOnly")) == (service.writable_root is None), service.name
+        assert bool(inputs.get("uploads")) == (service.name == "clickhouse"), "placed by way of the root"
+        assert set(inputs.get("tmpfs", {})) == (set(service.writable) if service.writable_root is None else set()), service.name
+
+
+def mounted(recorder: Recorder, name: str) -> dict[str, dict[str, Any]]:
+    """Path in a container to its mount."""
+    return {mount["target"]: mount for mount in recorder.of(CONTAINER)[IDENTITY.name(name)].get("mounts", [])}
+
+
+def test_files_are_mounted_read_only_from_the_volume_that_the_loader_fills(declared: Declared) -> None:
+    platform, recorder = declared
+    loaded = {mount["target"]: mount["source"] for mount in recorder.loader["mounts"]}
+    uploads = recorder.loader["uploads"]
+    placed = {item["file"] for item in (uploads["value"] if isinstance(uploads, dict) else uploads)}
+    for service in platform.services:
+        mount = mounted(recorder, service.name).get(CONFIG_DIR)
+        assert (mount is not None) == bool(docker_files.mounted(service)), service.name
+        if mount is not None:
+            assert mount["readOnly"] is True
+            assert mount["source"] == loaded[f"/files/{service.name}"]
+            assert {f"/files/{service.name}{item.path.removeprefix(CONFIG_DIR)}" for item in docker_files.mounted(service)} <= placed
+
+
+def test_what_fills_the_volumes_never_runs(declared: Declared) -> None:
+    loader = declared[1].loader
+    assert (loader["start"], loader["mustRun"], loader["restart"], loader["networkMode"]) == (False, False, "no", "none")
+    assert IDENTITY.owns({item["label"]: item["value"] for item in loader["labels"]})
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "another"),
+    [("start.sh", "changed", True), ("rules.yml", "changed", False), ("more.yml", "new", True)],
+    ids=["read at the start", "read again", "one file more"],
+)
+def test_only_files_that_are_read_at_the_start_replace_their_service(path: str, content: str, another: bool) -> None:
+    """A volume of another name replaces what mounts it."""
+    service = make_platform(images="packages").by_name("prometheus")
+    before = (File(path=f"{CONFIG_DIR}/start.sh", content="a"), File(path=f"{CONFIG_DIR}/rules.yml", content="b", live=True))
+    changed = File(path=f"{CONFIG_DIR}/{path}", content=content, live=path != "start.sh")
+    after = (*(item for item in before if item.path != changed.path), changed)
+    names = [docker_files.volume(replace(service, files=files), Secret("key")) for files in (before, after)]
+    assert (names[0] != names[1]) == another
+
+
+def test_the_name_of_a_volume_tells_nothing_about_secret_content() -> None:
+    service = make_platform(images="packages").by_name("minio")
+    assert docker_files.volume(service, Secret("one")) != docker_files.volume(service, Secret("another"))
+
+
+@pytest.mark.parametrize("source", IMAGE_SOURCES)
+def test_live_files_have_a_way_to_be_read_again_and_others_lie_in_one_folder(source: str) -> None:
+    for service in make_platform(images=source).services:
+        assert any(item.live for item in service.files) == bool(service.reload), service.name
+        assert service.writable_root or docker_files.mounted(service) == sorted(service.files, key=lambda item: item.path), service.name
 
 
 def test_no_container_dumps_its_memory(declared: Declared) -> None:
@@ -181,7 +238,7 @@ def test_everything_carries_the_owner(declared: Declared) -> None:
 def test_volume_labels_are_identity_only(declared: Declared) -> None:
     """A label that could change would replace the volume at every `up`; the ledger is made to be replaced."""
     for name, inputs in declared[1].of(VOLUME).items():
-        if "ledger" not in name:
+        if "ledger" not in name and "-files-" not in name:
             assert {item["label"]: item["value"] for item in inputs["labels"]} == IDENTITY.labels
 
 
@@ -255,7 +312,7 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
         mounts = recorder.of(CONTAINER)[IDENTITY.name(name)].get("mounts", [])
         return {mount["source"]: mount["target"] for mount in mounts if mount["type"] == "bind"}
 
-    assert binds("alloy") == {"/srv/docker/containers": "/var/lib/docker/containers"}
+    assert binds("alloy-logs") == {"/srv/docker/containers": "/var/lib/docker/containers"}
     assert binds("cadvisor") == {"/proc": "/rootfs/proc", "/sys": "/sys"}
     assert binds("socket-proxy") == {"/var/run/docker.sock": "/var/run/docker.sock"}
 

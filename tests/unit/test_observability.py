@@ -15,7 +15,7 @@ from infra.units import GIB, MIB
 from tests.unit.conftest import MASTER, make_platform, make_settings, text
 
 WATCHERS = {
-    "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter",
+    "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter",
     "redis-queue-exporter", "socket-proxy",
 }  # fmt: skip
 FORWARD = {"name": "vendor", "endpoint": "https://otlp.example.org", "headers": {"x-key": "a-key-of-a-vendor"}}
@@ -188,8 +188,25 @@ class TestAlloy:
     def config(self, **keys: Any) -> str:
         return text(make_platform(**keys).by_name("alloy"), "config.alloy")
 
+    def logs(self, **keys: Any) -> str:
+        return text(make_platform(**keys).by_name("alloy-logs"), "config.alloy")
+
+    def test_what_takes_from_a_network_shows_it_nothing_of_the_host(self) -> None:
+        """And what reads the host's files takes from nobody."""
+        platform = make_platform()
+        endpoint, reader = platform.by_name("alloy"), platform.by_name("alloy-logs")
+        assert (dict(endpoint.binds), endpoint.volumes, endpoint.user.split(":")[0]) == ({}, (), "473")
+        assert reader.ports == ()
+        assert "otelcol" not in self.logs()
+        assert "loki." not in self.config()
+
+    def test_logs_are_read_where_somebody_keeps_them(self) -> None:
+        off = make_platform(loki={"enabled": False}, grafana={"enabled": False})
+        assert "alloy-logs" not in {service.name for service in off.services}
+        assert "alloy" in {service.name for service in off.services}
+
     def test_redacts_before_it_hands_on(self) -> None:
-        made = self.config()
+        made = self.logs()
         assert made.count("stage.replace") == len(REDACTIONS)
         assert made.index("stage.replace") < made.index('loki.write "store"')
         # The only way to the store leads through the redaction.
@@ -197,12 +214,12 @@ class TestAlloy:
         assert made.count("forward_to = [loki.process.redacted.receiver]") == 1
 
     def test_reads_the_engines_files_and_never_its_socket(self) -> None:
-        service = make_platform().by_name("alloy")
+        service = make_platform().by_name("alloy-logs")
         assert dict(service.binds) == {"/var/lib/docker/containers": "/var/lib/docker/containers"}
         assert service.capabilities == ()
 
     def test_in_a_cluster_reads_its_own_namespaces_only(self) -> None:
-        made = self.config(target="kubernetes", kubernetes={"context": "test"})
+        made = self.logs(target="kubernetes", kubernetes={"context": "test"})
         assert '"/var/log/pods/groundwork-dev_*/*/*.log"' in made
         assert '"/var/log/pods/groundwork-dev-host_*/*/*.log"' in made
         assert "http://loki.groundwork-dev:3100" in made
@@ -241,10 +258,11 @@ def test_receivers_secrets_in_plain_text_are_refused(key: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["prometheus", "loki", "tempo", "alloy"])
+@pytest.mark.parametrize("name", ["prometheus", "loki", "tempo", "alloy", "alloy-logs"])
 def test_the_runtime_knows_the_limit(name: str) -> None:
     """A Go runtime that does not know it lets garbage grow until the kernel kills it."""
-    service = make_platform(**{name: {"memory": "1GiB"}}).by_name(name)
+    keys: dict[str, Any] = {"alloy": {"logs": {"memory": "1GiB"}}} if name == "alloy-logs" else {name: {"memory": "1GiB"}}
+    service = make_platform(**keys).by_name(name)
     assert service.env["GOMEMLIMIT"] == f"{1024 * 90 // 100}MiB"
 
 

@@ -70,8 +70,9 @@ SHOWN: dict[str, Any] = {
     "Image": "sha256:1",
     "HostConfig": {"Memory": 64 * 1024**2, "CpuQuota": 25000, "RestartPolicy": {"Name": "unless-stopped"}},
     "NetworkSettings": {"Networks": {"a": {"NetworkID": "1"}}},
+    "Mounts": [{"Name": "data"}],
 }
-INPUTS: dict[str, Any] = {"memory": 64, "cpuQuota": 25000, "restart": "unless-stopped", "image": "sha256:1", "networksAdvanced": [{}]}
+INPUTS: dict[str, Any] = {"memory": 64, "cpuQuota": 25000, "restart": "unless-stopped", "image": "sha256:1", "networksAdvanced": [{}], "mounts": [{"type": "volume", "source": "data"}]}
 
 
 def test_no_drift_where_the_engine_shows_what_is_recorded() -> None:
@@ -87,11 +88,17 @@ def test_no_drift_where_the_engine_shows_what_is_recorded() -> None:
         {"HostConfig": {**SHOWN["HostConfig"], "CpuQuota": 1}},
         {"HostConfig": {**SHOWN["HostConfig"], "RestartPolicy": {"Name": "no"}}},
         {"NetworkSettings": {"Networks": {}}},
+        {"Mounts": [{"Name": "other"}]},
     ],
-    ids=["stopped", "another image", "memory", "cores", "restart policy", "a network left"],
+    ids=["stopped", "another image", "memory", "cores", "restart policy", "a network left", "another volume"],
 )
 def test_drift_is_found(shown: dict[str, Any]) -> None:
     assert any(drift._container_differs({**SHOWN, **shown}, INPUTS))
+
+
+def test_what_only_fills_volumes_need_not_run() -> None:
+    shown = {**SHOWN, "State": {"Running": False}}
+    assert not any(drift._container_differs(shown, {**INPUTS, "mustRun": False}))
 
 
 def lock(folder: Path, **held: Any) -> Path:

@@ -30,7 +30,7 @@ def made(request: pytest.FixtureRequest) -> tuple[Platform, Plan]:
     return make(**request.param)
 
 
-WATCHES_NODES = ("node-exporter", "alloy")
+WATCHES_NODES = ("node-exporter", "alloy-logs")
 
 
 def release(plan: Plan, name: str) -> Release:
@@ -87,7 +87,7 @@ def test_nothing_runs_as_root(made: Made) -> None:
     for item in made[1].releases:
         for security in (item.values["securityContext"], *(job["securityContext"] for job in item.values["jobs"])):
             # Logs of a node are root's; what reads them keeps none of root's powers.
-            assert (security["runAsUser"] > 0) == (item.name != "alloy")
+            assert (security["runAsUser"] > 0) == (item.name != "alloy-logs")
             assert security["fsGroup"] == security["runAsUser"]
 
 
@@ -116,10 +116,10 @@ def test_pods_meet_on_the_networks_of_the_same_description(made: Made) -> None:
 
 
 def test_only_the_networks_of_what_watches_the_nodes_cross_namespaces(made: Made) -> None:
-    """LiteLLM's leads to the collector of traces."""
+    """Prometheus scrapes what watches the nodes, and logs find their way to Loki."""
     crossing = {item.name for item in made[1].releases if item.values["network"]["peerNamespaces"]}
-    assert {"prometheus", "node-exporter", "alloy", "litellm"} <= crossing
-    assert not {"postgres", "minio", "redis-cache"} & crossing
+    assert {"prometheus", "node-exporter", "alloy-logs", "loki"} <= crossing
+    assert not {"postgres", "minio", "redis-cache", "litellm"} & crossing
 
 
 def test_only_prometheus_may_read_the_nodes_and_only_if_containers_are_watched(made: Made) -> None:

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from infra import preflight
 from infra.secret import Secret
 from infra.services import clickhouse, litellm, scram
 from infra.spec import APP_NETWORK, Platform, Service
@@ -23,9 +22,9 @@ from infra.units import GIB, MIB
 from tests.unit.conftest import IMAGE_SOURCES, MASTER, files, make_context, make_platform, make_settings, text
 
 STORES = {
-    "postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy",
+    "postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy-logs",
 }  # fmt: skip
-WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "cadvisor", "socket-proxy")
+WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "cadvisor", "socket-proxy")
 SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
 
 
@@ -34,7 +33,7 @@ def get(source: str, name: str) -> Service:
 
 
 def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
-    everything = STORES | {"litellm", "cadvisor", "socket-proxy", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
+    everything = STORES | {"litellm", "alloy", "cadvisor", "socket-proxy", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
     assert {service.name for service in make_platform().services} == everything
     packages = make_platform(images="packages")
     assert everything - {service.name for service in packages.services} == {"qdrant", "clickhouse", "grafana"}
@@ -69,7 +68,7 @@ class TestEveryService:
         user = get(source, name).user
         assert re.fullmatch(r"\d+:\d+", user)
         # The engine's socket, and the files it logs to, are root's.
-        assert user.startswith("0:") == (name in ("alloy", "cadvisor", "socket-proxy") or (name == "minio" and source != "packages"))
+        assert user.startswith("0:") == (name in ("alloy-logs", "cadvisor", "socket-proxy") or (name == "minio" and source != "packages"))
 
     def test_shows_no_secret_in_its_environment_or_command(self, source: str, name: str) -> None:
         service = get(source, name)
@@ -100,7 +99,7 @@ class TestEveryService:
     def test_its_numbers_are_its_settings(self, source: str, name: str) -> None:
         """Every service is found in the settings, so a problem can name its key."""
         node: Any = make_settings(images=source)
-        for part in preflight.settings_path(get(source, name)):
+        for part in get(source, name).settings or (name,):
             node = getattr(node, part)
         assert node.memory == get(source, name).limits.memory
 

@@ -1,0 +1,65 @@
+"""Alloy as the reader of logs: from every container, by way of the redaction, to Loki. It takes nothing from a network."""
+
+from collections.abc import Sequence
+
+from infra import sizing
+from infra.redaction import REDACTIONS, REPLACEMENT
+from infra.services import alloy, loki
+from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.spec import CONFIG_DIR, File, Metrics, Service, Volume
+from infra.templating import render_secret
+
+NAME = "alloy-logs"
+_DATA = "/alloy"
+# How entries of most loggers begin: a brace, a time, a level, or a first key of logfmt.
+_BEGINNING = r"^(?:[{\[<]|\d{4}[-/.]\d{2}|\d{2}:\d{2}|[A-Z]{4,8}\b|[a-z]{3,5}[=:]|\x1b\[)"
+# Where the engine's own log driver writes, and where kubelets do.
+_DOCKER_LOGS = "/var/lib/docker/containers"
+_POD_LOGS = "/var/log/pods"
+
+
+def wanted(context: Context) -> bool:
+    """Whether logs are read: where somebody keeps them."""
+    return context.deploys(alloy.NAME) and context.deploys(loki.NAME)
+
+
+def build(context: Context, services: Sequence[Service]) -> Service:
+    """The reader of the logs of `services` and of applications, on each host."""
+    settings = context.settings.alloy.logs
+    scraping = context.secret(NAME, "metrics")
+    source = _POD_LOGS if context.settings.clustered else _DOCKER_LOGS
+    return Service(
+        name=NAME,
+        settings=(alloy.NAME, "logs"),
+        kind="alloy-logs",
+        image=context.image(alloy.NAME),
+        limits=limits(settings),
+        # Logs belong to root, which can read its own files without any of its powers.
+        user="0:0",
+        entrypoint=("/bin/alloy",),
+        command=alloy.command(_DATA),
+        env=sizing.go_runtime(settings.memory),
+        files=(
+            File(
+                path=f"{CONFIG_DIR}/config.alloy",
+                content=render_secret(
+                    "alloy/logs.alloy.j2",
+                    environment=context.settings.environment, clustered=context.settings.clustered, source=source,
+                    instance=context.settings.instance, namespaces=[context.settings.namespace, context.settings.host_namespace],
+                    loki=loki.endpoint(context).url("http"),
+                    formats=[(service.name, service.logs) for service in services] + [(NAME, alloy.LOGS)],
+                    beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT, scraping=scraping,
+                ),
+                live=True,
+            ),
+        ),
+        reload=alloy.RELOAD,
+        binds={source: source},
+        volumes=(Volume(name="alloy-data", path=_DATA, size=settings.disk),),
+        network=OBSERVABILITY_NETWORK,
+        every_node=True,
+        readiness=alloy.READINESS,
+        stop_grace=20,
+        metrics=(Metrics(port=alloy.PAGES, username="prometheus", password=scraping),),
+        logs=alloy.LOGS,
+    )  # fmt: skip
