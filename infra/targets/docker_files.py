@@ -49,11 +49,7 @@ def loaded(service: Service, item: File) -> str:
 
 def reload_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
     """Makes engines that can do so read their files again, once the loader has placed them."""
-    reloads = [
-        Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload)
-        for service in platform.services
-        if service.reload
-    ]
+    reloads = [Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload) for service in platform.services if service.reload]
 
     def reload_files(_: pulumi.ResourceHookArgs) -> None:
         for line in reload(reloads):

@@ -15,8 +15,16 @@ _HERE = Path(__file__).parent
 _KEYS = {name: (_HERE / f"{name}-key").read_text() for name in ("master", "app", "metrics")}
 # OpenAI's and Anthropic's protocols, and nothing by which a gateway is administered.
 _ASKING = (
-    "/audio/", "/chat/completions", "/completions", "/embeddings", "/images/", "/messages", "/models", "/moderations",
-    "/rerank", "/responses",
+    "/audio/",
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/images/",
+    "/messages",
+    "/models",
+    "/moderations",
+    "/rerank",
+    "/responses",
 )
 _PUBLIC = frozenset(LiteLLMRoutes.public_routes.value) - {"/metrics", "/metrics/"}
 
@@ -28,23 +36,27 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
     if _same(api_key, "master"):
         # Its alias, so that the key itself comes into no log, label or trace.
         return UserAPIKeyAuth(
-            api_key=LITELLM_PROXY_MASTER_KEY_ALIAS, key_alias="master", user_id="default_user_id",
-            user_role=LitellmUserRoles.PROXY_ADMIN, parent_otel_span=span,
+            api_key=LITELLM_PROXY_MASTER_KEY_ALIAS,
+            key_alias="master",
+            user_id="default_user_id",
+            user_role=LitellmUserRoles.PROXY_ADMIN,
+            parent_otel_span=span,
         )
     if _same(api_key, "app"):
         if not path.removeprefix("/v1").startswith(_ASKING):
             raise HTTPException(403, "an application's key opens models only; administrators use the master key")
         return UserAPIKeyAuth(
-            api_key=hash_token(_KEYS["app"]), key_alias="app", user_id="app",
-            user_role=LitellmUserRoles.INTERNAL_USER, parent_otel_span=span,
+            api_key=hash_token(_KEYS["app"]),
+            key_alias="app",
+            user_id="app",
+            user_role=LitellmUserRoles.INTERNAL_USER,
+            parent_otel_span=span,
         )
     if _same(api_key, "metrics"):
         if path.rstrip("/") != "/metrics":
             raise HTTPException(403, "this key opens the metrics only")
         # LiteLLM shows metrics to administrators alone; the path above is all that this one ever sees.
-        return UserAPIKeyAuth(
-            api_key=hash_token(_KEYS["metrics"]), key_alias="metrics", user_role=LitellmUserRoles.PROXY_ADMIN
-        )
+        return UserAPIKeyAuth(api_key=hash_token(_KEYS["metrics"]), key_alias="metrics", user_role=LitellmUserRoles.PROXY_ADMIN)
     if path in _PUBLIC:
         return UserAPIKeyAuth(user_role=LitellmUserRoles.INTERNAL_USER_VIEW_ONLY)
     return await _issued(api_key)
@@ -62,8 +74,6 @@ async def _issued(api_key: str | None) -> UserAPIKeyAuth:
     if prisma_client is None or not (api_key or "").startswith("sk-"):
         raise HTTPException(401, "a key is needed, and this is none")
     try:
-        return await get_key_object(
-            hashed_token=hash_token(api_key), prisma_client=prisma_client, user_api_key_cache=user_api_key_cache
-        )
+        return await get_key_object(hashed_token=hash_token(api_key), prisma_client=prisma_client, user_api_key_cache=user_api_key_cache)
     except Exception:
         raise HTTPException(401, "a key is needed, and this is none") from None

@@ -29,7 +29,17 @@ _BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123,
 
 
 # The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.
-_ORDER = ("test_checkers", "test_images", "test_rules", "test_refusals", "test_observability", "test_isolation", "test_breaking", "test_mirror", "test_lifecycle")
+_ORDER = (
+    "test_checkers",
+    "test_images",
+    "test_rules",
+    "test_refusals",
+    "test_observability",
+    "test_isolation",
+    "test_breaking",
+    "test_mirror",
+    "test_lifecycle",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

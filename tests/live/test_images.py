@@ -10,9 +10,7 @@ from infra.versions import RECIPES
 from ops import debian, images
 
 
-def test_a_pinned_version_that_is_gone_is_replaced_by_its_successor(
-    engine: docker.DockerClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pinned_version_that_is_gone_is_replaced_by_its_successor(engine: docker.DockerClient, capsys: pytest.CaptureFixture[str]) -> None:
     """A first run must not stop because a security update has taken a package's version away."""
     recipe = RECIPES["node-exporter"]
     gone = replace(recipe, version="1.0.0", arguments={**recipe.arguments, "PACKAGE_VERSION": "1.0.0-1"})

@@ -75,9 +75,7 @@ class Images:
         return SimpleNamespace(attrs={"Created": self._created})
 
 
-@pytest.mark.parametrize(
-    ("days", "refreshed"), [(None, True), (3, False), (31, True)], ids=["none yet", "fresh", "too old"]
-)
+@pytest.mark.parametrize(("days", "refreshed"), [(None, True), (3, False), (31, True)], ids=["none yet", "fresh", "too old"])
 def test_the_base_image_is_made_again_when_it_is_too_old(
     days: int | None, refreshed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,9 +96,7 @@ def test_the_base_image_is_made_again_when_it_is_too_old(
     assert ("3 days old" in capsys.readouterr().out) == (days == 3)
 
 
-def test_an_old_base_image_serves_where_debian_cannot_be_reached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_old_base_image_serves_where_debian_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     archive = tmp_path / f"base-{DEBIAN_RELEASE}.tar"
     archive.touch()
     then = time.time() - 40 * 24 * 3600

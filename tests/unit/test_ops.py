@@ -72,7 +72,14 @@ SHOWN: dict[str, Any] = {
     "NetworkSettings": {"Networks": {"a": {"NetworkID": "1"}}},
     "Mounts": [{"Name": "data"}],
 }
-INPUTS: dict[str, Any] = {"memory": 64, "cpuQuota": 25000, "restart": "unless-stopped", "image": "sha256:1", "networksAdvanced": [{}], "mounts": [{"type": "volume", "source": "data"}]}
+INPUTS: dict[str, Any] = {
+    "memory": 64,
+    "cpuQuota": 25000,
+    "restart": "unless-stopped",
+    "image": "sha256:1",
+    "networksAdvanced": [{}],
+    "mounts": [{"type": "volume", "source": "data"}],
+}
 
 
 def test_no_drift_where_the_engine_shows_what_is_recorded() -> None:
