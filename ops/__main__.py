@@ -39,7 +39,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 @command
 def up() -> None:
     """Set up what is needed, deploy the stack, prove that it is healthy."""
-    from ops import deploy
+    from ops.commands import deploy
 
     deploy.up()
 
@@ -47,7 +47,7 @@ def up() -> None:
 @command
 def init() -> None:
     """Make the stack and its generated keys, and deploy nothing."""
-    from ops import deploy
+    from ops.commands import deploy
 
     deploy.initialise()
 
@@ -55,7 +55,7 @@ def init() -> None:
 @command
 def preview() -> None:
     """Show what `up` would change."""
-    from ops import deploy
+    from ops.commands import deploy
 
     deploy.preview()
 
@@ -63,7 +63,7 @@ def preview() -> None:
 @command
 def health() -> None:
     """Prove that the deployed stack works."""
-    from ops import deploy
+    from ops.commands import deploy
 
     deploy.prove()
 
@@ -71,8 +71,8 @@ def health() -> None:
 @command
 def forward() -> None:
     """Bring a cluster's endpoints to this machine, until it is interrupted."""
-    from ops import forward as forwards
-    from ops.stack import open_stack
+    from ops.sites import forward as forwards
+    from ops.stacks.stack import open_stack
 
     outputs = open_stack().outputs()
     if outputs["target"]["kind"] != "kubernetes":
@@ -83,8 +83,8 @@ def forward() -> None:
 @command
 def env(force: Annotated[bool, typer.Option("--force", help="Replace a file that this command has not written.")] = False) -> None:
     """Write the application's environment to .env and the administrators' to .env.admin (0600)."""
-    from ops import dotenv
-    from ops.stack import open_stack
+    from ops.commands import dotenv
+    from ops.stacks.stack import open_stack
 
     dotenv.write(open_stack(), force=force)
 
@@ -92,8 +92,8 @@ def env(force: Annotated[bool, typer.Option("--force", help="Replace a file that
 @command
 def logs(service: Annotated[str, typer.Argument(help="The service, such as postgres.")]) -> None:
     """Follow a service's log."""
-    from ops import site
-    from ops.stack import open_stack
+    from ops.sites import site
+    from ops.stacks.stack import open_stack
 
     stack = open_stack()
     services = stack.outputs()["services"]
@@ -105,7 +105,7 @@ def logs(service: Annotated[str, typer.Argument(help="The service, such as postg
 @command
 def down() -> None:
     """Remove the stack's containers and networks; keep its data."""
-    from ops import deploy
+    from ops.commands import deploy
 
     deploy.down()
 
@@ -113,7 +113,7 @@ def down() -> None:
 @command
 def purge(confirm: Annotated[str | None, typer.Option(help="The stack's name, instead of being asked for it.")] = None) -> None:
     """Delete the stack and its data, after asking for the stack's name."""
-    from ops import deploy
+    from ops.commands import deploy
 
     deploy.purge(confirmation=confirm)
 
@@ -125,7 +125,7 @@ def shellenv() -> None:
 
     # What is printed is for a shell; what is told is for a person.
     console.out = console.err
-    from ops.stack import open_stack
+    from ops.stacks.stack import open_stack
 
     stack = open_stack()
     for name, value in sorted(stack.environment.items()):
@@ -136,7 +136,7 @@ def shellenv() -> None:
 @command
 def bench() -> None:
     """Measure speed and memory of the deployed stack."""
-    from ops import bench as measure
+    from ops.development import bench as measure
 
     measure.run()
 
@@ -144,7 +144,7 @@ def bench() -> None:
 @command
 def test(live: Annotated[bool, typer.Option(help="Whether to deploy for real.")] = True) -> None:
     """Lint, types, and all tests."""
-    from ops import testing
+    from ops.development import testing
 
     testing.run(live=live)
 
@@ -152,7 +152,7 @@ def test(live: Annotated[bool, typer.Option(help="Whether to deploy for real.")]
 @command
 def test_kubernetes() -> None:
     """The chart and the platform on a real cluster only."""
-    from ops import testing
+    from ops.development import testing
 
     testing.kubernetes()
 
@@ -160,7 +160,7 @@ def test_kubernetes() -> None:
 @command
 def lint() -> None:
     """Lint and types only."""
-    from ops import testing
+    from ops.development import testing
 
     testing.lint()
 
@@ -168,7 +168,7 @@ def lint() -> None:
 @command
 def docs() -> None:
     """Write docs/configuration.md from the settings."""
-    from ops import metrics_reference, reference
+    from ops.development import metrics_reference, reference
 
     reference.write()
     metrics_reference.write()
@@ -177,8 +177,8 @@ def docs() -> None:
 @command
 def pictures(minutes: Annotated[int, typer.Option(min=1, help="How far back they go.")] = 15) -> None:
     """Draw the dashboards from the deployed stack's live data, for the README."""
-    from ops import pictures as drawing
-    from ops.stack import open_stack
+    from ops.development import pictures as drawing
+    from ops.stacks.stack import open_stack
 
     drawing.draw(open_stack().outputs()["administration"], minutes=minutes)
 
@@ -186,7 +186,7 @@ def pictures(minutes: Annotated[int, typer.Option(min=1, help="How far back they
 @command
 def lock() -> None:
     """Resolve the dependencies again, with hashes."""
-    from ops import lockfiles
+    from ops.development import lockfiles
 
     lockfiles.resolve()
 

@@ -15,7 +15,7 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-from ops.forward import Forwards
+from ops.sites.forward import Forwards
 
 # A client that finds its server gone warns while it is collected; the failed check says it better.
 warnings.simplefilter("ignore", ResourceWarning)

@@ -26,9 +26,10 @@ from infra.spec import Platform
 from infra.targets import releases
 from infra.targets.releases import Plan
 from infra.versions import RECIPES
-from ops import state, toolchain
-from ops.cluster import lifecycle
-from ops.cluster.lifecycle import Cluster
+from ops.stacks import state
+from tests.kubernetes.cluster import lifecycle
+from tests.kubernetes.cluster import tools as cluster_tools
+from tests.kubernetes.cluster.lifecycle import Cluster
 from tests.kubernetes.installer import ROOT, Installer
 from tests.live.stubs import Stubs
 
@@ -135,7 +136,7 @@ class Deployment:
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """Helm, kubectl and the programs of a cluster."""
-    return toolchain.cluster_tools()
+    return cluster_tools.ensure()
 
 
 @pytest.fixture(scope="session")

@@ -109,9 +109,10 @@ def test_only_replicas_reach_the_ports_between_replicas(tools: Path) -> None:
 @pytest.fixture(scope="module")
 def definitions(installer: Installer) -> Iterator[None]:
     """CloudNativePG's own definition of a cluster, for as long as this module runs; its operator does not run here."""
-    from ops import toolchain
+    from ops.build import golang
+    from tests.kubernetes.cluster.tools import MODULES
 
-    file = toolchain.go_module("cnpg", "github.com/cloudnative-pg/cloudnative-pg") / "config/crd/bases/postgresql.cnpg.io_clusters.yaml"
+    file = golang.sources(MODULES / "cnpg", "github.com/cloudnative-pg/cloudnative-pg") / "config/crd/bases/postgresql.cnpg.io_clusters.yaml"
     before = installer.kubectl("get", "--ignore-not-found", "crd", "clusters.postgresql.cnpg.io")
     installer.kubectl("apply", "--server-side", "-f", str(file))
     deadline = time.monotonic() + 30

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.cluster import lifecycle
 from ops.paths import cache
+from tests.kubernetes.cluster import lifecycle
 
 
 @pytest.mark.skipif("GROUNDWORK_TEST_CONTEXT" in os.environ, reason="a cluster was named, so none is made here")

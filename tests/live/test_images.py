@@ -7,7 +7,7 @@ import pytest
 
 from infra.images import VERSION_LABEL
 from infra.versions import RECIPES
-from ops import debian, images
+from ops.build import debian, images
 
 
 def test_a_pinned_version_that_is_gone_is_replaced_by_its_successor(engine: docker.DockerClient, capsys: pytest.CaptureFixture[str]) -> None:

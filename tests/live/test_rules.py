@@ -7,7 +7,7 @@ import pytest
 
 from infra.images import local_tag
 from infra.versions import RECIPES
-from ops.images import build_missing
+from ops.build.images import build_missing
 from tests.unit.conftest import make_platform
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,12 @@ import pytest
 
 from infra import templating
 from infra.templating import Quoted
-from ops import console, dotenv, failures, interruptions, lock, recovery, state, toolchain
+from ops import console
+from ops.build import downloads
+from ops.commands import dotenv, interruptions
 from ops.paths import ROOT
+from ops.sites import recovery
+from ops.stacks import failures, lock, state
 
 
 class TestLock:
@@ -55,7 +59,7 @@ class TestLock:
             pass
 
     def test_a_holder_that_was_killed_holds_nothing(self) -> None:
-        script = "import time\nfrom ops import lock\nwith lock.held('dev', 'abc123', 'make up'):\n    print('held', flush=True)\n    time.sleep(60)"
+        script = "import time\nfrom ops.stacks import lock\nwith lock.held('dev', 'abc123', 'make up'):\n    print('held', flush=True)\n    time.sleep(60)"
         with subprocess.Popen([".venv/bin/python", "-c", script], stdout=subprocess.PIPE, text=True) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
@@ -241,7 +245,7 @@ class TestDownloads:
         monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))
 
     def _get(self, base: str, folder: Path) -> bool:
-        return toolchain._download(f"{base}/tool.tar.gz", f"{base}/sums.txt", folder, "the tool")
+        return downloads.fetch(f"{base}/tool.tar.gz", f"{base}/sums.txt", folder, "the tool")
 
     def test_one_with_its_sum_is_unpacked(self, tmp_path: Path, published: tuple[str, dict[str, bytes]]) -> None:
         base, served = published

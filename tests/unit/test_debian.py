@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from infra.versions import DEBIAN_RELEASE, RECIPES
-from ops import console, debian
+from ops import console
+from ops.build import debian
 
 OFFERED = ["8.2.1-1", "5:8.0.5-1~deb13u1", "5:8.0.2-3+deb13u3"]
 

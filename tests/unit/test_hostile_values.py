@@ -24,7 +24,7 @@ from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.fields import is_secret, nested_model
 from infra.targets import releases
-from ops import dotenv
+from ops.commands import dotenv
 from tests.unit.conftest import MASTER, files
 from tests.unit.test_outputs import IDENTITY
 

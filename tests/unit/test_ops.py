@@ -14,9 +14,13 @@ import pytest
 import yaml
 
 from infra import versions
-from ops import console, drift, keys, progress, recovery, state, testing, toolchain
+from ops import console
+from ops.build import downloads, golang, toolchain
+from ops.development import testing
 from ops.paths import ROOT
-from ops.progress import Watch
+from ops.sites import drift, recovery
+from ops.stacks import keys, progress, state
+from ops.stacks.progress import Watch
 
 QUIET = [
     "@ updating.....",
@@ -198,10 +202,10 @@ def test_archives_are_unpacked_by_old_and_new_pythons(tmp_path: Path, monkeypatc
         archive.add(tmp_path / "tool", "../outside")
     monkeypatch.delattr(tarfile, "data_filter")
     with tarfile.open(tmp_path / "good.tar") as archive:
-        toolchain._extract(archive, tmp_path / "out")
+        downloads.extract(archive, tmp_path / "out")
     assert (tmp_path / "out" / "pulumi" / "tool").read_text() == "#!"
     with tarfile.open(tmp_path / "bad.tar") as archive, pytest.raises(tarfile.TarError):
-        toolchain._extract(archive, tmp_path / "out")
+        downloads.extract(archive, tmp_path / "out")
 
 
 def test_generated_values_are_random_and_safe_in_yaml() -> None:
@@ -217,11 +221,13 @@ def test_tools_are_those_that_the_lock_file_and_the_modules_name() -> None:
     assert f"pulumi=={toolchain.PULUMI} " in lockfile
     for target, version in toolchain.PLUGINS.items():
         assert f"pulumi-{target}=={version} " in lockfile
-    assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}" in (ROOT / "ops/toolchain/pulumi/go.mod").read_text()
+    assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}" in (ROOT / "ops/build/modules/pulumi/go.mod").read_text()
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted((ROOT / "ops/toolchain").rglob("go.mod")), *sorted((ROOT / "images").rglob("go.mod"))], ids=lambda path: path.parent.name
+    "path",
+    [path for folder in ("ops/build/modules", "tests/kubernetes/cluster/modules", "images") for path in sorted((ROOT / folder).rglob("go.mod"))],
+    ids=lambda path: path.parent.name,
 )
 def test_go_modules_have_their_checksums(path: Path) -> None:
     if "require" in path.read_text():
@@ -229,13 +235,12 @@ def test_go_modules_have_their_checksums(path: Path) -> None:
     assert "latest" not in path.read_text()
 
 
-def test_a_changed_recipe_is_built_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_recipe_is_built_elsewhere(tmp_path: Path) -> None:
     """So that a cache never serves a tool of other sources."""
-    before = toolchain._recipe_folder("pulumi")
-    (tmp_path / "pulumi").mkdir()
-    (tmp_path / "pulumi" / "go.mod").write_text("module changed\n")
-    monkeypatch.setattr(toolchain, "_MODULES", tmp_path)
-    assert toolchain._recipe_folder("pulumi").name != before.name
+    (tmp_path / "go.mod").write_text("module one\n")
+    before = golang.place(tmp_path)
+    (tmp_path / "go.mod").write_text("module changed\n")
+    assert golang.place(tmp_path).name != before.name
 
 
 def test_what_was_never_executed_is_named_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The configuration reference says what the code says."""
 
-from ops import metrics_reference, reference
+from ops.development import metrics_reference, reference
 
 
 def test_reference_is_generated_from_the_code() -> None:

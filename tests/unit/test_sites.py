@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from ops import console, docker_site, kubernetes_site, stack, toolchain
+from ops import console
+from ops.build import downloads, toolchain
+from ops.sites import docker as docker_site
+from ops.sites import kubernetes as kubernetes_site
+from ops.stacks import stack
 
 
 def test_a_plug_in_that_cannot_be_had_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No package carries the Kubernetes plug-in: without a download the command ends with what to do."""
-    monkeypatch.setattr(toolchain, "_download", lambda *_: False)
+    monkeypatch.setattr(downloads, "fetch", lambda *_: False)
     monkeypatch.setattr(toolchain, "_pulumi_home", lambda: tmp_path)
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ops import console
 from ops.paths import ROOT, cache
-from ops.state import read_record
+from ops.stacks.state import read_record
 
 _WAIT_SECONDS = 600
 _REMIND_SECONDS = 30

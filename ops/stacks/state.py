@@ -12,8 +12,8 @@ from typing import Any
 
 from infra.secret import weakness
 from ops import console
+from ops.build.toolchain import PLUGINS, Toolchain
 from ops.paths import ROOT, STATE, cache
-from ops.toolchain import PLUGINS, Toolchain
 
 _ALPHABET = string.ascii_letters + string.digits
 PASSPHRASE_FILE = STATE / "passphrase"

@@ -9,10 +9,13 @@ import docker
 from docker.models.volumes import Volume
 
 from infra import services
-from ops import console, drift, images, progress, recovery
-from ops.progress import Watch
-from ops.site import Resources
-from ops.stack import Stack
+from ops import console
+from ops.build import images
+from ops.sites import drift, recovery
+from ops.sites.site import Resources
+from ops.stacks import progress
+from ops.stacks.progress import Watch
+from ops.stacks.stack import Stack
 
 
 class DockerSite:

@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from ops import console
-from ops.progress import Watch
-from ops.site import Site
+from ops.sites.site import Site
+from ops.stacks.progress import Watch
 
 
 def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) -> None:

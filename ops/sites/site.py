@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from ops.progress import Watch
-from ops.stack import Stack, stack_name, target_of
+from ops.stacks.progress import Watch
+from ops.stacks.stack import Stack, stack_name, target_of
 
 Resources = Sequence[Mapping[str, Any]]
 
@@ -53,10 +53,10 @@ class Site(Protocol):
 def of(stack: Stack) -> Site:
     """The site of a stack's target, ready to be asked."""
     if stack.clustered:
-        from ops.kubernetes_site import KubernetesSite
+        from ops.sites.kubernetes import KubernetesSite
 
         return KubernetesSite.of(stack)
-    from ops.docker_site import DockerSite
+    from ops.sites.docker import DockerSite
 
     return DockerSite()
 
@@ -64,6 +64,6 @@ def of(stack: Stack) -> Site:
 def ensure_engine() -> None:
     """Makes a Docker engine answer where the stack that STACK names runs on one."""
     if target_of(stack_name()) == "docker":
-        from ops import engine
+        from ops.sites import engine
 
         engine.ensure()

@@ -8,9 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from ops import console, engine, images, toolchain
-from ops.cluster import packages as cluster_packages
+from ops import console
+from ops.build import images, toolchain
 from ops.paths import ROOT, VENV_BIN
+from ops.sites import engine
+from tests.kubernetes.cluster import packages as cluster_packages
+from tests.kubernetes.cluster import tools as cluster_tools
 
 _CODE = ("infra", "ops", "tests")
 
@@ -52,7 +55,7 @@ def kubernetes() -> None:
         engine.ensure()
         cluster_packages.ensure()
         images.build_missing()
-    toolchain.cluster_tools()
+    cluster_tools.ensure()
     _pytest("Kubernetes tests", "tests/kubernetes", "--maxfail=5")
 
 

@@ -1,7 +1,7 @@
 """Runs inside the cluster's own process, mount and network namespaces, as their first process.
 
 When it ends, the kernel ends every process in them and takes the network along: nothing is left.
-`python -m ops.cluster.node ROOT TOOLS SUBNET`.
+`python -m tests.kubernetes.cluster.node ROOT TOOLS SUBNET`.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from ops.cluster.settings import API_PORT, NODE, PAUSE_IMAGE, POD_CIDR, SERVICE_ADDRESS, SERVICE_CIDR, STORAGE_CLASS, Layout
+from tests.kubernetes.cluster.settings import API_PORT, NODE, PAUSE_IMAGE, POD_CIDR, SERVICE_ADDRESS, SERVICE_CIDR, STORAGE_CLASS, Layout
 
 _SECONDS = 60
 _CNI_PLUGINS = "/usr/lib/cni"

@@ -17,9 +17,11 @@ from infra.configuration import NAMESPACE, load
 from infra.refusal import Refused
 from infra.secret import Secret
 from infra.settings import Settings
-from ops import console, keys, progress, state, toolchain
+from ops import console
+from ops.build import toolchain
+from ops.build.toolchain import Toolchain
 from ops.paths import ROOT
-from ops.toolchain import Toolchain
+from ops.stacks import keys, progress, state
 
 _WRONG_PASSPHRASE = re.compile(r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed", re.I)
 _HOW_TO_OPEN = (

@@ -11,7 +11,7 @@ import yaml
 
 from infra.configuration import NAMESPACE
 from ops.paths import STATE
-from ops.state import write_private
+from ops.stacks.state import write_private
 
 _KEYS = tuple(f"{NAMESPACE}:{name}" for name in ("masterSecret", "instance", "images"))
 _SALTS = ("encryptionsalt", "encryptedkey", "secretsprovider")

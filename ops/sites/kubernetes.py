@@ -11,11 +11,12 @@ from typing import Any
 
 from infra.configuration import NAMESPACE
 from infra.units import parse_size
-from ops import console, forward, recovery
+from ops import console
 from ops.paths import ROOT
-from ops.progress import Watch
-from ops.site import Resources
-from ops.stack import Stack
+from ops.sites import forward, recovery
+from ops.sites.site import Resources
+from ops.stacks.progress import Watch
+from ops.stacks.stack import Stack
 
 _RELEASE = "kubernetes:helm.sh/v3:Release"
 _WORKLOADS = "statefulsets.apps,deployments.apps,daemonsets.apps"

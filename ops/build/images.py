@@ -1,6 +1,5 @@
 """Images: which source a stack uses, and building those that come from packages."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -14,10 +13,10 @@ import httpx
 from infra.configuration import NAMESPACE
 from infra.images import BASE_TAG, IMAGES, VERSION_LABEL, local_tag
 from infra.versions import OFFICIAL, RECIPES, Recipe
-from ops import console, debian
+from ops import console
+from ops.build import debian, golang
 from ops.paths import cache
-from ops.stack import Stack
-from ops.toolchain import go_environment
+from ops.stacks.stack import Stack
 
 _REACH_SECONDS = 3.0
 _LONGEST = ("loki", "minio", "litellm")
@@ -85,7 +84,10 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
         certificates = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
         (context / "host-ca.crt").write_bytes(certificates.read_bytes() if certificates.exists() else b"")
         if recipe.go_tool:
-            shutil.copy2(_go_tool(recipe), context / recipe.go_tool)
+            module = IMAGES / recipe.folder
+            # A program of ours around a module's packages, or a module's own.
+            program = recipe.go_tool if (module / "main.go").exists() else None
+            shutil.copy2(golang.build(module, program) / recipe.go_tool, context / recipe.go_tool)
         arguments = {"BASE": BASE_TAG, **recipe.arguments, **packages}
         command = ["docker", "build", "--network", "host", "--tag", tag, "--label", "groundwork.image=packages"]
         command += ["--label", f"{VERSION_LABEL}={debian.version_of(recipe, packages)}"]
@@ -101,29 +103,6 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
                 fix="see that Debian's packages can be reached and the disk has room, then run make again",
             )  # fmt: skip
     return tag
-
-
-def _go_tool(recipe: Recipe) -> Path:
-    """The binary that a recipe's Go module builds, from the cache."""
-    module = IMAGES / recipe.folder
-    sources = [module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    folder = cache() / f"built-{recipe.folder}-{digest}"
-    binary = folder / str(recipe.go_tool)
-    if binary.exists():
-        return binary
-    if shutil.which("go") is None:
-        raise console.Failed(
-            f"{recipe.folder} is built from Go modules, and there is no Go here", "install Go 1.26, or set groundwork:images to registry or to a mirror"
-        )
-    with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"images: building {recipe.folder} from Go modules (once; minutes)"):
-        target = Path(scratch) / "bin"
-        target.mkdir()
-        # A program of ours around a module's packages, or a module's own.
-        what = ["build", "-o", str(target / str(recipe.go_tool)), "."] if (module / "main.go").exists() else ["install", "tool"]
-        console.run(["go", what[0], "-ldflags", "-s -w", *what[1:]], cwd=module, env=go_environment(target))
-        target.rename(folder)
-    return binary
 
 
 def _proxies() -> list[str]:

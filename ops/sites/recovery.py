@@ -14,10 +14,10 @@ from infra.identity import PREFIX
 from infra.preflight import FILES_ROLE
 from infra.secret import Keyring
 from ops import console
-from ops import lock as lock_file
 from ops.paths import STATE
-from ops.stack import Stack, instance_of
-from ops.state import read_record
+from ops.stacks import lock as lock_file
+from ops.stacks.stack import Stack, instance_of
+from ops.stacks.state import read_record
 
 
 def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ops import console
 from ops.paths import ROOT
-from ops.stack import Stack
-from ops.state import write_private
+from ops.stacks.stack import Stack
+from ops.stacks.state import write_private
 
 _MARK = "# Written by `make env` from the stack"
 _APPLICATION = """\

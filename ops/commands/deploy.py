@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infra.identity import name_prefix
-from ops import console, failures, health, interruptions, keys, lock, report, site
-from ops.stack import Stack, instance_of, open_stack, stack_name
+from ops import console
+from ops.commands import health, interruptions, report
+from ops.sites import site
+from ops.stacks import failures, keys, lock
+from ops.stacks.stack import Stack, instance_of, open_stack, stack_name
 
 
 def up() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from infra.units import MIB
-from ops import console, site
-from ops.site import Site
-from ops.stack import Stack, open_stack
+from ops import console
+from ops.sites import site
+from ops.sites.site import Site
+from ops.stacks.stack import Stack, open_stack
 
 _REPEATS = 3
 

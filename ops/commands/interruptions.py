@@ -9,9 +9,9 @@ from typing import Any
 from infra.preflight import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
-from ops.progress import Watch
-from ops.stack import Stack
-from ops.state import read_record, write_private
+from ops.stacks.progress import Watch
+from ops.stacks.stack import Stack
+from ops.stacks.state import read_record, write_private
 
 _CONTAINER = "docker:index/container:Container"
 _REPLACED = frozenset({"replace", "create-replacement", "delete-replaced"})

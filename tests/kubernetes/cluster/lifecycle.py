@@ -15,9 +15,9 @@ from pathlib import Path
 import yaml
 
 from ops import console
-from ops.cluster import pki
-from ops.cluster.settings import API_PORT, CONTEXT, NODE, PAUSE_IMAGE, SERVICE_ADDRESS, STORAGE_CLASS, Layout
 from ops.paths import ROOT, cache
+from tests.kubernetes.cluster import pki
+from tests.kubernetes.cluster.settings import API_PORT, CONTEXT, NODE, PAUSE_IMAGE, SERVICE_ADDRESS, STORAGE_CLASS, Layout
 
 _PREFIX = "running-cluster-"
 _READY_SECONDS = 120
@@ -75,7 +75,7 @@ def _launch(layout: Layout) -> subprocess.Popen[bytes]:
         # However this process ends, the cluster ends with it.
         "setpriv", "--pdeathsig", "KILL",
         "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-        sys.executable, "-m", "ops.cluster.node", str(layout.root), str(layout.tools), str(layout.subnet),
+        sys.executable, "-m", "tests.kubernetes.cluster.node", str(layout.root), str(layout.tools), str(layout.subnet),
     ]  # fmt: skip
     layout.logs.mkdir(parents=True)
     with (layout.logs / "node.log").open("ab") as log:

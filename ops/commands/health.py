@@ -11,9 +11,9 @@ from typing import Any
 
 from ops import console
 from ops.paths import ROOT, STATE
-from ops.site import Site
-from ops.stack import Stack
-from ops.state import write_private
+from ops.sites.site import Site
+from ops.stacks.stack import Stack
+from ops.stacks.state import write_private
 
 _ENVIRONMENT = "GROUNDWORK_OUTPUTS"
 

@@ -1,0 +1,1 @@
+"""Tools and images, downloaded or built from packages."""

@@ -1,0 +1,146 @@
+"""Pulumi's CLI, Python language host and the target's plug-in: found, downloaded, or built from Go modules."""
+
+import os
+import platform
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops import console
+from ops.build import downloads, golang
+from ops.paths import ROOT, VENV_BIN, cache
+
+PULUMI = "3.259.0"
+PLUGINS = {"docker": "5.2.0", "kubernetes": "4.34.2"}
+"""Version of each target's plug-in: that of its SDK in requirements/runtime.txt."""
+_OLDEST_CLI = (3, 200, 0)
+_MODULES = ROOT / "ops" / "build" / "modules"
+_DOWNLOAD = "https://get.pulumi.com/releases"
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """Folders to put before the PATH, and how each tool was had."""
+
+    path: tuple[Path, ...]
+    origin: dict[str, str]
+    target: str
+    plugin: Path | None
+
+    def environment(self) -> dict[str, str]:
+        """The variables under which the CLI finds its parts and fetches nothing by itself."""
+        folders = [str(VENV_BIN), *map(str, self.path)]
+        return {
+            "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")]),
+            "VIRTUAL_ENV": str(VENV_BIN.parent),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_PYTHON_CMD": str(VENV_BIN / "python"),
+        }
+
+
+def ensure(target: str = "docker") -> Toolchain:
+    """Finds or makes every tool for a target; what is there is left alone. Raises Failed for what cannot be had."""
+    origin: dict[str, str] = {}
+    folders: list[Path] = []
+    plugin_name = f"pulumi-resource-{target}"
+    for name, find in (("pulumi", _cli), ("pulumi-language-python", _language_host), (plugin_name, lambda: _plugin(target))):
+        folder, how = find()
+        origin[name] = how
+        if folder is not None and folder not in folders:
+            folders.append(folder)
+    plugin = shutil.which(plugin_name, path=os.pathsep.join(map(str, folders)))
+    return Toolchain(tuple(_beside_cli(folders)), origin, target, Path(plugin) if plugin else None)
+
+
+def _beside_cli(folders: list[Path]) -> list[Path]:
+    """Gives a CLI that was built here its language host as a neighbour: one on the PATH makes it warn at every command."""
+    cli, host = golang.built(_MODULES / "pulumi"), golang.built(_MODULES / "language-python")
+    if cli is None or host is None or cli not in folders:
+        return folders
+    for tool in host.iterdir():
+        if not (cli / tool.name).exists():
+            os.link(tool, cli / tool.name)
+    return [folder for folder in folders if folder != host]
+
+
+def _cli() -> tuple[Path | None, str]:
+    for candidate in (shutil.which("pulumi"), _pulumi_home() / "bin" / "pulumi"):
+        if candidate and Path(candidate).exists() and _version_of(Path(candidate)) >= _OLDEST_CLI:
+            return Path(candidate).parent, "found"
+    downloaded = cache() / f"pulumi-{PULUMI}" / "pulumi"
+    if (downloaded / "pulumi").exists():
+        return downloaded, "downloaded"
+    built = golang.built(_MODULES / "pulumi")
+    if built is None and _download_cli(downloaded):
+        return downloaded, "downloaded"
+    return golang.build(_MODULES / "pulumi", linker=f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}"), "built from Go modules"
+
+
+def _language_host() -> tuple[Path | None, str]:
+    name = "pulumi-language-python"
+    for folder in (cache() / f"pulumi-{PULUMI}" / "pulumi", _pulumi_home() / "bin"):
+        if (folder / name).exists():
+            return folder, "beside the CLI"
+    found = shutil.which(name)
+    if found and shutil.which(f"{name}-exec"):
+        return Path(found).parent, "found"
+    return golang.build(_MODULES / "language-python", finish=_add_script), "built from Go modules"
+
+
+def _plugin(target: str) -> tuple[Path | None, str]:
+    name, version = f"pulumi-resource-{target}", PLUGINS[target]
+    installed = _pulumi_home() / "plugins" / f"resource-{target}-v{version}" / name
+    if installed.exists():
+        return None, "found in Pulumi's home"
+    found = shutil.which(name)
+    if found:
+        return Path(found).parent, "found"
+    downloaded = cache() / f"resource-{target}-{version}"
+    if (downloaded / name).exists():
+        return downloaded, "downloaded"
+    url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
+    # The plug-ins' sums are published beside their sources, elsewhere than the plug-ins.
+    sums = f"https://github.com/pulumi/pulumi-{target}/releases/download/v{version}/pulumi-{target}_{version}_checksums.txt"
+    if (target != "docker" or golang.built(_MODULES / "docker-provider") is None) and downloads.fetch(url, sums, downloaded, f"pulumi's {target} plug-in"):
+        return downloaded, "downloaded"
+    if target != "docker":
+        raise console.Failed(
+            f"Pulumi's {target} plug-in {version} is not here, its download cannot be reached, and no package carries it",
+            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; `make test-kubernetes` proves the same chart by Helm alone",
+        )
+    built = golang.build(_MODULES / "docker-provider", name, linker=f"-X main.version={version}", flags=("-tags", "no_compose"))
+    return built, "built from Go modules"
+
+
+def _pulumi_home() -> Path:
+    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+
+
+def _version_of(binary: Path) -> tuple[int, ...]:
+    try:
+        text = console.run([binary, "version"], env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"})
+    except (console.Failed, OSError):
+        return (0,)
+    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, match.groups())) if match else (0,)
+
+
+def _system(x86: str) -> str:
+    machine = {"x86_64": x86, "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"{platform.system().lower()}-{machine}"
+
+
+def _download_cli(folder: Path) -> bool:
+    url = f"{_DOWNLOAD}/sdk/pulumi-v{PULUMI}-{_system('x64')}.tar.gz"
+    return downloads.fetch(url, f"{_DOWNLOAD}/sdk/pulumi-{PULUMI}-checksums.txt", folder.parent, "the Pulumi CLI")
+
+
+def _add_script(target: Path) -> None:
+    """The script that runs a program comes with the SDK of the CLI's version, in the CLI's own module."""
+    sdk = golang.sources(_MODULES / "pulumi", "github.com/pulumi/pulumi/sdk/v3")
+    script = sdk / "python" / "cmd" / "pulumi-language-python-exec"
+    copy = target / script.name
+    shutil.copyfile(script, copy)
+    copy.chmod(0o755)

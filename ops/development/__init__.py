@@ -1,0 +1,1 @@
+"""What serves the work on Groundwork itself."""
