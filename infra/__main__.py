@@ -6,11 +6,12 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra import backend, configuration, invariants, outputs, preflight, services
+from infra import backend, configuration, invariants, outputs, preflight
 from infra.identity import Identity
 from infra.refusal import Refused
 from infra.secret import Keyring, Secret
 from infra.services.context import Context
+from infra.services.platform import build as build_platform
 from infra.settings import Settings
 from infra.spec import Platform
 
@@ -23,7 +24,7 @@ def main() -> None:
     if problems:
         raise Refused(problems)
     context = Context(settings, Keyring(settings.master_secret))
-    platform = services.build(settings)
+    platform = build_platform(settings)
     identity = Identity(
         project=pulumi.get_project(), stack=pulumi.get_stack(), instance=settings.instance,
         master=context.keyring.fingerprint,

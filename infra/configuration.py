@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from infra.refusal import Problem, Refused
 from infra.secret import Secret, weakness
+from infra.services.registry import settings_model
 from infra.settings import Settings, errors
 from infra.settings.errors import NAMESPACE
 from infra.settings.fields import is_secret, nested_model
@@ -33,9 +34,9 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -
             raw[key] = PLACEHOLDER
     problems.extend(_plain_text(raw, frozenset(secret_keys)))
     try:
-        settings = Settings.model_validate(raw, by_alias=True, by_name=False)
+        settings = settings_model().model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise Refused([*problems, *errors.problems(error)]) from None
+        raise Refused([*problems, *errors.problems(error, settings_model())]) from None
     if f"{NAMESPACE}:masterSecret" in config:
         problems.extend(_weak_master(settings.master_secret))
     if problems:
@@ -81,7 +82,7 @@ def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable
     for top, value in raw.items():
         if f"{NAMESPACE}:{top}" in secret_keys:
             continue
-        for path in _secret_paths(value, (top,), Settings):
+        for path in _secret_paths(value, (top,), settings_model()):
             dotted = _dotted(path)
             nested = " --path" if len(path) > 1 else ""
             if dotted == "masterSecret" and value == PLACEHOLDER:

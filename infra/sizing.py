@@ -3,7 +3,10 @@
 Sizes are bytes.
 """
 
-from infra.units import GIB, MIB
+from collections.abc import Iterator
+
+from infra.refusal import Problem
+from infra.units import GIB, MIB, format_duration, format_size
 
 
 def postgres(*, memory: int, cpus: float, max_connections: int) -> dict[str, int]:
@@ -88,6 +91,21 @@ def kept_per_second(*, disk: int, retention: int) -> float:
     for the log ahead of them.
     """
     return disk * 80 // 100 * 8 / retention
+
+
+# Bytes per second below which a store of logs or traces is none.
+_LEAST_INTAKE = 2048
+
+
+def intake_problems(name: str, *, disk: int, retention: int) -> Iterator[Problem]:
+    """Neither Loki nor Tempo deletes the oldest when its disk is full: what fits for so long has to be worth keeping."""
+    rate = kept_per_second(disk=disk, retention=retention)
+    if rate < _LEAST_INTAKE:
+        yield Problem(
+            key=f"groundwork:{name}.retention",
+            reason=f"{format_duration(retention)} on a disk of {format_size(disk)} leave {rate:.0f} bytes per second",
+            fix=f"shorten it, or raise groundwork:{name}.disk",
+        )
 
 
 def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:

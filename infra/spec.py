@@ -187,11 +187,38 @@ class Endpoint:
     username: str | None = None
     password: Secret | None = None
     database: str | None = None
+    bucket: str | None = None
     authority: str | None = None
 
     def url(self, scheme: str) -> str:
         """`scheme://host:port`, with an s where TLS is spoken."""
-        return f"{scheme}{'s' if self.tls else ''}://{self.host}:{self.port}"
+        return self.template(scheme).format(host=self.host, port=self.port)
+
+    def template(self, scheme: str) -> str:
+        """The same with a place for host and port."""
+        return f"{scheme}{'s' if self.tls else ''}://{{host}}:{{port}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable with one value."""
+
+    name: str
+    value: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An environment variable with an address: from this machine, and with a suffix from inside.
+
+    `template` is filled with host, port, username, password and database; `service` and `port` name the published port.
+    """
+
+    name: str
+    at: Endpoint
+    service: str
+    port: str
+    template: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from infra.dashboards import ai_models, cache_jobs, cost, databases, logs, system_health, vector_search
 from infra.dashboards.model import Board
 from infra.settings import Settings
+from infra.settings.observability import Exporters, Prometheus
 from infra.spec import Service
 
 BOARDS: tuple[Board, ...] = tuple(
@@ -17,16 +18,12 @@ APPLICATION = "application"
 
 def present(settings: Settings, services: Sequence[Service]) -> frozenset[str]:
     """What there is to show: names of services, and which of their kinds are watched."""
-    found = {service.name for service in services}
-    if "postgres-exporter" in found:
-        found.add("postgres")
-    else:
-        found.discard("postgres")
-    if any(name.startswith("redis") and name.endswith("-exporter") for name in found):
-        found.add("redis")
-    if settings.exporters.containers.enabled:
+    told = {metrics.of or service.name for service in services for metrics in service.metrics}
+    # Of a service in several instances, such as redis-cache, the rows show all.
+    found = {part for name in told for part in (name, name.partition("-")[0])}
+    if settings.of(Exporters).containers.enabled:
         found.add("containers")
-    if settings.prometheus.usable:
+    if settings.of(Prometheus).usable:
         found.add("prometheus")
     # Without a target the row says what an application has to do.
     return frozenset(found | {APPLICATION})

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from infra.refusal import Problem
 from infra.secret import Secret
 from infra.services import weblogin
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.observability import Alertmanager, Prometheus
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Variable, Volume
 from infra.templating import render
 
 NAME = "alertmanager"
@@ -19,7 +23,7 @@ def endpoint(context: Context, user: str) -> Endpoint:
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Alertmanager with the receivers that the stack names."""
-    settings = context.settings.alertmanager
+    settings = context.settings.of(Alertmanager)
     passwords = {user: context.secret(NAME, user) for user in USERS}
     return Service(
         name=NAME,
@@ -56,18 +60,18 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         ),
         metrics=(Metrics(port=9093, username="prometheus", password=passwords["prometheus"]),),
         logs=Logs(format="logfmt"),
-        checks={"receivers": ",".join(_receivers(context)), "prometheus": str(context.settings.prometheus.deployed).lower()},
+        checks={"receivers": ",".join(_receivers(context)), "prometheus": str(context.settings.of(Prometheus).deployed).lower()},
         credentials=passwords,
     )
 
 
 def _receivers(context: Context) -> list[str]:
-    settings = context.settings.alertmanager
+    settings = context.settings.of(Alertmanager)
     return [name for name in ("slack", "email", "webhook", "dead_mans_switch") if getattr(settings, name)]
 
 
 def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
-    settings = context.settings.alertmanager
+    settings = context.settings.of(Alertmanager)
     if settings.slack:
         yield "slack-url", settings.slack.webhook_url
     if settings.email and settings.email.password:
@@ -80,7 +84,7 @@ def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
 
 def notes(context: Context) -> Iterator[str]:
     """What a person should know."""
-    settings = context.settings.alertmanager
+    settings = context.settings.of(Alertmanager)
     if not settings.has_receiver:
         yield (
             "Nobody is told of an alert: no receiver is configured. Set groundwork:alertmanager.slack, .email or .webhook; "
@@ -88,3 +92,27 @@ def notes(context: Context) -> Iterator[str]:
         )
     elif not settings.dead_mans_switch:
         yield "Nobody notices if alerting itself is down: set groundwork:alertmanager.deadMansSwitch to an address that warns when its calls stop."
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    email = stack.of(Alertmanager).email
+    if email and bool(email.username) != bool(email.password):
+        yield Problem(
+            key=f"groundwork:alertmanager.email.{'password' if email.username else 'username'}",
+            reason="a mail server takes a login only whole, and the other half of it is set",
+            fix="set it too, or remove the other",
+        )
+
+
+def _administration(context: Context) -> Contract:
+    at = endpoint(context, "admin")
+    yield Address("ALERTMANAGER_URL", at, NAME, "http", at.template("http"))
+    yield Variable("ALERTMANAGER_USER", at.username or "")
+    yield Variable("ALERTMANAGER_PASSWORD", at.password or "")
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.MONITORING, settings=Alertmanager, description="Sends alerts to people.", image=NAME,
+    build=lambda context, services: [build(context, services)],
+    validate=_validate, administration=_administration, notes=notes,
+)  # fmt: skip

@@ -3,9 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from infra import sizing
+from infra.refusal import Problem, repeated
+from infra.secret import Secret
 from infra.services import tempo
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.observability import Alloy
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Variable
 from infra.templating import render_secret
 from infra.units import MIB
 
@@ -35,7 +40,7 @@ def takes_traces(context: Context) -> bool:
 
 def keeps_traces(context: Context) -> bool:
     """Whether somebody keeps what the endpoint takes, or passes it on."""
-    return context.deploys(tempo.NAME) or bool(context.settings.alloy.forward_traces)
+    return context.deploys(tempo.NAME) or bool(context.settings.of(Alloy).forward_traces)
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -45,7 +50,7 @@ def endpoint(context: Context) -> Endpoint:
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """The endpoint for applications' and LiteLLM's traces."""
-    settings = context.settings.alloy
+    settings = context.settings.of(Alloy)
     token, scraping = context.secret(NAME, "otlp"), context.secret(NAME, "metrics")
     return Service(
         name=NAME,
@@ -84,6 +89,31 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
 
 
 def _ports(context: Context) -> Iterator[Port]:
-    settings = context.settings.alloy
+    settings = context.settings.of(Alloy)
     yield Port(name="otlp-http", container=4318, host=context.host_port(settings.port), scheme="http")
     yield Port(name="otlp-grpc", container=4317, host=context.host_port(settings.grpc_port))
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    forwards = [item.name for item in stack.of(Alloy).forward_traces]
+    for name in repeated(forwards):
+        yield Problem(key="groundwork:alloy.forwardTraces", reason=f"endpoint `{name}` is declared twice", fix="rename one of them")
+    if "tempo" in forwards:
+        yield Problem(key="groundwork:alloy.forwardTraces", reason="`tempo` is the name of the stack's own store of traces", fix="rename the endpoint")
+
+
+def _environment(context: Context) -> Contract:
+    """The names that OpenTelemetry's own libraries read."""
+    if keeps_traces(context):
+        at = endpoint(context)
+        token = at.password.reveal() if at.password else ""
+        yield Address("OTEL_EXPORTER_OTLP_ENDPOINT", at, NAME, "otlp-http", at.template("http"))
+        yield Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        yield Variable("OTEL_EXPORTER_OTLP_HEADERS", Secret(f"Authorization=Bearer%20{token}"))
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.MONITORING, settings=Alloy, description="Takes traces at one OTLP endpoint, and collects logs.", image=NAME,
+    build=lambda context, services: [build(context, services)],
+    validate=_validate, environment=_environment,
+)  # fmt: skip

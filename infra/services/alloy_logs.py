@@ -6,6 +6,8 @@ from infra import sizing
 from infra.redaction import REDACTIONS, REPLACEMENT
 from infra.services import alloy, loki
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.services.definition import Definition, Stage
+from infra.settings.observability import Alloy
 from infra.spec import CONFIG_DIR, File, Metrics, Service, Volume
 from infra.templating import render_secret
 
@@ -25,8 +27,9 @@ def wanted(context: Context) -> bool:
 
 def build(context: Context, services: Sequence[Service]) -> Service:
     """The reader of the logs of `services` and of applications, on each host."""
-    settings = context.settings.alloy.logs
-    scraping = context.secret(NAME, "metrics")
+    alloys = context.settings.of(Alloy)
+    settings = alloys.logs
+    scraping = context.secret(NAME, "metrics", of=alloys)
     source = _POD_LOGS if context.settings.clustered else _DOCKER_LOGS
     return Service(
         name=NAME,
@@ -63,3 +66,9 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         metrics=(Metrics(port=alloy.PAGES, username="prometheus", password=scraping),),
         logs=alloy.LOGS,
     )  # fmt: skip
+
+
+DEFINITION = Definition(
+    name=NAME, key=alloy.NAME, stage=Stage.COLLECTOR, image=alloy.NAME,
+    build=lambda context, services: [build(context, services)] if wanted(context) else [],
+)  # fmt: skip

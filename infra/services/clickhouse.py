@@ -5,7 +5,9 @@ import hashlib
 from infra import sizing
 from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Job, Logs, Metrics, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings.stores import Clickhouse
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Job, Logs, Metrics, Port, Service, Variable, Volume
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"
@@ -22,7 +24,7 @@ SYSTEM_LOGS = (
 
 def endpoint(context: Context, user: str = "app") -> Endpoint:
     """How a client reaches the HTTP interface as one of USERS."""
-    settings = context.settings.clickhouse
+    settings = context.settings.of(Clickhouse)
     if settings.external:
         return external_endpoint(settings.external)
     return Endpoint(
@@ -33,7 +35,7 @@ def endpoint(context: Context, user: str = "app") -> Endpoint:
 
 def build(context: Context) -> Service:
     """ClickHouse, its schema and its users."""
-    settings = context.settings.clickhouse
+    settings = context.settings.of(Clickhouse)
     passwords = {user: context.secret(NAME, user) for user in USERS}
     return Service(
         name=NAME,
@@ -79,7 +81,7 @@ def build(context: Context) -> Service:
 
 def schema(context: Context) -> str:
     """The analytics schema: monthly partitions, a TTL and an hourly materialized view."""
-    settings = context.settings.clickhouse
+    settings = context.settings.of(Clickhouse)
     return render("clickhouse/schema.sql.j2", database=settings.database, days=settings.retention // 86400)
 
 
@@ -100,3 +102,24 @@ def _provision(context: Context) -> Job:
 
 def _sha256(password: Secret) -> str:
     return hashlib.sha256(password.reveal().encode()).hexdigest()
+
+
+def _environment(context: Context) -> Contract:
+    at = endpoint(context)
+    yield Address("CLICKHOUSE_URL", at, NAME, "http", at.template("http"))
+    yield Variable("CLICKHOUSE_USER", at.username or "")
+    yield Variable("CLICKHOUSE_PASSWORD", at.password or "")
+    yield Variable("CLICKHOUSE_DATABASE", at.database or "")
+
+
+def _administration(context: Context) -> Contract:
+    if context.settings.of(Clickhouse).deployed:
+        yield Variable("CLICKHOUSE_ADMIN_PASSWORD", context.secret(NAME, "admin"))
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.STORE, settings=Clickhouse, description="Analytics database.", image=NAME,
+    build=lambda context, _: [build(context)],
+    external_needs=("username", "password", "database"), exposable=True,
+    environment=_environment, administration=_administration,
+)  # fmt: skip

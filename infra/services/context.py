@@ -1,12 +1,11 @@
 """What every service is built from: settings, keys and images."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from infra import images
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
-from infra.settings.common import External, Sized
+from infra.settings.common import External, Rotatable, Sized
 from infra.spec import Endpoint, Image, Limits
 from infra.versions import NO_PACKAGE
 
@@ -20,16 +19,10 @@ class Context:
     settings: Settings
     keyring: Keyring
 
-    def secret(self, service: str, purpose: str, *, length: int = 32) -> Secret:
-        """A password that changes with the service's `secretGeneration`."""
-        return self.keyring.derive(service, purpose, self._generation(service), length=length)
-
-    def _generation(self, service: str) -> int:
-        node: Any = self.settings
-        for part in _SETTINGS_PATH.get(service, (service,)):
-            node = getattr(node, part)
-        generation: int = node.secret_generation
-        return generation
+    def secret(self, service: str, purpose: str, *, length: int = 32, of: Rotatable | None = None) -> Secret:
+        """A password that changes with the `secretGeneration` of the service's settings, or of those that it is given."""
+        settings: Rotatable = of or getattr(self.settings, service)
+        return self.keyring.derive(service, purpose, settings.secret_generation, length=length)
 
     def image(self, name: str) -> Image:
         """The image of a service. Raises KeyError where packages carry none; ask `available` first."""
@@ -57,18 +50,6 @@ class Context:
     def host_port(self, port: int) -> int:
         """A configured port, shifted by the stack's `portOffset`."""
         return port + self.settings.port_offset
-
-
-_SETTINGS_PATH = {
-    "redis-cache": ("redis", "cache"),
-    "redis-queue": ("redis", "queue"),
-    "alloy-logs": ("alloy",),
-    "cadvisor": ("exporters", "containers"),
-    "socket-proxy": ("exporters", "socket_proxy"),
-    "node-exporter": ("exporters", "node"),
-    "postgres-exporter": ("exporters", "postgres"),
-    "redis-exporter": ("exporters", "redis"),
-}
 
 
 def limits(settings: Sized) -> Limits:

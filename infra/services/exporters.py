@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from infra.secret import Secret
 from infra.services import postgres, redis
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.services.definition import Definition, Stage
+from infra.settings.observability import Exporters
+from infra.settings.stores import Postgres, Redis
 from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service
 from infra.templating import render
 
@@ -19,16 +22,16 @@ _AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 
 def build(context: Context) -> Iterator[Service]:
     """The exporters that are wanted and have something to watch."""
-    exporters = context.settings.exporters
+    exporters = context.settings.of(Exporters)
     if exporters.containers.enabled and not context.settings.clustered:
         yield _socket_proxy(context)
         yield _containers(context)
     if exporters.node.enabled:
         yield _node(context)
-    if exporters.postgres.enabled and context.settings.postgres.usable:
+    if exporters.postgres.enabled and context.settings.of(Postgres).usable:
         yield _postgres(context)
-    if exporters.redis.enabled and context.settings.redis.usable:
-        if context.settings.redis.external:
+    if exporters.redis.enabled and context.settings.of(Redis).usable:
+        if context.settings.of(Redis).external:
             yield _redis(context, "redis", redis.endpoint(context, "cache", "monitoring"))
         for name in redis.names(context):
             use: redis.Use = "cache" if name == "redis-cache" else "queue"
@@ -46,7 +49,7 @@ def _socket_proxy(context: Context) -> Service:
         settings=("exporters", "socket_proxy"),
         kind="socket-proxy",
         image=context.image(SOCKET_PROXY),
-        limits=limits(context.settings.exporters.socket_proxy),
+        limits=limits(context.settings.of(Exporters).socket_proxy),
         # The socket's owner; it keeps none of root's powers.
         user="0:0",
         entrypoint=("haproxy",),
@@ -63,7 +66,7 @@ def _containers(context: Context) -> Service:
         settings=("exporters", "containers"),
         kind="containers",
         image=context.image("cadvisor"),
-        limits=limits(context.settings.exporters.containers),
+        limits=limits(context.settings.of(Exporters).containers),
         # Whose log the kernel's is. Of root's powers it keeps one: to read that, where OOM kills stand. The engine's socket it
         # reaches through the proxy only, and of the host's files it sees what the kernel tells of processes and devices.
         user="0:0",
@@ -90,7 +93,7 @@ def _node(context: Context) -> Service:
         settings=("exporters", "node"),
         kind="exporter",
         image=context.image("node-exporter"),
-        limits=limits(context.settings.exporters.node),
+        limits=limits(context.settings.of(Exporters).node),
         user="65534:65534",
         entrypoint=("node_exporter",),
         command=(
@@ -114,7 +117,7 @@ def _postgres(context: Context) -> Service:
         settings=("exporters", "postgres"),
         kind="exporter",
         image=context.image("postgres-exporter"),
-        limits=limits(context.settings.exporters.postgres),
+        limits=limits(context.settings.of(Exporters).postgres),
         user="65534:0",
         entrypoint=("postgres_exporter",),
         command=("--collector.stat_statements", "--no-collector.wal"),
@@ -157,7 +160,7 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
         settings=("exporters", "redis"),
         kind="exporter",
         image=image,
-        limits=limits(context.settings.exporters.redis),
+        limits=limits(context.settings.of(Exporters).redis),
         user="59000:0",
         entrypoint=("redis_exporter",) if image.built else ("/redis_exporter",),
         command=("-web.listen-address=:9121",),
@@ -178,3 +181,10 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
         metrics=(Metrics(port=9121, of=name),),
         logs=Logs(format="logfmt"),
     )
+
+
+DEFINITION = Definition(
+    name="exporters", stage=Stage.EXPORTER, settings=Exporters, description="What turns services' and the host's state into metrics.",
+    names=("cadvisor", SOCKET_PROXY, "node-exporter", "postgres-exporter", "redis-exporter", "redis-cache-exporter", "redis-queue-exporter"),
+    build=lambda context, _: build(context),
+)  # fmt: skip

@@ -4,9 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from infra.dashboards import BOARDS, present
 from infra.dashboards.model import Board
+from infra.refusal import Problem
+from infra.secret import Secret
 from infra.services import alertmanager, loki, prometheus, tempo
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.observability import Grafana, Prometheus
+from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Variable, Volume
 from infra.templating import render, render_secret
 from infra.units import format_duration
 
@@ -15,9 +20,8 @@ NAME = "grafana"
 
 def build(context: Context, services: Sequence[Service]) -> Service:
     """Grafana with its data sources, and dashboards of `services`."""
-    settings = context.settings.grafana
-    # Grafana takes it at its first start only, so it has no generation: change it in Grafana.
-    admin = context.keyring.derive(NAME, "admin")
+    settings = context.settings.of(Grafana)
+    admin = _admin(context)
     scraping = context.keyring.derive(NAME, "metrics")
     boards = [board.of(present(context.settings, services)) for board in BOARDS]
     shown = [board for board in boards if board.rows]
@@ -50,7 +54,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         volumes=(Volume(name="grafana-data", path="/var/lib/grafana", size=settings.disk),),
         ports=(Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),),
         network=OBSERVABILITY_NETWORK,
-        reaches_out=context.settings.prometheus.external is not None,
+        reaches_out=context.settings.of(Prometheus).external is not None,
         readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),
         stop_grace=20,
         metrics=(Metrics(port=3000, username="prometheus", password=scraping),),
@@ -62,7 +66,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
 
 def _sources(context: Context) -> Iterator[tuple[str, bool]]:
     """Each data source by its uid, and whether it is there."""
-    yield "prometheus", context.settings.prometheus.usable
+    yield "prometheus", context.settings.of(Prometheus).usable
     yield "loki", context.deploys(loki.NAME)
     yield "tempo", context.deploys(tempo.NAME)
     yield "alertmanager", context.deploys(alertmanager.NAME)
@@ -78,7 +82,7 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
         path=f"{folder}/datasources/groundwork.yaml",
         content=render_secret(
             "grafana/datasources.yaml.j2",
-            interval=format_duration(context.settings.prometheus.scrape_interval),
+            interval=format_duration(context.settings.of(Prometheus).scrape_interval),
             prometheus=_login(prometheus.endpoint(context, "grafana")) if there["prometheus"] else None,
             alertmanager=_login(alertmanager.endpoint(context, "admin")) if there["alertmanager"] else None,
             loki=loki.endpoint(context).url("http") if there["loki"] else None,
@@ -95,3 +99,38 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
 
 def _login(at: Endpoint) -> dict[str, object]:
     return {"url": at.url("http"), "username": at.username, "password": at.password, "authority": at.authority}
+
+
+def _admin(context: Context) -> Secret:
+    """Grafana takes it at its first start only, so it has no generation: change it in Grafana."""
+    return context.keyring.derive(NAME, "admin")
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    settings = stack.of(Grafana)
+    if settings.enabled and not stack.of(Prometheus).usable:
+        yield Problem(
+            key="groundwork:prometheus.enabled",
+            reason="Grafana shows what Prometheus collects, and Prometheus is off",
+            fix="turn Prometheus on, name one under groundwork:prometheus.external, or set groundwork:grafana.enabled to false",
+        )
+    if settings.external:
+        yield Problem(
+            key="groundwork:grafana.external",
+            reason="nothing of Groundwork's connects to Grafana",
+            fix="set groundwork:grafana.enabled to false instead",
+        )
+
+
+def _administration(context: Context) -> Contract:
+    port = context.host_port(context.settings.of(Grafana).port)
+    yield Variable("GRAFANA_URL", f"http://{context.settings.bind_address}:{port}")
+    yield Variable("GRAFANA_USER", "admin")
+    yield Variable("GRAFANA_PASSWORD", _admin(context))
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.DASHBOARDS, settings=Grafana, description="Dashboards.", image=NAME,
+    build=lambda context, services: [build(context, services)],
+    exposable=True, validate=_validate, administration=_administration,
+)  # fmt: skip

@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from infra.refusal import Problem, docker_name
 from infra.secret import Secret
 from infra.services import alloy, postgres, redis
 from infra.services.context import Context, external_endpoint, limits
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.gateway import Litellm
+from infra.settings.stores import Postgres, Redis
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service, Variable
 from infra.templating import TEMPLATES, render_secret
 from infra.units import MIB
 
@@ -33,20 +38,20 @@ _READY = (
 
 def endpoint(context: Context) -> Endpoint:
     """How an application reaches the OpenAI-compatible endpoint."""
-    settings = context.settings.litellm
+    settings = context.settings.of(Litellm)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(host=NAME, port=4000, network=NAME, password=_key(context, "app"), database=settings.model_name)
+    return Endpoint(host=NAME, port=4000, network=NAME, password=_key(context, "app"))
 
 
 def has_database(context: Context) -> bool:
     """Whether spend is kept in Postgres; an image from packages lacks the database client's engine."""
-    return not context.image(NAME).built and context.settings.postgres.usable
+    return not context.image(NAME).built and context.settings.of(Postgres).usable
 
 
 def chain(context: Context) -> list[dict[str, Any]]:
     """The providers that can be asked, in order: LiteLLM's parameters of each."""
-    providers = context.settings.litellm.providers
+    providers = context.settings.of(Litellm).providers
     found: list[dict[str, Any]] = []
     if providers.ollama.url:
         found.append({"model": f"ollama_chat/{providers.ollama.model}", "api_base": providers.ollama.url})
@@ -65,7 +70,7 @@ def chain(context: Context) -> list[dict[str, Any]]:
 
 def left_out(context: Context) -> Iterator[LeftOut]:
     """The providers that are not asked, and why."""
-    providers = context.settings.litellm.providers
+    providers = context.settings.of(Litellm).providers
     if not providers.ollama.url:
         yield LeftOut(service="litellm: ollama", reason="groundwork:litellm.providers.ollama.url is not set")
     for name in ("openrouter", "openai", "anthropic"):
@@ -76,9 +81,9 @@ def left_out(context: Context) -> Iterator[LeftOut]:
 
 def build(context: Context) -> Service:
     """LiteLLM over the chain of configured providers."""
-    settings = context.settings.litellm
+    settings = context.settings.of(Litellm)
     database = has_database(context)
-    cache = redis.endpoint(context, "cache", "litellm") if context.settings.redis.usable else None
+    cache = redis.endpoint(context, "cache", "litellm") if context.settings.of(Redis).usable else None
     store = postgres.endpoint(context, "litellm").network if database else None
     keys = {name: _key(context, name) for name in KEYS}
     salt_key = Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
@@ -150,7 +155,7 @@ def _tracing(context: Context) -> dict[str, str]:
 
 
 def _config(context: Context, cache: Endpoint | None, *, database: bool) -> Secret:
-    settings = context.settings.litellm
+    settings = context.settings.of(Litellm)
     return render_secret(
         "litellm/config.yaml.j2",
         model_name=settings.model_name,
@@ -183,6 +188,61 @@ def _key(context: Context, name: str) -> Secret:
 
 def _authorities(context: Context) -> Iterator[File]:
     """The certificate authorities of external stores."""
-    for path, external in ((_POSTGRES_AUTHORITY, context.settings.postgres.external), (_REDIS_AUTHORITY, context.settings.redis.external)):
+    for path, external in ((_POSTGRES_AUTHORITY, context.settings.of(Postgres).external), (_REDIS_AUTHORITY, context.settings.of(Redis).external)):
         if external and external.ca_certificate:
             yield File(path=path, content=external.ca_certificate)
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    settings = stack.of(Litellm)
+    if settings.deployed and not stack.of(Redis).usable:
+        yield Problem(
+            key="groundwork:redis.enabled",
+            reason="LiteLLM keeps its cache and its budget in Redis, and Redis is off",
+            fix="turn Redis on, name one under groundwork:redis.external, or set groundwork:litellm.enabled to false",
+        )
+    if settings.deployed and stack.images != "packages" and not stack.of(Postgres).usable:
+        yield Problem(
+            key="groundwork:postgres.enabled",
+            reason="LiteLLM keeps its spend in Postgres, and Postgres is off",
+            fix="turn Postgres on, name one under groundwork:postgres.external, or set groundwork:litellm.enabled to false",
+        )
+    if 1 < settings.max_replicas < settings.replicas:
+        yield Problem(
+            key="groundwork:litellm.maxReplicas",
+            reason=f"{settings.max_replicas} is below groundwork:litellm.replicas ({settings.replicas})",
+            fix="raise it, or remove it for a fixed number",
+        )
+    if not stack.clustered and settings.max_replicas > 1:
+        yield Problem(
+            key="groundwork:litellm.maxReplicas", reason="a Docker host runs one of each service", fix="remove it, or set groundwork:target to kubernetes"
+        )
+    if stack.clustered:
+        yield from docker_name("litellm.providers.ollama.url", settings.providers.ollama.url or "")
+
+
+def _environment(context: Context) -> Contract:
+    at = endpoint(context)
+    yield Address("LLM_BASE_URL", at, NAME, "http", at.template("http") + "/v1")
+    yield Variable("LLM_API_KEY", at.password or "")
+    yield Variable("LLM_MODEL", context.settings.of(Litellm).model_name)
+
+
+def _administration(context: Context) -> Contract:
+    if context.settings.of(Litellm).deployed:
+        yield Variable("LITELLM_MASTER_KEY", _key(context, "master"))
+
+
+def _notes(context: Context) -> Iterator[str]:
+    if not chain(context):
+        yield "LiteLLM has no provider yet, so it answers no completion: set a provider's key or Ollama's URL."
+    if not has_database(context):
+        yield "LiteLLM keeps no spend in Postgres here; the daily budget is held in Redis, for each paid provider."
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.APPLICATION, settings=Litellm, description="One endpoint over a chain of model providers.", image=NAME,
+    build=lambda context, _: [build(context)],
+    external_needs=("password",), scales=True, exposable=True,
+    validate=_validate, environment=_environment, administration=_administration, left_out=left_out, notes=_notes,
+)  # fmt: skip

@@ -1,9 +1,13 @@
 """Loki: keeps logs. It knows no users, so only its own network reaches it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from infra import sizing
+from infra.refusal import Problem
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.services.definition import Definition, Stage
+from infra.settings import Settings
+from infra.settings.observability import Loki
 from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
 from infra.templating import render
 from infra.units import format_duration
@@ -18,7 +22,7 @@ def endpoint(context: Context) -> Endpoint:
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Loki in one process, on a volume."""
-    settings = context.settings.loki
+    settings = context.settings.of(Loki)
     return Service(
         name=NAME,
         kind="loki",
@@ -51,3 +55,16 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "collector": "alloy-logs" if context.deploys("alloy") else "",
         },
     )
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    settings = stack.of(Loki)
+    if settings.enabled:
+        yield from sizing.intake_problems(NAME, disk=settings.disk, retention=settings.retention)
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.MONITORING, settings=Loki, description="Keeps logs.", image=NAME,
+    build=lambda context, services: [build(context, services)],
+    validate=_validate,
+)  # fmt: skip

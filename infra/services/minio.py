@@ -1,14 +1,19 @@
 """MinIO (S3): buckets, lifecycle, policies and the application's own key are provisioned at every deploy."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 
 import jwt
 
 from infra import sizing
+from infra.refusal import Problem, repeated
 from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
-from infra.settings.stores import Bucket
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Job, Limits, Metrics, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.stores import Bucket, Minio
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Job, Limits, Metrics, Port, Service, Variable, Volume
 from infra.templating import render
 from infra.units import MIB
 
@@ -21,22 +26,22 @@ _TOKEN_EXPIRY = 4102444800
 
 def endpoint(context: Context) -> Endpoint:
     """How an application reaches S3, with its own key."""
-    settings = context.settings.minio
+    settings = context.settings.of(Minio)
     if settings.external:
-        return external_endpoint(settings.external)
+        return replace(external_endpoint(settings.external), bucket=settings.external.database)
     bucket = settings.buckets[0].name if settings.buckets else None
     return Endpoint(
         host=NAME, port=9000, network=NAME, username=APPLICATION_USER,
-        password=context.secret(NAME, "app"), database=bucket,
+        password=context.secret(NAME, "app"), bucket=bucket,
     )  # fmt: skip
 
 
 def build(context: Context) -> Service:
     """MinIO with its buckets and the application's key."""
-    settings = context.settings.minio
+    settings = context.settings.of(Minio)
     image = context.image(NAME)
     # It also signs the metrics token with HMAC-SHA512, whose key should have 64 bytes.
-    root_password = context.secret(NAME, "root", length=64)
+    root_password = _root_password(context)
     # The name is part of the ciphertext's metadata: neither it nor the key may ever change.
     kms_key = Secret(f"groundwork:{context.keyring.key(NAME, 'encryption').reveal()}")
     server = "minio" if image.built else "silo"
@@ -90,7 +95,7 @@ def build(context: Context) -> Service:
 
 
 def _provision(context: Context, root_password: Secret) -> Job:
-    settings = context.settings.minio
+    settings = context.settings.of(Minio)
     return Job(
         name="minio-provision",
         user="1000:0",
@@ -155,3 +160,39 @@ def _application_policy(buckets: tuple[Bucket, ...]) -> str:
     if not arns:
         statements = [{"Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+
+
+def _root_password(context: Context) -> Secret:
+    return context.secret(NAME, "root", length=64)
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    for name in repeated([bucket.name for bucket in stack.of(Minio).buckets]):
+        yield Problem(key="groundwork:minio.buckets", reason=f"bucket `{name}` is declared twice", fix="remove one of them")
+
+
+def _environment(context: Context) -> Contract:
+    at = endpoint(context)
+    yield Address("S3_ENDPOINT", at, NAME, "s3", at.template("http"))
+    yield Variable("S3_ACCESS_KEY_ID", at.username or "")
+    yield Variable("S3_SECRET_ACCESS_KEY", at.password or "")
+    yield Variable("S3_BUCKET", at.bucket or "")
+    yield Variable("S3_REGION", "us-east-1")
+
+
+def _administration(context: Context) -> Contract:
+    if context.settings.of(Minio).deployed:
+        yield Variable("MINIO_ROOT_PASSWORD", _root_password(context))
+
+
+def _notes(context: Context) -> Iterator[str]:
+    if context.image(NAME).built:
+        yield "MinIO's last upstream state has two open CVEs (2026-40344, 2026-41145: unsigned writes): keep it on loopback."
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.STORE, settings=Minio, description="S3-compatible object storage.", image=NAME,
+    build=lambda context, _: [build(context)],
+    external_needs=("username", "password", "database"), exposable=True,
+    validate=_validate, environment=_environment, administration=_administration, notes=_notes,
+)  # fmt: skip

@@ -1,13 +1,19 @@
 """Postgres with pgvector: databases, roles and the vector table are provisioned at every deploy."""
 
+from collections.abc import Iterator
+
 from infra import sizing
+from infra.refusal import Problem
+from infra.secret import Secret
 from infra.services import postgres_cluster
 from infra.services.context import Context, external_endpoint, limits
+from infra.services.definition import Contract, Definition, Stage
 from infra.services.scram import verifier
-from infra.settings.stores import Vectors
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Job, Logs, Port, Service, Volume
+from infra.settings import Settings
+from infra.settings.stores import Postgres, Vectors
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Job, Logs, Port, Service, Variable, Volume
 from infra.templating import render, render_secret
-from infra.units import MIB
+from infra.units import MIB, format_size
 
 NAME = "postgres"
 LITELLM_DATABASE = "litellm"
@@ -18,7 +24,7 @@ _OWNER_PASSWORD = f"{CONFIG_DIR}/owner-password"
 
 def endpoint(context: Context, role: str) -> Endpoint:
     """How a client reaches Postgres as one of ROLES."""
-    settings = context.settings.postgres
+    settings = context.settings.of(Postgres)
     if settings.external:
         return external_endpoint(settings.external)
     # Tables are counted in the database that the exporter is connected to.
@@ -28,10 +34,9 @@ def endpoint(context: Context, role: str) -> Endpoint:
 
 def build(context: Context) -> Service:
     """Postgres with its roles, databases and the vector table."""
-    settings = context.settings.postgres
+    settings = context.settings.of(Postgres)
     image = context.image("postgres-cluster" if settings.replicas > 1 else NAME)
-    # The superuser's password is fixed at the volume's first start, so it has no generation.
-    superuser = context.keyring.derive(NAME, "superuser")
+    superuser = _superuser(context)
     several = settings.replicas > 1
     tuning = sizing.postgres(memory=settings.memory, cpus=settings.cpus, max_connections=settings.max_connections)
     configuration = render(
@@ -72,7 +77,7 @@ def build(context: Context) -> Service:
 
 
 def _provision(context: Context) -> Job:
-    settings = context.settings.postgres
+    settings = context.settings.of(Postgres)
     vectors = settings.vectors
     search = (
         {"hnsw.ef_search": vectors.hnsw.ef_search, "hnsw.iterative_scan": "strict_order"}
@@ -115,3 +120,56 @@ def _index(vectors: Vectors) -> str:
         )  # fmt: skip
     lists = vectors.ivfflat.lists
     return render("postgres/index.sql.j2", index="ivfflat", fixed=lists is not None, lists=lists, least=sizing.ivfflat_rows(lists))
+
+
+def _superuser(context: Context) -> Secret:
+    """Its password is fixed at the volume's first start, so it has no generation."""
+    return context.keyring.derive(NAME, "superuser")
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    """A connection is a process: an idle one holds about a MiB that is shared with nobody (PostgreSQL wiki, number of connections)."""
+    settings = stack.of(Postgres)
+    least = settings.max_connections * MIB
+    room = settings.memory * 3 // 4
+    if settings.deployed and least > room:
+        yield Problem(
+            key="groundwork:postgres.maxConnections",
+            reason=f"so many connections hold about {format_size(least)}, and beside the shared buffers there are {format_size(room)}",
+            fix="lower it, or raise groundwork:postgres.memory",
+        )
+    if settings.replicas > 1 and stack.images == "packages":
+        yield Problem(
+            key="groundwork:postgres.replicas",
+            reason="an operator runs several instances, with images of its own that no package carries",
+            fix="set groundwork:images to registry or to a mirror, or replicas to 1",
+        )
+
+
+def _url(context: Context) -> str:
+    external = context.settings.of(Postgres).external
+    verified = "?sslmode=verify-full" if external and external.tls else ""
+    return "postgresql://{username}:{password}@{host}:{port}/{database}" + verified
+
+
+def _environment(context: Context) -> Contract:
+    yield Address("DATABASE_URL", endpoint(context, "app"), NAME, "postgres", _url(context))
+
+
+def _administration(context: Context) -> Contract:
+    yield Address("DATABASE_OWNER_URL", endpoint(context, "app_owner"), NAME, "postgres", _url(context))
+    if context.settings.of(Postgres).deployed:
+        yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
+
+
+def _notes(context: Context) -> Iterator[str]:
+    if context.image(NAME).built:
+        yield "Debian's pgvector 0.8.0 is older than 0.8.4, which fixes index corruption in vacuum: rebuild HNSW indexes after mass deletes."
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.STORE, settings=Postgres, description="Postgres with pgvector.", image=NAME,
+    build=lambda context, _: [build(context)],
+    external_needs=("username", "password", "database"), scales=True,
+    validate=_validate, environment=_environment, administration=_administration, notes=_notes,
+)  # fmt: skip

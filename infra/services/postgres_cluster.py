@@ -19,7 +19,7 @@ _OPERATORS_OWN = frozenset({
 
 def operated(context: Context, configuration: str, superuser: Secret) -> Operated:
     """The operator's resource for the configured replicas; `configuration` is the postgresql.conf of one instance."""
-    settings = context.settings.postgres
+    settings = context.settings.of(Postgres)
     return Operated(
         api_version=_API, kind="Cluster", operator=OPERATOR, home=_HOME,
         status_port=_STATUS_PORT, operator_labels={"app.kubernetes.io/name": "cloudnative-pg"},

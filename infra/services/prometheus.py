@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from infra import sizing
+from infra.refusal import Problem, docker_name, repeated
 from infra.services import alertmanager, weblogin
 from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
-from infra.spec import APP_NETWORK, CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.gateway import Litellm
+from infra.settings.observability import Exporters, Prometheus
+from infra.spec import APP_NETWORK, CONFIG_DIR, Address, Endpoint, File, HealthCheck, Logs, Port, Service, Variable, Volume
 from infra.templating import TEMPLATES, render
 from infra.units import format_duration
 
@@ -17,7 +22,7 @@ USERS = ("admin", "grafana")
 
 def endpoint(context: Context, user: str) -> Endpoint:
     """How a client reaches Prometheus as one of USERS."""
-    external = context.settings.prometheus.external
+    external = context.settings.of(Prometheus).external
     if external:
         return external_endpoint(external)
     return Endpoint(host=NAME, port=9090, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
@@ -25,7 +30,7 @@ def endpoint(context: Context, user: str) -> Endpoint:
 
 def build(context: Context, services: Sequence[Service]) -> Service:
     """Prometheus over all services that offer metrics."""
-    settings = context.settings.prometheus
+    settings = context.settings.of(Prometheus)
     passwords = {user: context.secret(NAME, user) for user in USERS}
     scraped = [service for service in services if service.metrics]
     watching_nodes = asks_kubelets(context)
@@ -90,7 +95,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "targets": ",".join(sorted(target.name for target in settings.targets)),
             "interval": str(settings.scrape_interval),
             "jobs": ",".join(sorted([NAME, *(service.name for service in scraped), *(("kubelet", "containers") if watching_nodes else ())])),
-            "containers": str(context.settings.exporters.containers.enabled).lower(),
+            "containers": str(context.settings.of(Exporters).containers.enabled).lower(),
             "alertmanager": str(context.deploys(alertmanager.NAME)).lower(),
         },
         credentials=passwords,
@@ -99,7 +104,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
 
 def asks_kubelets(context: Context) -> bool:
     """Whether the kubelets are asked for the containers' metrics; on Docker cAdvisor is."""
-    return context.settings.clustered and context.settings.exporters.containers.enabled
+    return context.settings.clustered and context.settings.of(Exporters).containers.enabled
 
 
 def _alertmanager(context: Context) -> str | None:
@@ -115,7 +120,7 @@ def _rules(context: Context, jobs: Sequence[Mapping[str, Any]]) -> Iterator[File
         yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text(), live=True)
     yield File(
         path=f"{CONFIG_DIR}/rules/budget.yml",
-        content=render("prometheus/budget.yml.j2", budget=context.settings.litellm.daily_budget_usd),
+        content=render("prometheus/budget.yml.j2", budget=context.settings.of(Litellm).daily_budget_usd),
         live=True,
     )
     yield File(
@@ -162,3 +167,25 @@ def _job(service: Service) -> Mapping[str, Any]:
             for index, metrics in enumerate(service.metrics)
         ],
     }
+
+
+def _administration(context: Context) -> Contract:
+    at = endpoint(context, "admin")
+    yield Address("PROMETHEUS_URL", at, NAME, "http", at.template("http"))
+    yield Variable("PROMETHEUS_USER", at.username or "")
+    yield Variable("PROMETHEUS_PASSWORD", at.password or "")
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    targets = stack.of(Prometheus).targets
+    for name in repeated([target.name for target in targets]):
+        yield Problem(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
+    for target in targets if stack.clustered else ():
+        yield from docker_name(f"prometheus.targets ({target.name})", target.address)
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.SCRAPER, settings=Prometheus, description="Metrics.", image=NAME,
+    build=lambda context, services: [build(context, services)],
+    external_needs=(), exposable=True, validate=_validate, administration=_administration,
+)  # fmt: skip

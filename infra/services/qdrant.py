@@ -1,7 +1,9 @@
 """Qdrant: vector database with an API key, a read-only key and snapshots on its volume."""
 
 from infra.services.context import Context, external_endpoint, limits
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Metrics, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings.stores import Qdrant
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Metrics, Port, Service, Variable, Volume
 from infra.templating import render_secret
 from infra.units import GIB
 
@@ -20,7 +22,7 @@ esac
 
 def endpoint(context: Context) -> Endpoint:
     """How an application reaches Qdrant over REST, with the full key."""
-    settings = context.settings.qdrant
+    settings = context.settings.of(Qdrant)
     if settings.external:
         return external_endpoint(settings.external)
     return Endpoint(host=NAME, port=6333, network=NAME, password=context.secret(NAME, "api-key"))
@@ -28,7 +30,7 @@ def endpoint(context: Context) -> Endpoint:
 
 def build(context: Context) -> Service:
     """Qdrant with its two keys."""
-    settings = context.settings.qdrant
+    settings = context.settings.of(Qdrant)
     api_key, read_only = context.secret(NAME, "api-key"), context.secret(NAME, "read-only-key")
     small, distributed = settings.memory < GIB, settings.replicas > 1
     return Service(
@@ -69,3 +71,16 @@ def build(context: Context) -> Service:
         metrics=(Metrics(port=6333, bearer=read_only),),
         credentials={"api-key": api_key, "read-only-key": read_only},
     )  # fmt: skip
+
+
+def _environment(context: Context) -> Contract:
+    at = endpoint(context)
+    yield Address("QDRANT_URL", at, NAME, "rest", at.template("http"))
+    yield Variable("QDRANT_API_KEY", at.password or "")
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.STORE, settings=Qdrant, description="Vector database.", image=NAME,
+    build=lambda context, _: [build(context)],
+    external_needs=(), scales=True, exposable=True, environment=_environment,
+)  # fmt: skip

@@ -1,14 +1,19 @@
 """Redis: one evicting instance for the cache, one that never evicts for queues and pub/sub."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Literal
 
 from infra import sizing
+from infra.refusal import Problem
 from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
-from infra.settings.stores import RedisCache, RedisQueue
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Port, Service, Volume
+from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.stores import Redis, RedisCache, RedisQueue
+from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Port, Service, Volume
 from infra.templating import render, render_secret
+from infra.units import format_size
 
 Use = Literal["cache", "queue"]
 USERS = ("app", "litellm", "monitoring", "health")
@@ -18,7 +23,7 @@ _CLIENT = f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli --user health --no
 
 def names(context: Context) -> tuple[str, ...]:
     """The instances that are deployed."""
-    redis = context.settings.redis
+    redis = context.settings.of(Redis)
     if not redis.deployed:
         return ()
     return ("redis-queue",) if redis.shared else ("redis-cache", "redis-queue")
@@ -26,23 +31,22 @@ def names(context: Context) -> tuple[str, ...]:
 
 def name_for(context: Context, use: Use) -> str:
     """The instance that serves a use."""
-    return "redis-queue" if context.settings.redis.shared else f"redis-{use}"
+    return "redis-queue" if context.settings.of(Redis).shared else f"redis-{use}"
 
 
 def endpoint(context: Context, use: Use, user: str) -> Endpoint:
     """How a client reaches the instance for a use, as one of USERS."""
-    external = context.settings.redis.external
+    external = context.settings.of(Redis).external
     if external:
         return external_endpoint(external)
     name = name_for(context, use)
-    return Endpoint(host=name, port=6379, network=name, username=user, password=context.secret(name, user))
+    return Endpoint(host=name, port=6379, network=name, username=user, password=_password(context, name, user))
 
 
 def build(context: Context, name: str) -> Service:
     """One instance, by its name."""
-    redis = context.settings.redis
-    settings: RedisCache | RedisQueue = redis.cache if name == "redis-cache" else redis.queue
-    passwords = {user: context.secret(name, user) for user in USERS}
+    settings = _settings(context, name)
+    passwords = {user: _password(context, name, user) for user in USERS}
     return Service(
         name=name,
         settings=("redis", name.removeprefix("redis-")),
@@ -86,3 +90,52 @@ def build(context: Context, name: str) -> Service:
 
 def _sha256(password: Secret) -> str:
     return hashlib.sha256(password.reveal().encode()).hexdigest()
+
+
+def _settings(context: Context, name: str) -> RedisCache | RedisQueue:
+    redis = context.settings.of(Redis)
+    return redis.cache if name == "redis-cache" else redis.queue
+
+
+def _password(context: Context, name: str, user: str) -> Secret:
+    return context.secret(name, user, of=_settings(context, name))
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    settings = stack.of(Redis)
+    if settings.shared and "cache" in settings.model_fields_set:
+        yield Problem(
+            key="groundwork:redis.cache",
+            reason="with `shared` there is no cache of its own, and these settings would do nothing",
+            fix="set groundwork:redis.queue instead, or shared to false",
+        )
+    if settings.queue.policy != "noeviction":
+        yield Problem(
+            key="groundwork:redis.queue.policy",
+            reason="a queue must never evict: an evicted key is a lost job",
+            fix="leave it at `noeviction`, and size groundwork:redis.queue.memory instead",
+        )
+    for name, instance in (("cache", settings.cache), ("queue", settings.queue)):
+        # While the append-only file is rewritten the old one and the new one stand side by side.
+        least = 2 * sizing.redis(instance.memory)["maxmemory"]
+        if settings.deployed and instance.disk < least:
+            yield Problem(
+                key=f"groundwork:redis.{name}.disk",
+                reason=f"{format_size(instance.disk)} do not hold two append-only files of {format_size(instance.memory)} of memory, as a rewrite needs",
+                fix=f"raise it to {format_size(least)} or more",
+            )
+
+
+def _environment(context: Context) -> Contract:
+    uses: tuple[tuple[str, Use], ...] = (("REDIS_CACHE_URL", "cache"), ("REDIS_QUEUE_URL", "queue"))
+    for variable, use in uses:
+        at = endpoint(context, use, "app")
+        yield Address(variable, at, name_for(context, use), "redis", f"redis{'s' if at.tls else ''}://{{username}}:{{password}}@{{host}}:{{port}}/0")
+
+
+DEFINITION = Definition(
+    name="redis", stage=Stage.STORE, settings=Redis, description="Redis for cache, queues and pub/sub.", image="redis",
+    names=("redis-cache", "redis-queue"),
+    build=lambda context, _: [build(context, name) for name in names(context)],
+    external_needs=(), validate=_validate, environment=_environment,
+)  # fmt: skip

@@ -1,9 +1,13 @@
 """Tempo: keeps traces. It knows no users, so only its own network reaches it; spans come through Alloy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from infra import sizing
+from infra.refusal import Problem
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.services.definition import Definition, Stage
+from infra.settings import Settings
+from infra.settings.observability import Tempo
 from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
 from infra.templating import render
 from infra.units import go_duration
@@ -18,7 +22,7 @@ def endpoint(context: Context, *, port: int = 3200) -> Endpoint:
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Tempo in one process, on a volume."""
-    settings = context.settings.tempo
+    settings = context.settings.of(Tempo)
     image = context.image(NAME)
     return Service(
         name=NAME,
@@ -55,3 +59,24 @@ def _ready(image: Image) -> tuple[str, ...]:
     # The official image of version 3 holds nothing but this binary, which asks its own readiness; version 2 cannot.
     url = "http://127.0.0.1:3200/ready"
     return ("/tempo", "-health", f"-health.url={url}") if image.major > 2 else ("wget", "-q", "-O", "/dev/null", url)
+
+
+def _validate(stack: Settings) -> Iterator[Problem]:
+    settings = stack.of(Tempo)
+    if settings.enabled:
+        yield from sizing.intake_problems(NAME, disk=settings.disk, retention=settings.retention)
+
+
+def _notes(context: Context) -> Iterator[str]:
+    if context.image(NAME).built:
+        yield (
+            "Tempo 2.9.0 is the newest release that modules carry, and public scans list CVE-2026-28377 and CVE-2026-21728 "
+            "for that line: it publishes no port, keep it so."
+        )
+
+
+DEFINITION = Definition(
+    name=NAME, stage=Stage.MONITORING, settings=Tempo, description="Keeps traces.", image=NAME,
+    build=lambda context, services: [build(context, services)],
+    validate=_validate, notes=_notes,
+)  # fmt: skip

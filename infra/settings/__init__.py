@@ -1,18 +1,23 @@
-"""One stack's configuration, typed: every key under `groundwork:` with its default and meaning.
+"""One stack's configuration, typed: what is general here; each service adds its group (`infra/services/registry.py`).
 
 Unknown keys are errors. `docs/configuration.md` is generated from these models.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from infra.settings.cluster import Kubernetes
 from infra.settings.common import Because, Flag, Model
-from infra.settings.gateway import Litellm
-from infra.settings.observability import Alertmanager, Alloy, Exporters, Grafana, Loki, Observability, Prometheus, Tempo
-from infra.settings.stores import Clickhouse, Minio, Postgres, Qdrant, Redis
 from infra.settings.text import BindAddress, EnvironmentName, ImageSource, InstanceId, SecretValue
+
+Group = TypeVar("Group", bound=Model)
+
+
+class Observability(Model):
+    """All that watches, as a group."""
+
+    enabled: Flag = Field(True, description="`false` turns off each part that does not say `enabled: true` itself.")
 
 
 class Settings(Model):
@@ -33,20 +38,7 @@ class Settings(Model):
         0, description="Added to every port on the host, for a second stack on one machine."
     )
     protect: Flag = Field(False, description="Refuse to delete volumes even when the stack is destroyed.")
-    postgres: Postgres = Field(default_factory=Postgres, description="Postgres with pgvector.")
-    redis: Redis = Field(default_factory=Redis, description="Redis for cache, queues and pub/sub.")
-    minio: Minio = Field(default_factory=Minio, description="S3-compatible object storage.")
-    qdrant: Qdrant = Field(default_factory=Qdrant, description="Vector database.")
-    clickhouse: Clickhouse = Field(default_factory=Clickhouse, description="Analytics database.")
-    litellm: Litellm = Field(default_factory=Litellm, description="One endpoint over a chain of model providers.")
     observability: Observability = Field(default_factory=Observability, description="All that watches, as a group.")
-    prometheus: Prometheus = Field(default_factory=Prometheus, description="Metrics.")
-    grafana: Grafana = Field(default_factory=Grafana, description="Dashboards.")
-    alertmanager: Alertmanager = Field(default_factory=Alertmanager, description="Sends alerts to people.")
-    loki: Loki = Field(default_factory=Loki, description="Keeps logs.")
-    tempo: Tempo = Field(default_factory=Tempo, description="Keeps traces.")
-    alloy: Alloy = Field(default_factory=Alloy, description="Takes traces at one OTLP endpoint, and collects logs.")
-    exporters: Exporters = Field(default_factory=Exporters, description="What turns services' and the host's state into metrics.")
 
     @model_validator(mode="before")
     @classmethod
@@ -54,10 +46,13 @@ class Settings(Model):
         """With the group turned off, each part of it is, unless it says otherwise itself."""
         if not isinstance(raw, dict) or not isinstance(group := raw.get("observability"), dict) or group.get("enabled", True) is not False:
             return raw
-        off = {name: {"enabled": False, **_mapping(raw.get(name))} for name in ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy")}
-        exporters = _mapping(raw.get("exporters"))
-        kinds = ("node", "containers", "postgres", "redis")
-        return {**raw, **off, "exporters": {**exporters, **{kind: {"enabled": False, **_mapping(exporters.get(kind))} for kind in kinds}}}
+        parts = [(field.alias or name, field.annotation) for name, field in cls.model_fields.items()]
+        off = {key: _off(model, _mapping(raw.get(key))) for key, model in parts if getattr(model, "monitors", False)}
+        return {**raw, **off}
+
+    def of(self, model: type[Group]) -> Group:
+        """The group of settings of a model, such as `of(Postgres)`. Raises StopIteration if no service has it."""
+        return next(value for value in self.__dict__.values() if type(value) is model)
 
     @property
     def clustered(self) -> bool:
@@ -78,6 +73,14 @@ class Settings(Model):
     def mirror(self) -> str | None:
         """The mirror's prefix, or None for the two named sources."""
         return None if self.images in ("registry", "packages") else self.images
+
+
+def _off(model: Any, raw: dict[str, Any]) -> dict[str, Any]:
+    """A group of settings, or where it is a group of groups each of those, turned off unless it says otherwise."""
+    if "enabled" in model.model_fields:
+        return {"enabled": False, **raw}
+    switches = [field.alias or name for name, field in model.model_fields.items() if "enabled" in getattr(field.annotation, "model_fields", {})]
+    return {**raw, **{key: _off(model.model_fields[key].annotation, _mapping(raw.get(key))) for key in switches}}
 
 
 def _mapping(raw: Any) -> dict[str, Any]:

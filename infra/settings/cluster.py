@@ -26,7 +26,7 @@ class Toleration(Model):
 class Host(Model):
     """A name under which one service is reached from outside the cluster."""
 
-    service: Literal["litellm", "grafana", "prometheus", "minio", "qdrant", "clickhouse"] = Field(description="The service.")
+    service: Name = Field(description="The service: one whose first port speaks HTTP, such as litellm or grafana.")
     host: IngressHost = Field(description="The host name.")
     tls_secret: DnsName | None = Field(None, description="Secret with its certificate.")
     plain_http: Flag = Field(False, description="Allow plain HTTP, without a certificate: passwords and keys cross the network unencrypted.")

@@ -4,11 +4,10 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.refusal import Problem
-from infra.settings import Settings
 from infra.settings.fields import because, field_at, known_keys, unit
 from infra.units import format_duration, format_size
 
@@ -33,17 +32,17 @@ _BOUNDS = {
 }
 
 
-def problems(error: ValidationError) -> list[Problem]:
-    """Every error as a Problem."""
-    return [_problem(dict(item)) for item in error.errors(include_url=False)]
+def problems(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
+    """Every error as a Problem; `root` is the model of the whole."""
+    return [_problem(dict(item), root) for item in error.errors(include_url=False)]
 
 
-def _problem(error: dict[str, Any]) -> Problem:
+def _problem(error: dict[str, Any], root: type[BaseModel]) -> Problem:
     location = [part for part in error["loc"] if part != "[key]"]
     key = f"{NAMESPACE}:" + ".".join(map(_readable, location))
     match error["type"]:
         case "extra_forbidden":
-            return Problem(key=key, reason="no such key", fix=_near(location))
+            return Problem(key=key, reason="no such key", fix=_near(location, root))
         case "missing":
             return Problem(key=key, reason="this key is required", fix=f"set it: `pulumi config set --path {key} …`")
         case "value_error":
@@ -52,7 +51,7 @@ def _problem(error: dict[str, Any]) -> Problem:
         case "literal_error":
             return Problem(key=key, reason=f"only {error['ctx']['expected']} is allowed here", fix=_REFERENCE)
         case "greater_than_equal" | "less_than_equal":
-            return Problem(key=key, reason=_out_of_bounds(error, location), fix=_REFERENCE)
+            return Problem(key=key, reason=_out_of_bounds(error, location, root), fix=_REFERENCE)
         case other:
             return Problem(key=key, reason=_SENTENCES.get(other, "it is not a value that is allowed here"), fix=_REFERENCE)
 
@@ -64,15 +63,15 @@ def _readable(part: int | str) -> str:
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
-def _near(location: Sequence[int | str]) -> str:
-    known = known_keys(Settings, location[:-1])
+def _near(location: Sequence[int | str], root: type[BaseModel]) -> str:
+    known = known_keys(root, location[:-1])
     near = difflib.get_close_matches(str(location[-1])[:80], known, n=1, cutoff=0.5)
     return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
 
 
-def _out_of_bounds(error: dict[str, Any], location: Sequence[int | str]) -> str:
+def _out_of_bounds(error: dict[str, Any], location: Sequence[int | str], root: type[BaseModel]) -> str:
     name, sentence = _BOUNDS[error["type"]]
-    field = field_at(Settings, location)
+    field = field_at(root, location)
     limit = _number(error["ctx"][name], field)
     why = because(field) if field else None
     return "it " + sentence.format(limit=limit) + (f": {why}" if why else "")

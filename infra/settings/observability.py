@@ -1,6 +1,6 @@
 """Settings of what watches the others."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class ScrapeTarget(Model):
 class Prometheus(ServiceSettings):
     """Metrics."""
 
+    monitors: ClassVar[bool] = True
+
     memory: Memory = Field(384 * MIB, ge=128 * MIB, description="Memory limit; the runtime collects garbage as it comes near.")
     disk: Disk = Field(3 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it.")
     port: HostPort = Field(9090, description="Port on the host.")
@@ -39,19 +41,17 @@ class Prometheus(ServiceSettings):
 class Grafana(ServiceSettings):
     """Dashboards."""
 
+    monitors: ClassVar[bool] = True
+
     memory: Memory = Field(256 * MIB, ge=128 * MIB, description="Memory limit.")
     disk: Disk = Field(GIB, description="Room its database may take.")
     port: HostPort = Field(3001, description="Port on the host.")
 
 
-class Observability(Model):
-    """All that watches, as a group."""
-
-    enabled: Flag = Field(True, description="`false` turns off every part of it that does not say `enabled: true` itself.")
-
-
 class Watcher(Sized):
     """What watches others and has no copies and no replacement elsewhere."""
+
+    monitors: ClassVar[bool] = True
 
     enabled: Flag = Field(True, description="Whether it is deployed.")
 
@@ -165,6 +165,8 @@ class SocketProxy(Sized):
 
 class Exporters(Model):
     """What turns services' and the host's state into metrics."""
+
+    monitors: ClassVar[bool] = True
 
     containers: Containers = Field(default_factory=Containers, description="Each container's metrics; on Kubernetes the kubelets have them.")
     socket_proxy: SocketProxy = Field(

@@ -9,7 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from infra.configuration import NAMESPACE
 from infra.secret import Secret
-from infra.settings import Settings
+from infra.services.registry import settings_model
 from infra.settings.fields import is_secret, kind, nested_model, unit
 from infra.units import format_duration, format_size
 from ops import console
@@ -32,7 +32,7 @@ Sizes are written `512MiB` or `1.5GiB`, durations `30s`, `15m`, `12h` or `30d`. 
 
 def render() -> str:
     """The whole page."""
-    rows = (f"| `{NAMESPACE}:{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(Settings, "", None))
+    rows = (f"| `{NAMESPACE}:{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(settings_model(), "", None))
     return _HEAD + "\n".join(rows) + "\n"
 
 

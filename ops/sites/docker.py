@@ -8,7 +8,7 @@ from typing import Any
 import docker
 from docker.models.volumes import Volume
 
-from infra import services
+from infra.services.platform import build as build_platform
 from ops import console
 from ops.build import images
 from ops.sites import drift, recovery
@@ -25,7 +25,7 @@ class DockerSite:
         """Chooses the image source once; builds what comes from packages."""
         if images.choose(stack) == "packages":
             # Bad settings are refused before minutes are spent on images, and only what is declared is built.
-            images.build_missing(lambda: {str(service.image.recipe) for service in services.build(stack.settings()).services})
+            images.build_missing(lambda: {str(service.image.recipe) for service in build_platform(stack.settings()).services})
 
     def recover(self, stack: Stack, resources: Resources) -> None:
         """Removes a dead run's lock and the containers that no state records."""

@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from infra import invariants, outputs, secret, services
+from infra import invariants, outputs, secret
 from infra.identity import Identity
 from infra.images import local_tag
 from infra.secret import Keyring
 from infra.services.context import Context
+from infra.services.platform import build as build_platform
+from infra.services.registry import settings_model
 from infra.settings import Settings
 from infra.spec import Platform
 from infra.targets import releases
@@ -45,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def make_settings(**keys: Any) -> Settings:
     """Settings as a stack file would give them, with the names that `load` fills in."""
-    settings = Settings.model_validate(keys, by_alias=True, by_name=False)
+    settings = settings_model().model_validate(keys, by_alias=True, by_name=False)
     assert invariants.check(settings) == []
     cluster = settings.kubernetes
     namespace = cluster.namespace or f"groundwork-{_STACK}"
@@ -67,7 +69,7 @@ class Deployment:
 
     @property
     def platform(self) -> Platform:
-        return services.build(self.settings)
+        return build_platform(self.settings)
 
     @property
     def identity(self) -> Identity:

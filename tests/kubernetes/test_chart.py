@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.identity import Identity
 from infra.targets import releases
 from infra.targets.releases import CHART
 from tests.kubernetes.conftest import Deployment, changed
 from tests.kubernetes.installer import ROOT, Installer, namespace_object, secret_object
+from tests.support import notepad
+from tests.unit.conftest import make_platform, make_settings
 
 EXAMPLES = sorted((ROOT / CHART / "ci").glob("*.yaml"))
 # Services without an image from packages are rendered from the official ones; nothing is pulled.
@@ -104,6 +107,22 @@ def test_only_replicas_reach_the_ports_between_replicas(tools: Path) -> None:
     assert [rule["from"] for rule in opened] == [[{"podSelector": {"matchLabels": policy["spec"]["podSelector"]["matchLabels"]}}]]
     ports = {item["metadata"]["name"]: [port["port"] for port in item["spec"]["ports"]] for item in objects if item["kind"] == "Service"}
     assert ports == {"example": [80], "example-members": [80, 6335]}
+
+
+def test_a_new_service_is_rendered_whole(tools: Path) -> None:
+    """From its module alone: workload, volume, Service, policy, files and secrets by reference."""
+    with notepad.added():
+        keys: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "test"}}
+        settings, platform = make_settings(**keys), make_platform(**keys)
+        identity = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
+        plan = releases.plan(settings, identity, platform, {})
+    release = next(item for item in plan.releases if item.name == "notepad")
+    status, text = helm(tools, "template", "notepad", CHART, values=dict(release.values))
+    assert status == 0, text
+    kinds = {item["kind"]: item for item in yaml.safe_load_all(text) if item}
+    assert {"StatefulSet", "Service", "NetworkPolicy", "ConfigMap"} <= set(kinds)
+    pod = kinds["StatefulSet"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"].startswith("registry.example/notes/notepad:1.2.3@sha256:")
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,12 @@ import pytest
 import yaml
 
 from tests.live.stubs import Stubs
+from tests.unit.conftest import make_platform
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "live"
 VENDOR_KEY = "a-key-of-the-vendor-of-tracing"
-_BASE_PORTS = (5432, 6379, 6380, 9000, 9001, 4000, 9090, 3001, 6333, 6334, 8123, 9004, 9093, 4317, 4318)
+_BASE_PORTS = [port.host for service in make_platform().services for port in service.ports if port.host is not None]
 
 
 # The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.

@@ -58,7 +58,10 @@ def edited(part: str, name: str, expression: str, *, restart: bool, then: str = 
 
         def apply(script: str) -> None:
             # The container itself may only read its files.
-            clone.docker.containers.run(BASE_TAG, ["sh", "-euc", script], volumes_from=[f"{clone.name(part)}:rw"], network_mode="none", remove=True)
+            mounts = clone.docker.containers.get(clone.name(part)).attrs["Mounts"]
+            volume = next(mount["Name"] for mount in mounts if mount["Destination"] == _CONFIG)
+            place = {volume: {"bind": _CONFIG, "mode": "rw"}}
+            clone.docker.containers.run(BASE_TAG, ["sh", "-euc", script], volumes=place, network_mode="none", remove=True)
             if restart:
                 clone.docker.containers.get(clone.name(part)).restart(timeout=10)
                 wait_healthy(clone, part)

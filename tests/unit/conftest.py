@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from infra import services
 from infra.secret import Keyring, Secret
 from infra.services.context import Context
+from infra.services.platform import build as build_platform
+from infra.services.registry import settings_model
 from infra.settings import Settings
 from infra.spec import File, Platform, Service
 
@@ -20,7 +21,7 @@ IMAGE_SOURCES = ("registry", "packages", MIRROR)
 def make_settings(**keys: Any) -> Settings:
     """Settings as a stack file would give them: keys in camelCase."""
     raw = {"masterSecret": MASTER, "instance": "abc123", **copy.deepcopy(keys)}
-    settings = Settings.model_validate(raw, by_alias=True, by_name=False)
+    settings = settings_model().model_validate(raw, by_alias=True, by_name=False)
     names = {"environment": settings.environment or "dev"}
     return settings.model_copy(update={**names, "kubernetes": settings.kubernetes.model_copy(update={"namespace": settings.namespace or "groundwork-dev"})})
 
@@ -31,7 +32,7 @@ def make_context(**keys: Any) -> Context:
 
 
 def make_platform(**keys: Any) -> Platform:
-    return services.build(make_settings(**keys))
+    return build_platform(make_settings(**keys))
 
 
 def files(service: Service) -> list[File]:

@@ -7,6 +7,7 @@ import pytest
 from chdb import session as chdb
 
 from infra.services import clickhouse
+from infra.settings.stores import Clickhouse
 from infra.templating import render
 from tests.unit.conftest import make_context
 
@@ -73,6 +74,6 @@ def test_a_fresh_event_survives_a_merge_under_the_longest_retention(session: Any
 
 
 def test_the_longest_retention_is_what_a_stack_may_ask_for() -> None:
-    assert make_context(clickhouse={"retention": "7300d"}).settings.clickhouse.retention == 7300 * 86400
+    assert make_context(clickhouse={"retention": "7300d"}).settings.of(Clickhouse).retention == 7300 * 86400
     with pytest.raises(ValueError, match="less_than_equal"):
         make_context(clickhouse={"retention": "7301d"})

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from infra import configuration, invariants, outputs, preflight, services
+from infra import configuration, invariants, outputs, preflight
 from infra.refusal import Problem, Refused
 from infra.secret import Keyring, Secret, revealed
 from infra.services.context import Context
+from infra.services.platform import build as build_platform
+from infra.services.registry import settings_model
 from infra.settings import Settings
 from infra.settings.fields import is_secret, nested_model
 from infra.targets import releases
@@ -65,7 +67,7 @@ def _leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tupl
             yield key
 
 
-KEYS = [path for path in _leaves(Settings) if path[-1] != "masterSecret"]
+KEYS = [path for path in _leaves(settings_model()) if path[-1] != "masterSecret"]
 
 
 def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     if path[0] == "kubernetes":
         root |= {"target": "kubernetes", "kubernetes": {"context": "test"}}
     node: dict[str, Any] = root
-    model: type[BaseModel] = Settings
+    model: type[BaseModel] = settings_model()
     for index, part in enumerate(path):
         if index == len(path) - 1:
             node[part] = value
@@ -106,7 +108,7 @@ def _load(path: tuple[str, ...], value: Any) -> tuple[Settings | None, list[Prob
         loaded = configuration.load(raw, [f"groundwork:{key}" for key in _config(path, value)], stack="dev")
     except Refused as refused:
         return None, list(refused.problems)
-    problems = invariants.check(loaded) or list(preflight.port_clashes(services.build(loaded)))
+    problems = invariants.check(loaded) or list(preflight.port_clashes(build_platform(loaded)))
     return (None if problems else loaded), problems
 
 
@@ -127,13 +129,13 @@ def _usual(clustered: bool) -> dict[tuple[str, str], str]:
     """The files of a stack without any setting of its own, which other tests parse."""
     loaded, _ = _load(("kubernetes", "networkPolicies") if clustered else ("protect",), True)
     assert loaded is not None
-    found = {(service.name, file.path): file.content for service in services.build(loaded).services for file in files(service)}
+    found = {(service.name, file.path): file.content for service in build_platform(loaded).services for file in files(service)}
     return {place: content.reveal() if isinstance(content, Secret) else content for place, content in found.items()}
 
 
 def _renders(loaded: Settings, value: Any) -> None:
     """Every file can be read by its own parser, and holds the value as it was given."""
-    platform = services.build(loaded)
+    platform = build_platform(loaded)
     usual = _usual(loaded.clustered)
     context = Context(loaded, Keyring(loaded.master_secret))
     for service in platform.services:
@@ -190,7 +192,7 @@ def test_a_secret_is_never_repeated_in_a_refusal(text: str) -> None:
 
 
 def _field(path: tuple[str, ...]) -> Any:
-    model: type[BaseModel] | None = Settings
+    model: type[BaseModel] | None = settings_model()
     annotation: Any = None
     for part in path:
         if part == "[]" or model is None:

@@ -10,6 +10,7 @@ from infra import configuration, sizing
 from infra.redaction import REDACTIONS
 from infra.refusal import Refused
 from infra.secret import Secret
+from infra.settings.observability import Loki
 from infra.spec import Platform
 from infra.units import GIB, MIB
 from tests.unit.conftest import MASTER, make_platform, make_settings, text
@@ -290,7 +291,7 @@ def test_logs_are_kept_for_fourteen_days_unless_told() -> None:
         return found
 
     assert (kept(), kept(loki={"retention": "30d"})) == ("14d", "30d")
-    assert make_settings().loki.retention == 14 * 86400
+    assert make_settings().of(Loki).retention == 14 * 86400
 
 
 @pytest.mark.parametrize(("source", "key"), [("registry", "backend_worker"), ("packages", "compactor")])

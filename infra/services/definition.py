@@ -1,0 +1,77 @@
+"""What Groundwork knows of a service before it has read a stack: all that other modules would else list by name."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from infra.refusal import Problem
+from infra.services.context import Context
+from infra.settings import Settings
+from infra.settings.common import Model, Switchable
+from infra.spec import Address, LeftOut, Service, Variable
+
+
+class Stage(IntEnum):
+    """When a service is described: each is given the descriptions of those before it."""
+
+    STORE = 0
+    APPLICATION = 1
+    EXPORTER = 2
+    MONITORING = 3
+    COLLECTOR = 4
+    """Knows what writes logs."""
+    DASHBOARDS = 5
+    """Knows what there is to show."""
+    SCRAPER = 6
+    """Knows what has metrics."""
+
+
+Contract = Iterable[Variable | Address]
+
+
+def _nothing(*_: object) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A service, or services that share one group of settings.
+
+    `build` describes what is deployed. `key` is the group of settings below `groundwork:`, `settings` its model; a module
+    whose settings are part of another's has no model. `image` names the image that it cannot do without. `external_needs`
+    are the fields that dependents need of one that runs elsewhere, None where nothing connects to it. `scales` says that
+    more than one may run, `exposable` that an ingress may show its first port. `environment` is what an application needs
+    to use it, `administration` what an administrator does.
+    """
+
+    name: str
+    stage: Stage
+    build: Callable[[Context, Sequence[Service]], Iterable[Service]]
+    key: str = ""
+    settings: type[Model] | None = None
+    description: str = ""
+    image: str | None = None
+    names: tuple[str, ...] = ()
+    external_needs: tuple[str, ...] | None = None
+    scales: bool = False
+    exposable: bool = False
+    validate: Callable[[Settings], Iterable[Problem]] = _nothing
+    environment: Callable[[Context], Contract] = _nothing
+    administration: Callable[[Context], Contract] = _nothing
+    left_out: Callable[[Context], Iterable[LeftOut]] = _nothing
+    notes: Callable[[Context], Iterable[str]] = _nothing
+
+    @property
+    def group(self) -> str:
+        """The attribute of the settings."""
+        return self.key or self.name
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether one that runs elsewhere can take its place."""
+        return self.settings is not None and issubclass(self.settings, Switchable)
+
+    @property
+    def service_names(self) -> tuple[str, ...]:
+        """Every name that its services may have."""
+        return self.names or (self.name,)

@@ -1,0 +1,49 @@
+"""Every service that there is: the modules beside this one that hold a DEFINITION."""
+
+import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+
+from pydantic import Field, create_model
+
+from infra import services
+from infra.services.definition import Definition
+from infra.settings import Settings
+
+_added: list[Definition] = []
+
+
+@cache
+def definitions() -> tuple[Definition, ...]:
+    """All of them, each after those whose descriptions it is given."""
+    modules = (import_module(f"{services.__name__}.{info.name}") for info in pkgutil.iter_modules(services.__path__))
+    found = [module.DEFINITION for module in modules if hasattr(module, "DEFINITION")]
+    return tuple(sorted((*found, *_added), key=lambda item: (item.stage, item.name)))
+
+
+@cache
+def settings_model() -> type[Settings]:
+    """The model of a whole stack file: the general settings, and a group for each service that has one."""
+    groups = {
+        item.group: (item.settings, Field(default_factory=item.settings, description=item.description)) for item in definitions() if item.settings is not None
+    }
+    return create_model("Settings", __base__=Settings, **groups)  # type: ignore[call-overload,no-any-return]
+
+
+@contextmanager
+def with_service(definition: Definition) -> Iterator[None]:
+    """As if another module were here, for as long as the context lasts."""
+    _added.append(definition)
+    _forget()
+    try:
+        yield
+    finally:
+        _added.remove(definition)
+        _forget()
+
+
+def _forget() -> None:
+    definitions.cache_clear()
+    settings_model.cache_clear()
