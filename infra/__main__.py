@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra import backend, configuration, invariants, outputs, preflight
+from infra import backend, configuration, invariants, outputs
 from infra.identity import Identity
 from infra.refusal import Refused
 from infra.secret import Keyring, Secret
@@ -39,31 +39,32 @@ def main() -> None:
 def _docker(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
     """Declares the platform on a Docker host; returns it as deployed and what a person should know about that host."""
     # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
-    from infra.targets import docker_files, docker_host
-    from infra.targets.docker import DockerTarget
+    from infra.targets.docker import checks, files
+    from infra.targets.docker.facts import read_facts
+    from infra.targets.docker.resources import DockerTarget
 
-    facts = docker_host.read_facts(platform, identity, settings.bind_address, nothing_recorded=backend.records_nothing(identity))
-    platform = preflight.as_built(platform, facts)
-    problems = preflight.check(platform, identity, facts)
+    facts = read_facts(platform, identity, settings.bind_address, nothing_recorded=backend.records_nothing(identity))
+    platform = checks.as_built(platform, facts)
+    problems = checks.check(platform, identity, facts)
     if problems:
         raise Refused(problems)
-    DockerTarget(settings, identity, facts, docker_files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key)).deploy(platform)
-    return platform, preflight.notes(settings, platform, facts)
+    DockerTarget(settings, identity, facts, files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key)).deploy(platform)
+    return platform, checks.notes(settings, platform, facts)
 
 
 def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
     """Declares the platform in a cluster; returns it and what a person should know about that cluster."""
-    from infra.targets import cluster_checks, kubernetes_api, releases
-    from infra.targets.kubernetes import KubernetesTarget
+    from infra.targets.kubernetes import checks
+    from infra.targets.kubernetes.facts import kubeconfig, read_facts
+    from infra.targets.kubernetes.plan import build
+    from infra.targets.kubernetes.resources import KubernetesTarget
 
-    facts = kubernetes_api.read_facts(settings)
-    problems = cluster_checks.check(settings, platform, identity, facts)
+    facts = read_facts(settings)
+    problems = checks.check(settings, platform, identity, facts)
     if problems:
         raise Refused(problems)
-    KubernetesTarget(settings, kubernetes_api.kubeconfig(settings)).deploy(
-        releases.plan(settings, identity, platform, cluster_checks.opened(settings, identity, facts))
-    )
-    return platform, cluster_checks.notes(settings, platform, facts)
+    KubernetesTarget(settings, kubeconfig(settings)).deploy(build(settings, identity, platform, checks.opened(settings, identity, facts)))
+    return platform, checks.notes(settings, platform, facts)
 
 
 def _stack_file() -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Targets: where services become resources. A target knows nothing of any particular service."""
+"""Where a platform runs: for each target its facts, its checks, and its resources."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.preflight import FILES_ROLE
+from infra.targets.docker.naming import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
 from ops.stacks.progress import Watch

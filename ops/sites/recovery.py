@@ -11,8 +11,8 @@ import docker
 from docker.errors import NotFound
 
 from infra.identity import PREFIX
-from infra.preflight import FILES_ROLE
 from infra.secret import Keyring
+from infra.targets.docker.naming import FILES_ROLE
 from ops import console
 from ops.paths import STATE
 from ops.stacks import lock as lock_file

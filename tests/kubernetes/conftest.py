@@ -25,8 +25,8 @@ from infra.services.platform import build as build_platform
 from infra.services.registry import settings_model
 from infra.settings import Settings
 from infra.spec import Platform
-from infra.targets import releases
-from infra.targets.releases import Plan
+from infra.targets.kubernetes.plan import Plan
+from infra.targets.kubernetes.plan import build as build_plan
 from infra.versions import RECIPES
 from ops.stacks import state
 from tests.kubernetes.cluster import lifecycle
@@ -81,7 +81,7 @@ class Deployment:
         return self.settings.namespace
 
     def plan(self) -> Plan:
-        return releases.plan(self.settings, self.identity, self.platform, {})
+        return build_plan(self.settings, self.identity, self.platform, {})
 
     def outputs(self) -> dict[str, Any]:
         """What the Pulumi program would export, secrets revealed."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.targets.chart_values import SecretObject
-from infra.targets.releases import CHART, Namespace, Plan, Release, plain
+from infra.targets.kubernetes.plan import CHART, Namespace, Plan, Release, plain
+from infra.targets.kubernetes.values import SecretObject
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from infra.identity import Identity
-from infra.targets import releases
-from infra.targets.releases import CHART
+from infra.targets.kubernetes.plan import CHART, chart_hash
+from infra.targets.kubernetes.plan import build as build_plan
 from tests.kubernetes.conftest import Deployment, changed
 from tests.kubernetes.installer import ROOT, Installer, namespace_object, secret_object
 from tests.support import notepad
@@ -115,7 +115,7 @@ def test_a_new_service_is_rendered_whole(tools: Path) -> None:
         keys: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "test"}}
         settings, platform = make_settings(**keys), make_platform(**keys)
         identity = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
-        plan = releases.plan(settings, identity, platform, {})
+        plan = build_plan(settings, identity, platform, {})
     release = next(item for item in plan.releases if item.name == "notepad")
     status, text = helm(tools, "template", "notepad", CHART, values=dict(release.values))
     assert status == 0, text
@@ -197,5 +197,5 @@ def _pod(workload: dict[str, Any], namespace: str) -> dict[str, Any]:
 def test_the_hash_of_the_chart_is_among_the_values(deployed: Deployment) -> None:
     """Helm releases are compared by their values, so an edited template would go unnoticed."""
     stored = json.loads(deployed.installer.helm("get", "values", "redis-cache", "--namespace", deployed.namespace, "-o", "json").stdout)
-    assert stored["chartHash"] == releases.chart_hash()
-    assert changed(deployed).plan().releases[0].values["chartHash"] == releases.chart_hash()
+    assert stored["chartHash"] == chart_hash()
+    assert changed(deployed).plan().releases[0].values["chartHash"] == chart_hash()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.targets.releases import CHART, Release
+from infra.targets.kubernetes.plan import CHART, Release
 from tests.kubernetes.conftest import Deployment, changed
 from tests.kubernetes.installer import secret_object
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from infra.refusal import Problem, Refused
-from infra.targets import cluster_checks, kubernetes_api
+from infra.targets.kubernetes import checks as cluster_checks
+from infra.targets.kubernetes import facts as kubernetes_api
 from tests.kubernetes.conftest import Deployment, changed
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from infra.identity import Identity
 from infra.refusal import Problem
-from infra.targets import cluster_checks
-from infra.targets.cluster_checks import ClusterFacts, Node
+from infra.targets.kubernetes import checks as cluster_checks
+from infra.targets.kubernetes.facts import ClusterFacts, Node
 from infra.units import GIB
 from tests.unit.conftest import make_platform, make_settings
 
@@ -57,8 +57,8 @@ CASES: list[tuple[str, ClusterFacts, dict[str, Any], str, str]] = [
     ("a namespace of another master", replace(ROOMY, namespaces=owned(OTHER_MASTER)), {}, "groundwork:masterSecret", "another master secret"),
     ("a storage class that there is not", ROOMY, kubernetes(storageClass="slow"), "groundwork:kubernetes.storageClass", "`slow`"),
     ("no default storage class", replace(ROOMY, storage_classes={"fast": False}), {}, "groundwork:kubernetes.storageClass", "no default"),
-    ("memory that no node has", ROOMY, {"qdrant": {"memory": "100GiB"}}, "groundwork:qdrant.memory", "fits on no node"),
-    ("cores that no node has", ROOMY, {"clickhouse": {"cpus": 32}}, "groundwork:clickhouse.cpus", "the largest has 16"),
+    ("memory that no node has", ROOMY, {"qdrant": {"memory": "100GiB"}}, "groundwork:qdrant.memory", "more than the largest node has"),
+    ("cores that no node has", ROOMY, {"clickhouse": {"cpus": 32}}, "groundwork:clickhouse.cpus", "more than the largest node has (16)"),
     ("more memory than all nodes", replace(ROOMY, nodes=(replace(NODE, memory=4 * GIB),)), {}, "groundwork:clickhouse.memory", "all limits together"),
     ("replicas beyond all nodes", replace(ROOMY, nodes=(replace(NODE, memory=8 * GIB),)), {"qdrant": {"memory": "4GiB", "replicas": 3}}, "groundwork:qdrant.memory", "all limits together"),
     ("labels that no node has", ROOMY, kubernetes(nodeSelector={"pool": "gpu"}), "groundwork:kubernetes.nodeSelector", "keep them away"),

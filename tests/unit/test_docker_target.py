@@ -8,10 +8,10 @@ import pulumi
 import pytest
 
 from infra.identity import Identity
-from infra.preflight import HostFacts
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform
-from infra.targets import docker, docker_files
+from infra.targets.docker import files, resources
+from infra.targets.docker.facts import HostFacts
 from tests.unit.conftest import IMAGE_SOURCES, make_platform, make_settings
 
 # Pulumi's test decorator leaves its event loop open.
@@ -56,7 +56,7 @@ def declare(source: str, **keys: Any) -> tuple[Platform, Recorder]:
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
-        docker.DockerTarget(settings, IDENTITY, HostFacts(memory=1, cpus=1, image_ids=ids)).deploy(platform)
+        resources.DockerTarget(settings, IDENTITY, HostFacts(memory=1, cpus=1, image_ids=ids)).deploy(platform)
 
     run()
     return platform, recorder
@@ -132,11 +132,11 @@ def test_files_are_mounted_read_only_from_the_volume_that_the_loader_fills(decla
     placed = {item["file"] for item in (uploads["value"] if isinstance(uploads, dict) else uploads)}
     for service in platform.services:
         mount = mounted(recorder, service.name).get(CONFIG_DIR)
-        assert (mount is not None) == bool(docker_files.mounted(service)), service.name
+        assert (mount is not None) == bool(files.mounted(service)), service.name
         if mount is not None:
             assert mount["readOnly"] is True
             assert mount["source"] == loaded[f"/files/{service.name}"]
-            assert {f"/files/{service.name}{item.path.removeprefix(CONFIG_DIR)}" for item in docker_files.mounted(service)} <= placed
+            assert {f"/files/{service.name}{item.path.removeprefix(CONFIG_DIR)}" for item in files.mounted(service)} <= placed
 
 
 def test_what_fills_the_volumes_never_runs(declared: Declared) -> None:
@@ -156,20 +156,20 @@ def test_only_files_that_are_read_at_the_start_replace_their_service(path: str, 
     before = (File(path=f"{CONFIG_DIR}/start.sh", content="a"), File(path=f"{CONFIG_DIR}/rules.yml", content="b", live=True))
     changed = File(path=f"{CONFIG_DIR}/{path}", content=content, live=path != "start.sh")
     after = (*(item for item in before if item.path != changed.path), changed)
-    names = [docker_files.volume(replace(service, files=files), Secret("key")) for files in (before, after)]
+    names = [files.volume(replace(service, files=placed), Secret("key")) for placed in (before, after)]
     assert (names[0] != names[1]) == another
 
 
 def test_the_name_of_a_volume_tells_nothing_about_secret_content() -> None:
     service = make_platform(images="packages").by_name("minio")
-    assert docker_files.volume(service, Secret("one")) != docker_files.volume(service, Secret("another"))
+    assert files.volume(service, Secret("one")) != files.volume(service, Secret("another"))
 
 
 @pytest.mark.parametrize("source", IMAGE_SOURCES)
 def test_live_files_have_a_way_to_be_read_again_and_others_lie_in_one_folder(source: str) -> None:
     for service in make_platform(images=source).services:
         assert any(item.live for item in service.files) == bool(service.reload), service.name
-        assert service.writable_root or docker_files.mounted(service) == sorted(service.files, key=lambda item: item.path), service.name
+        assert service.writable_root or files.mounted(service) == sorted(service.files, key=lambda item: item.path), service.name
 
 
 def test_no_container_dumps_its_memory(declared: Declared) -> None:
@@ -265,7 +265,7 @@ def test_secret_text_becomes_a_pulumi_secret() -> None:
     """Under mocks a secret arrives as its bare value, so the wrapping itself is looked at."""
 
     async def is_secret(value: Secret | str) -> bool:
-        wrapped = docker._text(value)
+        wrapped = resources._text(value)
         return isinstance(wrapped, pulumi.Output) and await wrapped.is_secret()
 
     with asyncio.Runner() as runner:
@@ -304,7 +304,7 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
-        docker.DockerTarget(settings, IDENTITY, facts).deploy(platform)
+        resources.DockerTarget(settings, IDENTITY, facts).deploy(platform)
 
     run()
 

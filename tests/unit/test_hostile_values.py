@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from infra import configuration, invariants, outputs, preflight
+from infra import configuration, invariants, outputs
 from infra.refusal import Problem, Refused
 from infra.secret import Keyring, Secret, revealed
 from infra.services.context import Context
@@ -25,7 +25,8 @@ from infra.services.platform import build as build_platform
 from infra.services.registry import settings_model
 from infra.settings import Settings
 from infra.settings.fields import is_secret, nested_model
-from infra.targets import releases
+from infra.targets.checks import port_clashes
+from infra.targets.kubernetes.plan import build as build_plan
 from ops.commands import dotenv
 from tests.unit.conftest import MASTER, files
 from tests.unit.test_outputs import IDENTITY
@@ -108,7 +109,7 @@ def _load(path: tuple[str, ...], value: Any) -> tuple[Settings | None, list[Prob
         loaded = configuration.load(raw, [f"groundwork:{key}" for key in _config(path, value)], stack="dev")
     except Refused as refused:
         return None, list(refused.problems)
-    problems = invariants.check(loaded) or list(preflight.port_clashes(build_platform(loaded)))
+    problems = invariants.check(loaded) or list(port_clashes(build_platform(loaded)))
     return (None if problems else loaded), problems
 
 
@@ -156,7 +157,7 @@ def _renders(loaded: Settings, value: Any) -> None:
     read = dict(line.split("=", 1) for line in dotenv.render(told).splitlines())
     assert set(read) == set(told)
     if loaded.clustered:
-        plan = releases.plan(loaded, IDENTITY, platform, {})
+        plan = build_plan(loaded, IDENTITY, platform, {})
         assert yaml.safe_load(yaml.safe_dump([dict(release.values) for release in plan.releases]))
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.targets.kubernetes import KubernetesTarget
-from infra.targets.releases import Plan
+from infra.targets.kubernetes.plan import Plan
+from infra.targets.kubernetes.resources import KubernetesTarget
 from tests.unit.conftest import make_settings
 from tests.unit.test_releases import CLUSTER, SCALED, make
 

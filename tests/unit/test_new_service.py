@@ -11,7 +11,8 @@ from infra.identity import Identity
 from infra.refusal import Refused
 from infra.secret import Keyring
 from infra.services.context import Context
-from infra.targets import docker_files, releases
+from infra.targets.docker import files
+from infra.targets.kubernetes.plan import build as build_plan
 from ops.development import reference
 from tests.support import notepad
 from tests.unit.conftest import MASTER, make_context, make_platform, make_settings, text
@@ -69,15 +70,15 @@ def test_it_is_deployed_on_docker_with_its_volumes_files_and_network() -> None:
     assert [port["external"] for port in container["ports"]] == [7777]
     assert IDENTITY.name("notepad") in {item["name"] for item in container["networksAdvanced"]}
     service = make_platform().by_name("notepad")
-    files = IDENTITY.name(docker_files.volume(service, Keyring(make_settings().master_secret).checksum_key))
-    assert {IDENTITY.name("notepad-data"), files} <= set(recorder.of(VOLUME))
+    placed = IDENTITY.name(files.volume(service, Keyring(make_settings().master_secret).checksum_key))
+    assert {IDENTITY.name("notepad-data"), placed} <= set(recorder.of(VOLUME))
     ledger = next(inputs for name, inputs in recorder.of(VOLUME).items() if "ledger" in name)
     assert {"label": "groundwork.version.notepad", "value": "1.2.3"} in ledger["labels"]
 
 
 def test_it_is_released_on_kubernetes() -> None:
     settings, platform = make_settings(**CLUSTER), make_platform(**CLUSTER)
-    plan = releases.plan(settings, IDENTITY, platform, {})
+    plan = build_plan(settings, IDENTITY, platform, {})
     values = next(item for item in plan.releases if item.name == "notepad").values
     assert values["workload"] == "StatefulSet"
     assert [port["port"] for port in values["ports"]] == [7777]

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
-from infra import preflight
 from infra.identity import Identity
-from infra.preflight import HostFacts
 from infra.refusal import Problem
-from infra.targets import docker_host
+from infra.targets import checks as shared_checks
+from infra.targets.docker import checks as host_checks
+from infra.targets.docker import facts as docker_facts
+from infra.targets.docker.checks import as_built
+from infra.targets.docker.facts import HostFacts
+from infra.targets.docker.naming import networks_of
 from infra.units import GIB
 from tests.unit.conftest import make_platform, make_settings
 
@@ -22,7 +25,7 @@ DATA = IDENTITY.name("postgres-data")
 
 def check(facts: HostFacts, **keys: Any) -> list[Problem]:
     keys.setdefault("images", "packages")
-    return preflight.check(make_platform(**keys), IDENTITY, facts)
+    return host_checks.check(make_platform(**keys), IDENTITY, facts)
 
 
 def ledger(identity: Identity = IDENTITY, /, **versions: str) -> dict[str, str]:
@@ -91,7 +94,7 @@ def test_refuses_what_would_fail_half_way(facts: HostFacts, key: str, fix: str) 
     "facts",
     [
         replace(ROOMY, network_room=40),
-        replace(ROOMY, network_room=0, networks={IDENTITY.name(name): IDENTITY.labels for name in preflight.networks_of(make_platform(images="packages"))}),
+        replace(ROOMY, network_room=0, networks={IDENTITY.name(name): IDENTITY.labels for name in networks_of(make_platform(images="packages"))}),
         replace(ROOMY, nothing_recorded=True),
         replace(ROOMY, nothing_recorded=True, containers={OTHER.name("postgres"): OTHER.labels}),
     ],
@@ -114,7 +117,7 @@ def test_accepts_what_is_no_contradiction(facts: HostFacts) -> None:
 )
 def test_counts_the_networks_that_still_find_a_range(info: dict[str, Any], subnets: list[str], room: int) -> None:
     networks = [{"IPAM": {"Config": [{"Subnet": subnet}]}} for subnet in subnets]
-    assert docker_host._network_room(info, networks) == room
+    assert docker_facts._network_room(info, networks) == room
 
 
 @pytest.mark.parametrize(
@@ -136,12 +139,12 @@ def test_accepts(facts: HostFacts) -> None:
 
 @pytest.mark.parametrize(("version", "parts"), [("17.12", (17, 12)), ("v1.19.1", (1, 19, 1)), ("2026.02.12", (2026, 2, 12)), ("18-rc1", ()), ("", ())])
 def test_compares_versions_by_number(version: str, parts: tuple[int, ...]) -> None:
-    assert preflight.version_tuple(version) == parts
+    assert shared_checks.version_tuple(version) == parts
 
 
 @pytest.mark.parametrize(("engine", "warned"), [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0", False), ("29.1.2", False), ("", False)])
 def test_old_engines_are_warned_about(engine: str, warned: bool) -> None:
-    assert bool(preflight.notes(make_settings(), make_platform(), replace(ROOMY, engine=engine))) == warned
+    assert bool(host_checks.notes(make_settings(), make_platform(), replace(ROOMY, engine=engine))) == warned
 
 
 def test_two_clones_do_not_share_a_name() -> None:
@@ -159,6 +162,6 @@ def test_what_an_image_really_holds_decides_about_a_downgrade(held: str, refused
         volumes={IDENTITY.name("redis-cache-data"): IDENTITY.labels, "l": redis_ledger("8.0.5")},
         image_versions={reference: held},
     )
-    true = preflight.as_built(platform, facts)
-    assert preflight.ledger(true)["redis-cache"] == held
-    assert bool(preflight.check(true, IDENTITY, facts)) == refused
+    true = as_built(platform, facts)
+    assert shared_checks.ledger(true)["redis-cache"] == held
+    assert bool(host_checks.check(true, IDENTITY, facts)) == refused

@@ -9,8 +9,9 @@ from infra.identity import Identity
 from infra.secret import Secret
 from infra.services import postgres_cluster
 from infra.spec import Platform, Service
-from infra.targets import chart_values, releases
-from infra.targets.releases import Plan, Release
+from infra.targets.kubernetes.plan import Plan, Release, ledger_of, plain
+from infra.targets.kubernetes.plan import build as build_plan
+from infra.targets.kubernetes.values import SecretObject, key_of
 from tests.unit.conftest import IMAGE_SOURCES, make_platform, make_settings
 
 IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
@@ -22,7 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {**{f"from {source}": {"images": source} for 
 def make(**keys: Any) -> tuple[Platform, Plan]:
     merged = {**CLUSTER, **keys}
     platform = make_platform(**merged)
-    return platform, releases.plan(make_settings(**merged), IDENTITY, platform, {})
+    return platform, build_plan(make_settings(**merged), IDENTITY, platform, {})
 
 
 @pytest.fixture(params=list(SIZES.values()), ids=list(SIZES))
@@ -55,7 +56,7 @@ def test_no_value_holds_a_secret(made: Made) -> None:
     secrets |= {value.reveal() for item in plan.releases for secret in item.secrets for value in secret.data.values() if len(value.reveal()) >= 20}
     assert len(secrets) > 10
     for item in plan.releases:
-        text = releases.plain(item.values) + repr(item.custom)
+        text = plain(item.values) + repr(item.custom)
         assert not [secret for secret in secrets if secret in text], item.name
 
 
@@ -63,7 +64,7 @@ def test_secret_files_are_keys_of_the_secret(made: Made) -> None:
     for item in made[1].releases:
         for group in (item.values, *item.values["jobs"]):
             secret = next((secret for secret in item.secrets if secret.name == group["secret"]["name"]), None)
-            wanted = {chart_values.key_of(file["path"]) for file in group["secretFiles"]} | set(group.get("secretEnv", {}))
+            wanted = {key_of(file["path"]) for file in group["secretFiles"]} | set(group.get("secretEnv", {}))
             assert wanted == (set(secret.data) if secret else set()), item.name
 
 
@@ -176,14 +177,14 @@ def test_ports_are_named_once_and_short(made: Made) -> None:
 
 def test_the_namespace_is_the_ledger_of_versions(made: Made) -> None:
     platform, plan = made
-    assert releases.ledger_of(plan.namespaces[0].annotations) == {service.name: service.image.version for service in platform.services if service.volumes}
+    assert ledger_of(plan.namespaces[0].annotations) == {service.name: service.image.version for service in platform.services if service.volumes}
 
 
 def test_the_ledger_keeps_what_is_turned_off() -> None:
     """Its volume is still there, and an older version must not open it later."""
     merged = {**CLUSTER, "qdrant": {"enabled": False}}
-    plan = releases.plan(make_settings(**merged), IDENTITY, make_platform(**merged), {"qdrant": "1.19.1", "redis-cache": "8.0.1"})
-    kept = releases.ledger_of(plan.namespaces[0].annotations)
+    plan = build_plan(make_settings(**merged), IDENTITY, make_platform(**merged), {"qdrant": "1.19.1", "redis-cache": "8.0.1"})
+    kept = ledger_of(plan.namespaces[0].annotations)
     assert kept["qdrant"] == "1.19.1"
     assert kept["redis-cache"] != "8.0.1"
 
@@ -197,7 +198,7 @@ def test_a_login_of_a_registry_is_a_secret_of_each_namespace() -> None:
 
 def test_a_checksum_cannot_be_guessed_without_the_master() -> None:
     """A user's own password may be weak, and checksums stand in plain sight."""
-    secret = chart_values.SecretObject(name="s", data={"k": Secret("weak")})
+    secret = SecretObject(name="s", data={"k": Secret("weak")})
     assert secret.checksum(Secret("a")) != secret.checksum(Secret("b"))
 
 

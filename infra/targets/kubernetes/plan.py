@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.identity import Identity
-from infra.preflight import ledger
 from infra.secret import Secret
 from infra.settings import Settings
 from infra.spec import PULL_SECRET, File, Operated, Platform, Service
-from infra.targets.chart_values import PULL_SECONDS, SecretObject, Stack, key_of, namespace_of, values
+from infra.targets.checks import ledger
+from infra.targets.kubernetes.values import PULL_SECONDS, SecretObject, Stack, key_of, namespace_of, values
 
 CHART = "charts/service"
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Plan:
     login: SecretObject | None = None
 
 
-def plan(settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]) -> Plan:
+def build(settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]) -> Plan:
     """What a platform is on Kubernetes. `opened` are the versions that have opened its data before."""
     home = settings.namespace
     spaces = [Namespace(name=home, labels=_space_labels(identity, "restricted"), annotations=_ledger(platform, opened))]

@@ -13,11 +13,13 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.identity import Identity
-from infra.preflight import FILES_ROLE, LEDGER_ROLE, OUTBOUND, PUBLISHED, HostFacts, below_engine, ledger, networks_of, ordinary_network
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
 from infra.spec import CONFIG_DIR, UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
-from infra.targets import docker_files
+from infra.targets.checks import ledger
+from infra.targets.docker import files
+from infra.targets.docker.facts import HostFacts
+from infra.targets.docker.naming import FILES_ROLE, LEDGER_ROLE, OUTBOUND, PUBLISHED, below_engine, networks_of, ordinary_network
 from infra.units import MIB, go_duration
 
 _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
@@ -65,7 +67,7 @@ class DockerTarget:
         self._declare_networks(platform)
         versions = ledger(platform)
         before: list[pulumi.Resource] = [self._ledger(versions)] if versions else []
-        with_files = [service for service in platform.in_order() if docker_files.mounted(service)]
+        with_files = [service for service in platform.in_order() if files.mounted(service)]
         if with_files:
             before.append(self._loader(with_files))
         for service in platform.in_order():
@@ -121,7 +123,7 @@ class DockerTarget:
     def _loader(self, services: Sequence[Service]) -> docker.Container:
         """The container that fills the volumes of the services' files. It is made and never started."""
         for service in services:
-            full = self._identity.name(docker_files.volume(service, self._stamps))
+            full = self._identity.name(files.volume(service, self._stamps))
             self._files[service.name] = docker.Volume(
                 full, name=full, labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in self._labels(role=FILES_ROLE).items()],
             )  # fmt: skip
@@ -131,10 +133,10 @@ class DockerTarget:
             image=self._image(services[0]),
             entrypoints=["/never-started"],
             mounts=[
-                docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=docker_files.folder(service))
+                docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=files.folder(service))
                 for service in services
             ],
-            uploads=[_upload(item, docker_files.loaded(service, item)) for service in services for item in docker_files.mounted(service)],
+            uploads=[_upload(item, files.loaded(service, item)) for service in services for item in files.mounted(service)],
             labels=self._container_labels(role=FILES_ROLE),
             opts=pulumi.ResourceOptions(
                 delete_before_replace=True,
@@ -186,7 +188,7 @@ class DockerTarget:
             entrypoints=list(service.entrypoint) or None,
             command=list(service.command) or None,
             envs=_envs(service.env),
-            uploads=[_upload(item, item.path) for item in service.files if item not in docker_files.mounted(service)] or None,
+            uploads=[_upload(item, item.path) for item in service.files if item not in files.mounted(service)] or None,
             mounts=mounts or None,
             networks_advanced=self._attach(networks, service),
             ports=[

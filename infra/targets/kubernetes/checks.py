@@ -1,52 +1,28 @@
 """What is checked against the cluster before the first resource is declared. Pure: facts in, problems out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from infra.identity import Identity
-from infra.preflight import port_clashes, version_problems, version_tuple
 from infra.refusal import Problem
 from infra.settings import Settings
 from infra.spec import Platform, Service
-from infra.targets.chart_values import namespace_of
-from infra.targets.releases import ledger_of
-from infra.units import MIB, format_size
+from infra.targets import checks
+from infra.targets.checks import Capacity
+from infra.targets.kubernetes.facts import ClusterFacts, Node
+from infra.targets.kubernetes.plan import ledger_of
+from infra.targets.kubernetes.values import namespace_of
 
 _KEY = "groundwork:kubernetes"
 # As charts/service/Chart.yaml says.
 _OLDEST = (1, 29)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """One node: what pods may ask of it (bytes, cores), and what keeps them away."""
-
-    name: str
-    memory: int
-    cpus: float
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterFacts:
-    """What a cluster says of itself. `namespaces` holds the metadata of the stack's own, where they exist."""
-
-    version: str
-    namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    nodes: tuple[Node, ...] = ()
-    storage_classes: Mapping[str, bool] = field(default_factory=dict)
-    ingress_classes: frozenset[str] = frozenset()
-    api_groups: frozenset[str] = frozenset()
-    claims: frozenset[str] = frozenset()
-
-
 def check(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> list[Problem]:
     """Every reason not to deploy that the cluster gives."""
     return [
         *_age(facts),
-        *port_clashes(platform),
+        *checks.port_clashes(platform),
         *_ownership(settings, identity, facts),
         *_storage(settings, platform, facts),
         *_room(settings, platform, facts),
@@ -78,7 +54,7 @@ def opened(settings: Settings, identity: Identity, facts: ClusterFacts) -> dict[
 
 
 def _age(facts: ClusterFacts) -> Iterator[Problem]:
-    if version_tuple(facts.version.partition("-")[0].partition("+")[0]) < _OLDEST:
+    if checks.version_tuple(facts.version.partition("-")[0].partition("+")[0]) < _OLDEST:
         reason = f"the cluster runs Kubernetes {facts.version}; {'.'.join(map(str, _OLDEST))} or newer is needed"
         yield Problem(key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context")
 
@@ -123,33 +99,13 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
         )
         return
     largest = max(usable, key=lambda node: node.memory)
-    for service in platform.services:
-        if service.limits.memory > largest.memory:
-            yield Problem(
-                key=f"{service.settings_key}.memory",
-                reason=f"{format_size(service.limits.memory)} fits on no node; the largest, {largest.name}, gives {_about(largest.memory)}",
-                fix="lower it, or add a larger node",
-            )
-        cores = max(node.cpus for node in usable)
-        if service.limits.cpus > cores:
-            yield Problem(
-                key=f"{service.settings_key}.cpus",
-                reason=f"{service.limits.cpus:g} cores fit on no node; the largest has {cores:g}",
-                fix=f"set at most {cores:g}",
-            )
-    total, room = sum(service.limits.memory * service.replicas for service in platform.services), sum(node.memory for node in usable)
-    if total > room and all(service.limits.memory <= largest.memory for service in platform.services):
-        greediest = max(platform.services, key=lambda service: service.limits.memory * service.replicas)
-        yield Problem(
-            key=f"{greediest.settings_key}.memory",
-            reason=f"all limits together are {format_size(total)}; the nodes give {_about(room)}",
-            fix="lower the largest limits, turn services off (`enabled: false`), or add nodes",
-        )
-
-
-def _about(size: int) -> str:
-    """Bytes in whole MiB: nodes name theirs to the KiB."""
-    return format_size(size // MIB * MIB)
+    yield from checks.limits(
+        platform,
+        Capacity(
+            memory=largest.memory, cpus=max(node.cpus for node in usable), total=sum(node.memory for node in usable),
+            one="the largest node", all="the nodes", more="add a larger node",
+        ),
+    )  # fmt: skip
 
 
 def _may_run(settings: Settings, node: Node) -> bool:
@@ -198,7 +154,7 @@ def _versions(settings: Settings, platform: Platform, identity: Identity, facts:
     for service in platform.services:
         before, claim = recorded.get(service.name), _claim(settings, service)
         if before is not None and claim in facts.claims:
-            yield from version_problems(service, before, str(claim))
+            yield from checks.version_problems(service, before, str(claim))
 
 
 def _claim(settings: Settings, service: Service) -> str | None:

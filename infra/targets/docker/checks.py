@@ -1,71 +1,30 @@
 """What is checked against the host before the first resource is declared. Pure: facts in, problems out."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from infra.identity import Identity
 from infra.refusal import Problem
 from infra.settings import Settings
-from infra.spec import Image, Platform, Port, Service
+from infra.spec import Image, Platform
+from infra.targets import checks
+from infra.targets.checks import Capacity
+from infra.targets.docker.facts import HostFacts
+from infra.targets.docker.naming import LEDGER_ROLE, networks_of
 from infra.units import format_size
 
-LEDGER_ROLE, FILES_ROLE = "ledger", "files"
-"""What a container or volume is for that serves nobody, in its labels."""
-PUBLISHED, OUTBOUND = "published", "outbound"
 # The first major version of Docker that drops such packets.
 _ISOLATES_LOOPBACK = (28,)
 # What the operating system, Docker and the deploy itself need beside the services.
 HOST_RESERVE = 512 * 1024**2
 
 
-ENGINE_ROOT = "/var/lib/docker"
-
-
-def below_engine(path: str, root: str) -> str:
-    """A path below the engine's usual folder, where that is another one on a host."""
-    return path.replace(ENGINE_ROOT, root, 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostFacts:
-    """What the Docker host says of itself. Sizes are bytes.
-
-    `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
-    engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
-    and `open_files` how many descriptors the engine may give to a container; `image_versions` is what images built here
-    hold, by reference, which differs from what is pinned where Debian has replaced a version;
-    `absent` are folders to be shown to containers that an engine of its kind does not have.
-    """
-
-    memory: int
-    cpus: int
-    engine: str = ""
-    root_shared: bool | None = None
-    engine_root: str = ENGINE_ROOT
-    disk_total: int | None = None
-    disk_free: int | None = None
-    volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    own_ports: frozenset[int] = frozenset()
-    taken_ports: Mapping[int, str] = field(default_factory=dict)
-    foreign_address: str | None = None
-    nothing_recorded: bool = False
-    open_files: int | None = None
-    absent: frozenset[str] = frozenset()
-    network_room: int | None = None
-    image_ids: Mapping[str, str] = field(default_factory=dict)
-    image_versions: Mapping[str, str] = field(default_factory=dict)
-    missing_images: Mapping[str, str] = field(default_factory=dict)
-
-
 def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Problem]:
     """Every reason not to deploy that the host gives."""
     return [
-        *_memory(platform, facts),
-        *_cpus(platform, facts),
+        *checks.limits(platform, _capacity(facts)),
         *_disk(platform, identity, facts),
-        *port_clashes(platform),
+        *checks.port_clashes(platform),
         *_ports(platform, facts),
         *_address(facts),
         *_pools(platform, identity, facts),
@@ -86,6 +45,13 @@ def as_built(platform: Platform, facts: HostFacts) -> Platform:
     return replace(platform, services=tuple(replace(service, image=true(service.image)) for service in platform.services))
 
 
+def _capacity(facts: HostFacts) -> Capacity:
+    return Capacity(
+        memory=facts.memory, cpus=facts.cpus, total=facts.memory - HOST_RESERVE, one="the host",
+        all=f"the host (its memory less {format_size(HOST_RESERVE)})", more="use a larger host",
+    )  # fmt: skip
+
+
 def notes(settings: Settings, platform: Platform, facts: HostFacts) -> list[str]:
     """What a person should know about the host."""
     return [*_old_engine(settings, facts), *_few_files(platform, facts)]
@@ -101,42 +67,13 @@ def _few_files(platform: Platform, facts: HostFacts) -> Iterator[str]:
 
 
 def _old_engine(settings: Settings, facts: HostFacts) -> list[str]:
-    major = version_tuple(facts.engine)[:1]
+    major = checks.version_tuple(facts.engine)[:1]
     if major and major < _ISOLATES_LOOPBACK and settings.bind_address == "127.0.0.1":
         return [
             f"Docker {facts.engine} lets neighbours on the same network segment reach ports published on loopback; "
             "28 and newer do not (docs.docker.com, port publishing). Use this host on networks that you trust."
         ]
     return []
-
-
-def _memory(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
-    for service in platform.services:
-        if service.limits.memory > facts.memory:
-            yield Problem(
-                key=f"{service.settings_key}.memory",
-                reason=f"{format_size(service.limits.memory)} is more than the host has ({format_size(facts.memory)})",
-                fix="lower it, or use a larger host",
-            )
-    total = sum(service.limits.memory for service in platform.services)
-    room = facts.memory - HOST_RESERVE
-    if total > room and all(service.limits.memory <= facts.memory for service in platform.services):
-        largest = max(platform.services, key=lambda service: service.limits.memory)
-        yield Problem(
-            key=f"{largest.settings_key}.memory",
-            reason=f"all limits together are {format_size(total)}; the host can give {format_size(room)} (its memory less {format_size(HOST_RESERVE)})",
-            fix="lower the largest limits, or turn services off (`enabled: false`)",
-        )
-
-
-def _cpus(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
-    for service in platform.services:
-        if service.limits.cpus > facts.cpus:
-            yield Problem(
-                key=f"{service.settings_key}.cpus",
-                reason=f"{service.limits.cpus:g} cores are more than the host has ({facts.cpus})",
-                fix=f"set at most {facts.cpus}",
-            )
 
 
 def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
@@ -158,27 +95,8 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
             return
 
 
-def port_clashes(platform: Platform) -> Iterator[Problem]:
-    """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them on this machine."""
-    seen: dict[int, str] = {}
-    for service, port, number in _published(platform):
-        key = f"{service.settings_key} (port {number}, {port.name})"
-        if number > 65535:
-            yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
-        elif number in seen:
-            yield Problem(key=key, reason=f"port {number} is already given to {seen[number]}", fix="give one of them another port")
-        seen.setdefault(number, f"{service.name} ({port.name})")
-
-
-def _published(platform: Platform) -> Iterator[tuple[Service, Port, int]]:
-    for service in platform.services:
-        for port in service.ports:
-            if port.host is not None:
-                yield service, port, port.host
-
-
 def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
-    for service, port, number in _published(platform):
+    for service, port, number in checks.published(platform):
         if number in facts.taken_ports and number not in facts.own_ports:
             yield Problem(
                 key=f"{service.settings_key} (port {number}, {port.name})",
@@ -207,18 +125,6 @@ def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator
             reason=f"the stack needs {len(missing)} more networks, and the engine has addresses for {facts.network_room}",
             fix="remove networks that nobody uses (`docker network prune`), or give the engine more: default-address-pools in /etc/docker/daemon.json",
         )
-
-
-def networks_of(platform: Platform) -> list[str]:
-    """Every network of a platform on a Docker host, the ordinary ones included."""
-    return sorted({*platform.networks, *filter(None, map(ordinary_network, platform.services))})
-
-
-def ordinary_network(service: Service) -> str | None:
-    """The network that is not internal and that a service joins, if any: one with a way out also publishes."""
-    if service.reaches_out:
-        return OUTBOUND
-    return PUBLISHED if any(port.host is not None for port in service.ports) else None
 
 
 def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Problem]:
@@ -255,45 +161,13 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
                 )
 
 
-def version_tuple(version: str) -> tuple[int, ...]:
-    """`8.10.2` as (8, 10, 2). Parts that are no numbers end it."""
-    numbers = []
-    for part in version.lstrip("v").split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
-
-
-def ledger(platform: Platform) -> dict[str, str]:
-    """Service to version, for all that keep data: what has opened the volumes."""
-    return {service.name: service.image.version for service in platform.services if service.volumes}
-
-
 def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
     opened = _opened(identity, facts.volumes.values())
     for service in platform.services:
         before = opened.get(service.name)
         if before is None or not any(identity.name(volume.name) in facts.volumes for volume in service.volumes):
             continue
-        yield from version_problems(service, before, identity.name(service.volumes[0].name))
-
-
-def version_problems(service: Service, before: str, volume: str) -> Iterator[Problem]:
-    """Why a service's version cannot open a volume that the version `before` has opened."""
-    had, wanted = version_tuple(before), version_tuple(service.image.version)
-    if service.kind == "postgres" and had[:1] != wanted[:1]:
-        yield Problem(
-            key="groundwork:images",
-            reason=f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
-            fix="keep the former image source, or dump with the old major version and restore into a new volume",
-        )
-    elif wanted < had:
-        yield Problem(
-            key="groundwork:images",
-            reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
-            fix="keep the former image source; stores do not read what a newer version has written",
-        )
+        yield from checks.version_problems(service, before, identity.name(service.volumes[0].name))
 
 
 def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -305,7 +179,7 @@ def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[st
             continue
         for key, version in labels.items():
             name = key.removeprefix(prefix)
-            if key.startswith(prefix) and version_tuple(version) > version_tuple(newest.get(name, "0")):
+            if key.startswith(prefix) and checks.version_tuple(version) > checks.version_tuple(newest.get(name, "0")):
                 newest[name] = version
     return newest
 

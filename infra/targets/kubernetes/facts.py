@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,35 @@ from kubernetes.config.config_exception import ConfigException
 
 from infra.refusal import Problem, Refused
 from infra.settings import Settings
-from infra.targets.cluster_checks import ClusterFacts, Node
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _SECONDS = 10
 _KEY = "groundwork:kubernetes"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node: what pods may ask of it (bytes, cores), and what keeps them away."""
+
+    name: str
+    memory: int
+    cpus: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFacts:
+    """What a cluster says of itself. `namespaces` holds the metadata of the stack's own, where they exist."""
+
+    version: str
+    namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
+    storage_classes: Mapping[str, bool] = field(default_factory=dict)
+    ingress_classes: frozenset[str] = frozenset()
+    api_groups: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
 
 
 def read_facts(settings: Settings) -> ClusterFacts:

@@ -7,7 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,44 @@ from requests import RequestException
 
 from infra.identity import Identity
 from infra.images import VERSION_LABEL
-from infra.preflight import ENGINE_ROOT, HostFacts, below_engine
 from infra.refusal import Problem, Refused
 from infra.spec import Image, Platform
+from infra.targets.docker.naming import ENGINE_ROOT, below_engine
 
 _LOOKUP_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What the Docker host says of itself. Sizes are bytes.
+
+    `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
+    engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
+    and `open_files` how many descriptors the engine may give to a container; `image_versions` is what images built here
+    hold, by reference, which differs from what is pinned where Debian has replaced a version;
+    `absent` are folders to be shown to containers that an engine of its kind does not have.
+    """
+
+    memory: int
+    cpus: int
+    engine: str = ""
+    root_shared: bool | None = None
+    engine_root: str = ENGINE_ROOT
+    disk_total: int | None = None
+    disk_free: int | None = None
+    volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    own_ports: frozenset[int] = frozenset()
+    taken_ports: Mapping[int, str] = field(default_factory=dict)
+    foreign_address: str | None = None
+    nothing_recorded: bool = False
+    open_files: int | None = None
+    absent: frozenset[str] = frozenset()
+    network_room: int | None = None
+    image_ids: Mapping[str, str] = field(default_factory=dict)
+    image_versions: Mapping[str, str] = field(default_factory=dict)
+    missing_images: Mapping[str, str] = field(default_factory=dict)
 
 
 def connect() -> docker.DockerClient:

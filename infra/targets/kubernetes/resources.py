@@ -7,8 +7,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from infra.settings import Settings
-from infra.targets.chart_values import SecretObject
-from infra.targets.releases import CHART, CustomObject, Namespace, Plan, Release
+from infra.targets.kubernetes.plan import CHART, CustomObject, Namespace, Plan, Release
+from infra.targets.kubernetes.values import SecretObject
 
 # Several instances are made one after the other, each with an image to pull.
 _OPERATOR_SECONDS = 900

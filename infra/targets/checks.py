@@ -1,0 +1,106 @@
+"""What both targets check: limits against what there is, ports, and versions against what has opened the data. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.refusal import Problem
+from infra.spec import Platform, Port, Service
+from infra.units import MIB, format_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What a target can give: to `one` service bytes of `memory` and cores, to `all` of them `total` bytes.
+
+    `one` and `all` are words for who gives it, `more` is the advice where it is too little.
+    """
+
+    memory: int
+    cpus: float
+    total: int
+    one: str
+    all: str
+    more: str
+
+
+def limits(platform: Platform, capacity: Capacity) -> Iterator[Problem]:
+    """Limits that one service cannot be given, or all together cannot."""
+    for service in platform.services:
+        if service.limits.memory > capacity.memory:
+            yield Problem(
+                key=f"{service.settings_key}.memory",
+                reason=f"{format_size(service.limits.memory)} is more than {capacity.one} has ({_about(capacity.memory)})",
+                fix=f"lower it, or {capacity.more}",
+            )
+        if service.limits.cpus > capacity.cpus:
+            yield Problem(
+                key=f"{service.settings_key}.cpus",
+                reason=f"{service.limits.cpus:g} cores are more than {capacity.one} has ({capacity.cpus:g})",
+                fix=f"set at most {capacity.cpus:g}",
+            )
+    wanted = {service.name: service.limits.memory * service.replicas for service in platform.services}
+    total = sum(wanted.values())
+    if total > capacity.total and all(service.limits.memory <= capacity.memory for service in platform.services):
+        greediest = max(platform.services, key=lambda service: wanted[service.name])
+        yield Problem(
+            key=f"{greediest.settings_key}.memory",
+            reason=f"all limits together are {format_size(total)}; {capacity.all} can give {_about(capacity.total)}",
+            fix=f"lower the largest limits, turn services off (`enabled: false`), or {capacity.more}",
+        )
+
+
+def _about(size: int) -> str:
+    """Bytes in whole MiB: nodes name theirs to the KiB."""
+    return format_size(size // MIB * MIB)
+
+
+def port_clashes(platform: Platform) -> Iterator[Problem]:
+    """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them on this machine."""
+    seen: dict[int, str] = {}
+    for service, port, number in published(platform):
+        key = f"{service.settings_key} (port {number}, {port.name})"
+        if number > 65535:
+            yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
+        elif number in seen:
+            yield Problem(key=key, reason=f"port {number} is already given to {seen[number]}", fix="give one of them another port")
+        seen.setdefault(number, f"{service.name} ({port.name})")
+
+
+def published(platform: Platform) -> Iterator[tuple[Service, Port, int]]:
+    """(service, port, number on the host) of every published port."""
+    for service in platform.services:
+        for port in service.ports:
+            if port.host is not None:
+                yield service, port, port.host
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """`8.10.2` as (8, 10, 2). Parts that are no numbers end it."""
+    numbers = []
+    for part in version.lstrip("v").split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def ledger(platform: Platform) -> dict[str, str]:
+    """Service to version, for all that keep data: what has opened the volumes."""
+    return {service.name: service.image.version for service in platform.services if service.volumes}
+
+
+def version_problems(service: Service, before: str, volume: str) -> Iterator[Problem]:
+    """Why a service's version cannot open a volume that the version `before` has opened."""
+    had, wanted = version_tuple(before), version_tuple(service.image.version)
+    if service.kind == "postgres" and had[:1] != wanted[:1]:
+        yield Problem(
+            key="groundwork:images",
+            reason=f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
+            fix="keep the former image source, or dump with the old major version and restore into a new volume",
+        )
+    elif wanted < had:
+        yield Problem(
+            key="groundwork:images",
+            reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
+            fix="keep the former image source; stores do not read what a newer version has written",
+        )

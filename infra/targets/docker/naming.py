@@ -1,0 +1,27 @@
+"""Names and roles that facts, checks and resources of a Docker host share."""
+
+from infra.spec import Platform, Service
+
+LEDGER_ROLE, FILES_ROLE = "ledger", "files"
+"""What a container or volume is for that serves nobody, in its labels."""
+
+PUBLISHED, OUTBOUND = "published", "outbound"
+ENGINE_ROOT = "/var/lib/docker"
+"""Where an engine keeps its data, unless it is told otherwise."""
+
+
+def below_engine(path: str, root: str) -> str:
+    """A path below the engine's usual folder, where that is another one on a host."""
+    return path.replace(ENGINE_ROOT, root, 1)
+
+
+def networks_of(platform: Platform) -> list[str]:
+    """Every network of a platform on a Docker host, the ordinary ones included."""
+    return sorted({*platform.networks, *filter(None, map(ordinary_network, platform.services))})
+
+
+def ordinary_network(service: Service) -> str | None:
+    """The network that is not internal and that a service joins, if any: one with a way out also publishes."""
+    if service.reaches_out:
+        return OUTBOUND
+    return PUBLISHED if any(port.host is not None for port in service.ports) else None
