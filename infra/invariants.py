@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from infra.refusal import Problem, docker_name, repeated
+from infra.refusal import Problem, repeated
 from infra.services.definition import Definition
 from infra.services.registry import definitions
 from infra.settings import Settings
@@ -79,12 +79,13 @@ def _on_docker(settings: Settings) -> Iterator[Problem]:
             fix="set groundwork:target to kubernetes, or remove it",
         )
     for _, name, node in _scalable(settings):
-        if node.replicas > 1:
-            yield Problem(
-                key=f"groundwork:{name}.replicas",
-                reason="a Docker host runs one of each service",
-                fix="set it to 1, or groundwork:target to kubernetes",
-            )
+        for field in ("replicas", "max_replicas"):
+            if getattr(node, field, 1) > 1:
+                yield Problem(
+                    key=f"groundwork:{name}.{to_camel(field)}",
+                    reason="a Docker host runs one of each service",
+                    fix="set it to 1, or groundwork:target to kubernetes",
+                )
 
 
 def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
@@ -100,11 +101,23 @@ def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
             reason="Kubernetes publishes nothing on a host's address",
             fix="remove it; groundwork:kubernetes.ingress lets requests in",
         )
-    for definition in _replaceable():
-        external = getattr(settings, definition.group).external
-        if external:
-            yield from docker_name(f"{definition.group}.external.host", external.host)
+    for key, address in _addresses(settings):
+        if "host.docker.internal" in address:
+            yield Problem(
+                key=f"groundwork:{key}",
+                reason="`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere",
+                fix="write a name or address that pods reach",
+            )
     yield from _ingress(settings)
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(key, address) of all that is outside the stack."""
+    for definition in definitions():
+        yield from definition.addresses(settings)
+        external = getattr(getattr(settings, definition.group), "external", None)
+        if external:
+            yield f"{definition.group}.external.host", external.host
 
 
 def _ingress(settings: Settings) -> Iterator[Problem]:

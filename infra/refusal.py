@@ -1,6 +1,6 @@
 """How bad input is reported: which key, why, and what to do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -22,16 +22,6 @@ class Problem:
 def repeated(names: Sequence[str]) -> list[str]:
     """What stands in a list more than once."""
     return sorted({name for name in names if names.count(name) > 1})
-
-
-def docker_name(key: str, address: str) -> Iterator[Problem]:
-    """Why an address of Docker's own cannot be used in a cluster; `key` is below `groundwork:`."""
-    if "host.docker.internal" in address:
-        yield Problem(
-            key=f"groundwork:{key}",
-            reason="`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere",
-            fix="write a name or address that pods reach",
-        )
 
 
 class Refused(Exception):

@@ -174,6 +174,22 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What a service asks the target that it runs on.
+
+    `domain` is what a service's name ends in where others are in several namespaces. `log_format` is how lines stand in
+    the files below `log_folder`; `namespaces` are those whose pods are the stack's, none where there are no pods.
+    `kubelets` says that the nodes' kubelets tell the containers' metrics, and no engine's socket does.
+    """
+
+    domain: str = ""
+    log_folder: str
+    log_format: Literal["docker", "cri"]
+    namespaces: tuple[str, ...] = ()
+    kubelets: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """How clients reach a service: over its network, or wherever an external one is.
 

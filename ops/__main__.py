@@ -17,6 +17,13 @@ P = ParamSpec("P")
 app = typer.Typer(help="Groundwork's commands; `make help` lists the short forms.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.callback()
+def main(stack: Annotated[str | None, typer.Option(envvar="STACK", help="The stack; `dev` if not named.")] = None) -> None:
+    """Groundwork's commands; `make help` lists the short forms."""
+    if stack is not None:
+        os.environ["STACK"] = stack
+
+
 def command(function: Callable[P, None]) -> Callable[P, None]:
     """A command whose known failures end with a message and status 1 instead of a stack trace."""
 

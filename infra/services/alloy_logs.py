@@ -15,9 +15,6 @@ NAME = "alloy-logs"
 _DATA = "/alloy"
 # How entries of most loggers begin: a brace, a time, a level, or a first key of logfmt.
 _BEGINNING = r"^(?:[{\[<]|\d{4}[-/.]\d{2}|\d{2}:\d{2}|[A-Z]{4,8}\b|[a-z]{3,5}[=:]|\x1b\[)"
-# Where the engine's own log driver writes, and where kubelets do.
-_DOCKER_LOGS = "/var/lib/docker/containers"
-_POD_LOGS = "/var/log/pods"
 
 
 def wanted(context: Context) -> bool:
@@ -30,7 +27,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     alloys = context.settings.of(Alloy)
     settings = alloys.logs
     scraping = context.secret(NAME, "metrics", of=alloys)
-    source = _POD_LOGS if context.settings.clustered else _DOCKER_LOGS
+    source = context.runtime.log_folder
     return Service(
         name=NAME,
         settings=(alloy.NAME, "logs"),
@@ -47,8 +44,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 path=f"{CONFIG_DIR}/config.alloy",
                 content=render_secret(
                     "alloy/logs.alloy.j2",
-                    environment=context.settings.environment, clustered=context.settings.clustered, source=source,
-                    instance=context.settings.instance, namespaces=[context.settings.namespace, context.settings.host_namespace],
+                    environment=context.settings.environment, log_format=context.runtime.log_format, source=source,
+                    instance=context.settings.instance, namespaces=context.runtime.namespaces,
                     loki=loki.endpoint(context).url("http"),
                     formats=[(service.name, service.logs) for service in services] + [(NAME, alloy.LOGS)],
                     beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT, scraping=scraping,

@@ -6,7 +6,9 @@ from infra import images
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
 from infra.settings.common import External, Rotatable, Sized
-from infra.spec import Endpoint, Image, Limits
+from infra.spec import Endpoint, Image, Limits, Runtime
+from infra.targets.docker import runtime as docker
+from infra.targets.kubernetes import runtime as kubernetes
 from infra.versions import NO_PACKAGE
 
 OBSERVABILITY_NETWORK = "observability"
@@ -39,9 +41,14 @@ class Context:
         """Why packages carry no image of a service."""
         return NO_PACKAGE[name]
 
+    @property
+    def runtime(self) -> Runtime:
+        """What the target offers its services."""
+        return kubernetes.runtime(self.settings) if self.settings.clustered else docker.RUNTIME
+
     def address(self, name: str) -> str:
         """The host name of one of our services, from any of the stack's namespaces."""
-        return f"{name}.{self.settings.namespace}" if self.settings.clustered else name
+        return f"{name}.{self.runtime.domain}" if self.runtime.domain else name
 
     def deploys(self, name: str) -> bool:
         """Whether a watcher is wanted, and its image to be had."""

@@ -40,7 +40,8 @@ class Definition:
     `build` describes what is deployed. `key` is the group of settings below `groundwork:`, `settings` its model; a module
     whose settings are part of another's has no model. `image` names the image that it cannot do without. `external_needs`
     are the fields that dependents need of one that runs elsewhere, None where nothing connects to it. `scales` says that
-    more than one may run, `exposable` that an ingress may show its first port. `environment` is what an application needs
+    more than one may run, `exposable` that an ingress may show its first port. `addresses` are (key, address) of what it asks
+    outside the stack. `environment` is what an application needs
     to use it, `administration` what an administrator does.
     """
 
@@ -55,6 +56,7 @@ class Definition:
     external_needs: tuple[str, ...] | None = None
     scales: bool = False
     exposable: bool = False
+    addresses: Callable[[Settings], Iterable[tuple[str, str]]] = _nothing
     validate: Callable[[Settings], Iterable[Problem]] = _nothing
     environment: Callable[[Context], Contract] = _nothing
     administration: Callable[[Context], Contract] = _nothing

@@ -23,7 +23,7 @@ _AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 def build(context: Context) -> Iterator[Service]:
     """The exporters that are wanted and have something to watch."""
     exporters = context.settings.of(Exporters)
-    if exporters.containers.enabled and not context.settings.clustered:
+    if exporters.containers.enabled and not context.runtime.kubelets:
         yield _socket_proxy(context)
         yield _containers(context)
     if exporters.node.enabled:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from infra.refusal import Problem, docker_name
+from infra.refusal import Problem
 from infra.secret import Secret
 from infra.services import alloy, postgres, redis
 from infra.services.context import Context, external_endpoint, limits
@@ -213,12 +213,10 @@ def _validate(stack: Settings) -> Iterator[Problem]:
             reason=f"{settings.max_replicas} is below groundwork:litellm.replicas ({settings.replicas})",
             fix="raise it, or remove it for a fixed number",
         )
-    if not stack.clustered and settings.max_replicas > 1:
-        yield Problem(
-            key="groundwork:litellm.maxReplicas", reason="a Docker host runs one of each service", fix="remove it, or set groundwork:target to kubernetes"
-        )
-    if stack.clustered:
-        yield from docker_name("litellm.providers.ollama.url", settings.providers.ollama.url or "")
+
+
+def _addresses(stack: Settings) -> Iterator[tuple[str, str]]:
+    yield "litellm.providers.ollama.url", stack.of(Litellm).providers.ollama.url or ""
 
 
 def _environment(context: Context) -> Contract:
@@ -244,5 +242,5 @@ DEFINITION = Definition(
     name=NAME, stage=Stage.APPLICATION, settings=Litellm, description="One endpoint over a chain of model providers.", image=NAME,
     build=lambda context, _: [build(context)],
     external_needs=("password",), scales=True, exposable=True,
-    validate=_validate, environment=_environment, administration=_administration, left_out=left_out, notes=_notes,
+    addresses=_addresses, validate=_validate, environment=_environment, administration=_administration, left_out=left_out, notes=_notes,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import sizing
-from infra.refusal import Problem, docker_name, repeated
+from infra.refusal import Problem, repeated
 from infra.services import alertmanager, weblogin
 from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
@@ -34,7 +34,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     passwords = {user: context.secret(NAME, user) for user in USERS}
     scraped = [service for service in services if service.metrics]
     watching_nodes = asks_kubelets(context)
-    namespaces = (context.settings.namespace, context.settings.host_namespace) if context.settings.clustered else ()
+    namespaces = context.runtime.namespaces
     jobs = [_job(service) for service in scraped]
     networks = {service.home_network for service in scraped} - {OBSERVABILITY_NETWORK}
     return Service(
@@ -104,7 +104,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
 
 def asks_kubelets(context: Context) -> bool:
     """Whether the kubelets are asked for the containers' metrics; on Docker cAdvisor is."""
-    return context.settings.clustered and context.settings.of(Exporters).containers.enabled
+    return context.runtime.kubelets and context.settings.of(Exporters).containers.enabled
 
 
 def _alertmanager(context: Context) -> str | None:
@@ -180,12 +180,15 @@ def _validate(stack: Settings) -> Iterator[Problem]:
     targets = stack.of(Prometheus).targets
     for name in repeated([target.name for target in targets]):
         yield Problem(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
-    for target in targets if stack.clustered else ():
-        yield from docker_name(f"prometheus.targets ({target.name})", target.address)
+
+
+def _addresses(stack: Settings) -> Iterator[tuple[str, str]]:
+    for target in stack.of(Prometheus).targets:
+        yield f"prometheus.targets ({target.name})", target.address
 
 
 DEFINITION = Definition(
     name=NAME, stage=Stage.SCRAPER, settings=Prometheus, description="Metrics.", image=NAME,
     build=lambda context, services: [build(context, services)],
-    external_needs=(), exposable=True, validate=_validate, administration=_administration,
+    external_needs=(), exposable=True, addresses=_addresses, validate=_validate, administration=_administration,
 )  # fmt: skip
