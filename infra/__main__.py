@@ -6,9 +6,9 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra import backend, configuration, invariants, outputs
+from infra import backend, configuration, outputs, validation
 from infra.identity import Identity
-from infra.refusal import Refused
+from infra.refusal import PreflightError
 from infra.secret import Keyring, Secret
 from infra.services.context import Context
 from infra.services.platform import build as build_platform
@@ -20,9 +20,9 @@ def main() -> None:
     """Declares one stack, or raises RunError with every reason not to."""
     config = pulumi.runtime.get_config_env()
     settings = configuration.load(config, pulumi.runtime.get_config_secret_keys_env(), stack=pulumi.get_stack())
-    problems = [*invariants.check(settings), *configuration.plain_text_in(_stack_file())]
+    problems = [*validation.check(settings), *configuration.plain_text_in(_stack_file())]
     if problems:
-        raise Refused(problems)
+        raise PreflightError(problems)
     context = Context(settings, Keyring(settings.master_secret))
     platform = build_platform(settings)
     identity = Identity(
@@ -47,7 +47,7 @@ def _docker(settings: Settings, identity: Identity, platform: Platform) -> tuple
     platform = checks.as_built(platform, facts)
     problems = checks.check(platform, identity, facts)
     if problems:
-        raise Refused(problems)
+        raise PreflightError(problems)
     DockerTarget(settings, identity, facts, files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key)).deploy(platform)
     return platform, checks.notes(settings, platform, facts)
 
@@ -62,7 +62,7 @@ def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> t
     facts = read_facts(settings)
     problems = checks.check(settings, platform, identity, facts)
     if problems:
-        raise Refused(problems)
+        raise PreflightError(problems)
     KubernetesTarget(settings, kubeconfig(settings)).deploy(build(settings, identity, platform, checks.opened(settings, identity, facts)))
     return platform, checks.notes(settings, platform, facts)
 
@@ -85,5 +85,5 @@ def _reveal(value: Any) -> Any:
 
 try:
     main()
-except Refused as refused:
+except PreflightError as refused:
     raise pulumi.RunError(str(refused)) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from infra.refusal import Problem, Refused
+from infra.refusal import PreflightError, Violation
 from infra.secret import Secret, weakness
 from infra.services.registry import settings_model
 from infra.settings import Settings, errors
@@ -23,24 +23,24 @@ _FOREIGN = ("docker", "kubernetes", "pulumi")
 def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -> Settings:
     """Settings of a stack from Pulumi's flat `namespace:key` map; structured values are JSON.
 
-    Raises Refused with every problem found.
+    Raises PreflightError with every problem found.
     """
     problems = list(_foreign_namespaces(config))
     raw = {key.partition(":")[2]: _decode(value) for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
     for key, why in (("masterSecret", "no master secret is set"), ("instance", "no instance id is set")):
         if key not in raw:
             fix = f"run `make up`, which generates it, or `pulumi config set{' --secret' * (key == 'masterSecret')} {key}`, which asks for it"
-            problems.append(Problem(key=f"{NAMESPACE}:{key}", reason=why, fix=fix))
+            problems.append(Violation(key=f"{NAMESPACE}:{key}", reason=why, fix=fix))
             raw[key] = PLACEHOLDER
     problems.extend(_plain_text(raw, frozenset(secret_keys)))
     try:
         settings = settings_model().model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise Refused([*problems, *errors.problems(error, settings_model())]) from None
+        raise PreflightError([*problems, *errors.problems(error, settings_model())]) from None
     if f"{NAMESPACE}:masterSecret" in config:
         problems.extend(_weak_master(settings.master_secret))
     if problems:
-        raise Refused(problems)
+        raise PreflightError(problems)
     return _named(settings, stack)
 
 
@@ -64,9 +64,9 @@ def _decode(value: str) -> Any:
     return decoded if isinstance(decoded, dict | list | bool | int) else value
 
 
-def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Problem]:
+def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Violation]:
     for key in {"docker:host", "docker:context"} & config.keys():
-        yield Problem(
+        yield Violation(
             key=key,
             reason="the checks look at the engine that DOCKER_HOST names, and this would deploy to another",
             fix="remove it, and set DOCKER_HOST in the environment",
@@ -74,10 +74,10 @@ def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Problem]:
     for key in config:
         namespace, _, name = key.partition(":")
         if namespace not in (NAMESPACE, *_FOREIGN):
-            yield Problem(key=key, reason=f"nothing reads the namespace `{namespace}`", fix=f"write `{NAMESPACE}:{name}`, or remove it")
+            yield Violation(key=key, reason=f"nothing reads the namespace `{namespace}`", fix=f"write `{NAMESPACE}:{name}`, or remove it")
 
 
-def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable[Problem]:
+def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable[Violation]:
     """Secrets that stand in the stack file in plain text."""
     for top, value in raw.items():
         if f"{NAMESPACE}:{top}" in secret_keys:
@@ -87,14 +87,14 @@ def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable
             nested = " --path" if len(path) > 1 else ""
             if dotted == "masterSecret" and value == PLACEHOLDER:
                 continue
-            yield Problem(
+            yield Violation(
                 key=f"{NAMESPACE}:{dotted}",
                 reason="this secret is in the stack file in plain text",
                 fix=f"replace it by a new one: `pulumi config set --secret{nested} {NAMESPACE}:{dotted}`",
             )
 
 
-def plain_text_in(file: Mapping[str, Any]) -> list[Problem]:
+def plain_text_in(file: Mapping[str, Any]) -> list[Violation]:
     """Secrets in plain text in a stack's file. Beside one encrypted value Pulumi calls the whole group secret, so only the file tells."""
     config = file.get("config") or {}
     groups = {key.partition(":")[2]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
@@ -129,10 +129,10 @@ def _dotted(path: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def _weak_master(master: Secret) -> Iterable[Problem]:
+def _weak_master(master: Secret) -> Iterable[Violation]:
     reason = weakness(master.reveal())
     if reason:
-        yield Problem(
+        yield Violation(
             key=f"{NAMESPACE}:masterSecret",
             reason=f"the master secret is weak: {reason}",
             fix="for a new stack remove it (`pulumi config rm masterSecret`) and run `make up`, which generates one",

@@ -66,8 +66,8 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         "jobs": [job.name for job in service.jobs],
         "capabilities": list(service.capabilities),
         "readOnlyRoot": service.writable_root is None,
-        "root": service.user.startswith("0:") and (service.every_node or not settings.clustered),
-        "asksCluster": service.watches_nodes or bool(service.finds_pods_in),
+        "root": service.user.startswith("0:") and (service.per_node or not settings.clustered),
+        "asksCluster": service.node_metrics or bool(service.pod_discovery_namespaces),
         "checks": dict(service.checks),
     }
 
@@ -75,12 +75,12 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
 def _place(settings: Settings, service: Service, identity: Identity) -> dict[str, Any]:
     if not settings.clustered:
         return {"container": identity.name(service.name)}
-    namespace = settings.host_namespace if service.every_node else settings.namespace
+    namespace = settings.host_namespace if service.per_node else settings.namespace
     return {
         "container": service.name,
         "namespace": namespace,
         "replicas": service.replicas,
-        "everyNode": service.every_node,
+        "everyNode": service.per_node,
         "operator": service.operated.operator if service.operated else None,
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Violation:
     """One reason not to deploy.
 
     `key` is a configuration key such as `groundwork:postgres.memory`, or the thing at fault.
@@ -24,10 +24,10 @@ def repeated(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
-class Refused(Exception):
+class PreflightError(Exception):
     """Raised before the first resource is declared; nothing has been changed."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Violation]) -> None:
         self.problems = tuple(problems)
         super().__init__(str(self))
 

@@ -5,7 +5,7 @@ Sizes are bytes.
 
 from collections.abc import Iterator
 
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.units import GIB, MIB, format_duration, format_size
 
 
@@ -97,11 +97,11 @@ def kept_per_second(*, disk: int, retention: int) -> float:
 _LEAST_INTAKE = 2048
 
 
-def intake_problems(name: str, *, disk: int, retention: int) -> Iterator[Problem]:
+def intake_problems(name: str, *, disk: int, retention: int) -> Iterator[Violation]:
     """Neither Loki nor Tempo deletes the oldest when its disk is full: what fits for so long has to be worth keeping."""
     rate = kept_per_second(disk=disk, retention=retention)
     if rate < _LEAST_INTAKE:
-        yield Problem(
+        yield Violation(
             key=f"groundwork:{name}.retention",
             reason=f"{format_duration(retention)} on a disk of {format_size(disk)} leave {rate:.0f} bytes per second",
             fix=f"shorten it, or raise groundwork:{name}.disk",

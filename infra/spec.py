@@ -136,7 +136,7 @@ class Job:
 class Operated:
     """A custom resource from which an operator runs the service, in place of a container of ours.
 
-    Refused where the cluster does not know `api_version`; `home` says where the operator is had from. `secrets` are
+    PreflightError where the cluster does not know `api_version`; `home` says where the operator is had from. `secrets` are
     logins (username, password) that the resource names; the operator, by its pods' labels, asks each pod at `status_port`.
     """
 
@@ -241,15 +241,15 @@ class Address:
 class Service:
     """One container with everything it needs, and how others see it.
 
-    `needs` names services that must be ready first, `reaches` networks it joins without waiting;
+    `depends_on` names services that must be ready first, `connects_to` networks it joins without waiting;
     it shares a network with both. `reaches_out` gives it a way out of the host, which no other has.
     `settings` says where its settings are, as attribute names, if not under its own name.
     `reload` is a command, run in the container, that makes its engine read its live files again.
     `binds` maps host paths to container paths, read-only. Its root file system is read-only but for `writable`: folders
     in memory with their size in bytes; `writable_root` says why an image needs more. `open_files` is how many descriptors
     it may want. `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster
-    `watches_nodes` lets it read the nodes' own metrics, and `finds_pods_in` names the namespaces whose pods it may list.
-    Where the target has many nodes, `every_node` runs one on each, `replicas` that many (replica i of a
+    `node_metrics` lets it read the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it may list.
+    Where the target has many nodes, `per_node` runs one on each, `replicas` that many (replica i of a
     service with volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are busy.
     """
 
@@ -272,16 +272,16 @@ class Service:
     binds: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    reaches: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    connects_to: tuple[str, ...] = ()
     network: str | None = None
     reaches_out: bool = False
     host_gateway: bool = False
     host_pid: bool = False
     shm_size: int | None = None
-    every_node: bool = False
-    watches_nodes: bool = False
-    finds_pods_in: tuple[str, ...] = ()
+    per_node: bool = False
+    node_metrics: bool = False
+    pod_discovery_namespaces: tuple[str, ...] = ()
     replicas: int = 1
     max_replicas: int = 1
     peer_ports: tuple[int, ...] = ()
@@ -307,7 +307,7 @@ class Service:
     @property
     def networks(self) -> tuple[str, ...]:
         """The networks it joins: its own first, then those of what it talks to."""
-        return tuple(dict.fromkeys((self.home_network, *self.needs, *self.reaches)))
+        return tuple(dict.fromkeys((self.home_network, *self.depends_on, *self.connects_to)))
 
 
 def _camel(name: str) -> str:
@@ -340,7 +340,7 @@ class Platform:
         """Each service after those that it needs."""
         pending, names, done = list(self.services), {service.name for service in self.services}, set[str]()
         while pending:
-            service = next(item for item in pending if not (set(item.needs) & names) - done)
+            service = next(item for item in pending if not (set(item.depends_on) & names) - done)
             pending.remove(service)
             done.add(service.name)
             yield service

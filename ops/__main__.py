@@ -10,7 +10,7 @@ from typing import Annotated, ParamSpec
 import typer
 from docker.errors import DockerException
 
-from infra.refusal import Refused
+from infra.refusal import PreflightError
 from ops import console
 
 P = ParamSpec("P")
@@ -33,7 +33,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except console.Failed as error:
             console.fail(error)
-        except Refused as refused:
+        except PreflightError as refused:
             console.fail(console.Failed(str(refused)))
         except (DockerException, OSError) as error:
             console.fail(console.Failed(f"{type(error).__name__}: {error}", "see that Docker or the cluster answers, then run the same command again"))
@@ -184,7 +184,7 @@ def docs() -> None:
 @command
 def pictures(minutes: Annotated[int, typer.Option(min=1, help="How far back they go.")] = 15) -> None:
     """Draw the dashboards from the deployed stack's live data, for the README."""
-    from ops.development import pictures as drawing
+    from ops.development import dashboard_images as drawing
     from ops.stacks.stack import open_stack
 
     drawing.draw(open_stack().outputs()["administration"], minutes=minutes)

@@ -130,7 +130,7 @@ BOARD = Board(
                     Query("minio_cluster_usage_object_total", "objects"),
                     Query("minio_cluster_usage_version_total", "versions"),
                 ),
-                panel("Refused", "Requests without a valid key, per second.", "reqps", Query(rate("minio_s3_requests_rejected_auth_total"), "refused")),
+                panel("PreflightError", "Requests without a valid key, per second.", "reqps", Query(rate("minio_s3_requests_rejected_auth_total"), "refused")),
             ),
             "minio",
         ),

@@ -42,7 +42,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels with one subject. `needs` names the service without which they would be empty."""
+    """Panels with one subject. `depends_on` names the service without which they would be empty."""
 
     title: str
     panels: tuple[Panel, ...]

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import weblogin
+from infra.services import web_config
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
@@ -42,7 +42,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         ),
         files=(
             File(path=f"{CONFIG_DIR}/alertmanager.yml", content=render("alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR), live=True),
-            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords), live=True),
+            File(path=f"{CONFIG_DIR}/web.yml", content=web_config.config(passwords), live=True),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
             *(File(path=f"{CONFIG_DIR}/{name}", content=content, live=True) for name, content in _secrets(context)),
@@ -94,10 +94,10 @@ def notes(context: Context) -> Iterator[str]:
         yield "Nobody notices if alerting itself is down: set groundwork:alertmanager.deadMansSwitch to an address that warns when its calls stop."
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     email = stack.of(Alertmanager).email
     if email and bool(email.username) != bool(email.password):
-        yield Problem(
+        yield Violation(
             key=f"groundwork:alertmanager.email.{'password' if email.username else 'username'}",
             reason="a mail server takes a login only whole, and the other half of it is set",
             fix="set it too, or remove the other",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from infra import sizing
-from infra.refusal import Problem, repeated
+from infra.refusal import Violation, repeated
 from infra.secret import Secret
 from infra.services import tempo
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
@@ -76,7 +76,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         reload=RELOAD,
         ports=tuple(_ports(context)),
         network=NAME,
-        reaches=(OBSERVABILITY_NETWORK,),
+        connects_to=(OBSERVABILITY_NETWORK,),
         reaches_out=bool(settings.forward_traces),
         host_gateway=bool(settings.forward_traces),
         readiness=READINESS,
@@ -94,12 +94,12 @@ def _ports(context: Context) -> Iterator[Port]:
     yield Port(name="otlp-grpc", container=4317, host=context.host_port(settings.grpc_port))
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     forwards = [item.name for item in stack.of(Alloy).forward_traces]
     for name in repeated(forwards):
-        yield Problem(key="groundwork:alloy.forwardTraces", reason=f"endpoint `{name}` is declared twice", fix="rename one of them")
+        yield Violation(key="groundwork:alloy.forwardTraces", reason=f"endpoint `{name}` is declared twice", fix="rename one of them")
     if "tempo" in forwards:
-        yield Problem(key="groundwork:alloy.forwardTraces", reason="`tempo` is the name of the stack's own store of traces", fix="rename the endpoint")
+        yield Violation(key="groundwork:alloy.forwardTraces", reason="`tempo` is the name of the stack's own store of traces", fix="rename the endpoint")
 
 
 def _environment(context: Context) -> Contract:

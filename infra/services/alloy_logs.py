@@ -57,7 +57,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         binds={source: source},
         volumes=(Volume(name="alloy-data", path=_DATA, size=settings.disk),),
         network=OBSERVABILITY_NETWORK,
-        every_node=True,
+        per_node=True,
         readiness=alloy.READINESS,
         stop_grace=20,
         metrics=(Metrics(port=alloy.PAGES, username="prometheus", password=scraping),),

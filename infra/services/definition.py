@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.common import Model, Switchable
@@ -57,7 +57,7 @@ class Definition:
     scales: bool = False
     exposable: bool = False
     addresses: Callable[[Settings], Iterable[tuple[str, str]]] = _nothing
-    validate: Callable[[Settings], Iterable[Problem]] = _nothing
+    validate: Callable[[Settings], Iterable[Violation]] = _nothing
     environment: Callable[[Context], Contract] = _nothing
     administration: Callable[[Context], Contract] = _nothing
     left_out: Callable[[Context], Iterable[LeftOut]] = _nothing

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from infra.dashboards import BOARDS, present
 from infra.dashboards.model import Board
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import alertmanager, loki, prometheus, tempo
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
@@ -106,16 +106,16 @@ def _admin(context: Context) -> Secret:
     return context.keyring.derive(NAME, "admin")
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     settings = stack.of(Grafana)
     if settings.enabled and not stack.of(Prometheus).usable:
-        yield Problem(
+        yield Violation(
             key="groundwork:prometheus.enabled",
             reason="Grafana shows what Prometheus collects, and Prometheus is off",
             fix="turn Prometheus on, name one under groundwork:prometheus.external, or set groundwork:grafana.enabled to false",
         )
     if settings.external:
-        yield Problem(
+        yield Violation(
             key="groundwork:grafana.external",
             reason="nothing of Groundwork's connects to Grafana",
             fix="set groundwork:grafana.enabled to false instead",

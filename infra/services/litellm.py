@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import alloy, postgres, redis
 from infra.services.context import Context, external_endpoint, limits
@@ -115,8 +115,8 @@ def build(context: Context) -> Service:
         ),
         ports=(Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),),
         # Its tables are made at its start, so Postgres must be there; to Redis it connects when it needs it.
-        needs=(store,) if store else (),
-        reaches=(*((cache.network,) if cache and cache.network else ()), *((alloy.NAME,) if alloy.takes_traces(context) else ())),
+        depends_on=(store,) if store else (),
+        connects_to=(*((cache.network,) if cache and cache.network else ()), *((alloy.NAME,) if alloy.takes_traces(context) else ())),
         # Providers may be anywhere, and Ollama is usually on the host.
         reaches_out=True,
         host_gateway=True,
@@ -193,22 +193,22 @@ def _authorities(context: Context) -> Iterator[File]:
             yield File(path=path, content=external.ca_certificate)
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     settings = stack.of(Litellm)
     if settings.deployed and not stack.of(Redis).usable:
-        yield Problem(
+        yield Violation(
             key="groundwork:redis.enabled",
             reason="LiteLLM keeps its cache and its budget in Redis, and Redis is off",
             fix="turn Redis on, name one under groundwork:redis.external, or set groundwork:litellm.enabled to false",
         )
     if settings.deployed and stack.images != "packages" and not stack.of(Postgres).usable:
-        yield Problem(
+        yield Violation(
             key="groundwork:postgres.enabled",
             reason="LiteLLM keeps its spend in Postgres, and Postgres is off",
             fix="turn Postgres on, name one under groundwork:postgres.external, or set groundwork:litellm.enabled to false",
         )
     if 1 < settings.max_replicas < settings.replicas:
-        yield Problem(
+        yield Violation(
             key="groundwork:litellm.maxReplicas",
             reason=f"{settings.max_replicas} is below groundwork:litellm.replicas ({settings.replicas})",
             fix="raise it, or remove it for a fixed number",

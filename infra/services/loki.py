@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from infra import sizing
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings import Settings
@@ -57,7 +57,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
     )
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     settings = stack.of(Loki)
     if settings.enabled:
         yield from sizing.intake_problems(NAME, disk=settings.disk, retention=settings.retention)

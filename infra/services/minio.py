@@ -7,7 +7,7 @@ from dataclasses import replace
 import jwt
 
 from infra import sizing
-from infra.refusal import Problem, repeated
+from infra.refusal import Violation, repeated
 from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
@@ -166,9 +166,9 @@ def _root_password(context: Context) -> Secret:
     return context.secret(NAME, "root", length=64)
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     for name in repeated([bucket.name for bucket in stack.of(Minio).buckets]):
-        yield Problem(key="groundwork:minio.buckets", reason=f"bucket `{name}` is declared twice", fix="remove one of them")
+        yield Violation(key="groundwork:minio.buckets", reason=f"bucket `{name}` is declared twice", fix="remove one of them")
 
 
 def _environment(context: Context) -> Contract:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from infra import sizing
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import postgres_cluster
 from infra.services.context import Context, external_endpoint, limits
@@ -127,19 +127,19 @@ def _superuser(context: Context) -> Secret:
     return context.keyring.derive(NAME, "superuser")
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     """A connection is a process: an idle one holds about a MiB that is shared with nobody (PostgreSQL wiki, number of connections)."""
     settings = stack.of(Postgres)
     least = settings.max_connections * MIB
     room = settings.memory * 3 // 4
     if settings.deployed and least > room:
-        yield Problem(
+        yield Violation(
             key="groundwork:postgres.maxConnections",
             reason=f"so many connections hold about {format_size(least)}, and beside the shared buffers there are {format_size(room)}",
             fix="lower it, or raise groundwork:postgres.memory",
         )
     if settings.replicas > 1 and stack.images == "packages":
-        yield Problem(
+        yield Violation(
             key="groundwork:postgres.replicas",
             reason="an operator runs several instances, with images of its own that no package carries",
             fix="set groundwork:images to registry or to a mirror, or replicas to 1",

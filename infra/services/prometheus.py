@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from infra import sizing
-from infra.refusal import Problem, repeated
-from infra.services import alertmanager, weblogin
+from infra.refusal import Violation, repeated
+from infra.services import alertmanager, web_config
 from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
@@ -66,19 +66,19 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 live=True,
             ),
             *_rules(context, jobs),
-            File(path=f"{CONFIG_DIR}/web.yml", content=weblogin.config(passwords), live=True),
+            File(path=f"{CONFIG_DIR}/web.yml", content=web_config.config(passwords), live=True),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
             File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
             *_logins(context, scraped),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         env=sizing.go_runtime(settings.memory),
-        watches_nodes=watching_nodes,
-        finds_pods_in=namespaces,
+        node_metrics=watching_nodes,
+        pod_discovery_namespaces=namespaces,
         volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
         ports=(Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),),
         # The application's own containers join the app network to be scraped; it has no other use.
-        reaches=(*sorted(networks), APP_NETWORK),
+        connects_to=(*sorted(networks), APP_NETWORK),
         network=OBSERVABILITY_NETWORK,
         # The application's targets may be anywhere. Where there are none, it asks nobody outside.
         reaches_out=bool(settings.targets) or watching_nodes or bool(namespaces),
@@ -176,10 +176,10 @@ def _administration(context: Context) -> Contract:
     yield Variable("PROMETHEUS_PASSWORD", at.password or "")
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     targets = stack.of(Prometheus).targets
     for name in repeated([target.name for target in targets]):
-        yield Problem(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
+        yield Violation(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
 
 
 def _addresses(stack: Settings) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from infra import sizing
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
@@ -101,16 +101,16 @@ def _password(context: Context, name: str, user: str) -> Secret:
     return context.secret(name, user, of=_settings(context, name))
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     settings = stack.of(Redis)
     if settings.shared and "cache" in settings.model_fields_set:
-        yield Problem(
+        yield Violation(
             key="groundwork:redis.cache",
             reason="with `shared` there is no cache of its own, and these settings would do nothing",
             fix="set groundwork:redis.queue instead, or shared to false",
         )
     if settings.queue.policy != "noeviction":
-        yield Problem(
+        yield Violation(
             key="groundwork:redis.queue.policy",
             reason="a queue must never evict: an evicted key is a lost job",
             fix="leave it at `noeviction`, and size groundwork:redis.queue.memory instead",
@@ -119,7 +119,7 @@ def _validate(stack: Settings) -> Iterator[Problem]:
         # While the append-only file is rewritten the old one and the new one stand side by side.
         least = 2 * sizing.redis(instance.memory)["maxmemory"]
         if settings.deployed and instance.disk < least:
-            yield Problem(
+            yield Violation(
                 key=f"groundwork:redis.{name}.disk",
                 reason=f"{format_size(instance.disk)} do not hold two append-only files of {format_size(instance.memory)} of memory, as a rewrite needs",
                 fix=f"raise it to {format_size(least)} or more",

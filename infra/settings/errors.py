@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.settings.fields import because, field_at, known_keys, unit
 from infra.units import format_duration, format_size
 
@@ -32,28 +32,28 @@ _BOUNDS = {
 }
 
 
-def problems(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
-    """Every error as a Problem; `root` is the model of the whole."""
+def problems(error: ValidationError, root: type[BaseModel]) -> list[Violation]:
+    """Every error as a Violation; `root` is the model of the whole."""
     return [_problem(dict(item), root) for item in error.errors(include_url=False)]
 
 
-def _problem(error: dict[str, Any], root: type[BaseModel]) -> Problem:
+def _problem(error: dict[str, Any], root: type[BaseModel]) -> Violation:
     location = [part for part in error["loc"] if part != "[key]"]
     key = f"{NAMESPACE}:" + ".".join(map(_readable, location))
     match error["type"]:
         case "extra_forbidden":
-            return Problem(key=key, reason="no such key", fix=_near(location, root))
+            return Violation(key=key, reason="no such key", fix=_near(location, root))
         case "missing":
-            return Problem(key=key, reason="this key is required", fix=f"set it: `pulumi config set --path {key} …`")
+            return Violation(key=key, reason="this key is required", fix=f"set it: `pulumi config set --path {key} …`")
         case "value_error":
             cause = error["ctx"]["error"]
-            return Problem(key=key, reason=str(cause), fix=getattr(cause, "fix", _REFERENCE))
+            return Violation(key=key, reason=str(cause), fix=getattr(cause, "fix", _REFERENCE))
         case "literal_error":
-            return Problem(key=key, reason=f"only {error['ctx']['expected']} is allowed here", fix=_REFERENCE)
+            return Violation(key=key, reason=f"only {error['ctx']['expected']} is allowed here", fix=_REFERENCE)
         case "greater_than_equal" | "less_than_equal":
-            return Problem(key=key, reason=_out_of_bounds(error, location, root), fix=_REFERENCE)
+            return Violation(key=key, reason=_out_of_bounds(error, location, root), fix=_REFERENCE)
         case other:
-            return Problem(key=key, reason=_SENTENCES.get(other, "it is not a value that is allowed here"), fix=_REFERENCE)
+            return Violation(key=key, reason=_SENTENCES.get(other, "it is not a value that is allowed here"), fix=_REFERENCE)
 
 
 def _readable(part: int | str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.spec import Platform, Port, Service
 from infra.units import MIB, format_size
 
@@ -23,17 +23,17 @@ class Capacity:
     more: str
 
 
-def limits(platform: Platform, capacity: Capacity) -> Iterator[Problem]:
+def limits(platform: Platform, capacity: Capacity) -> Iterator[Violation]:
     """Limits that one service cannot be given, or all together cannot."""
     for service in platform.services:
         if service.limits.memory > capacity.memory:
-            yield Problem(
+            yield Violation(
                 key=f"{service.settings_key}.memory",
                 reason=f"{format_size(service.limits.memory)} is more than {capacity.one} has ({_about(capacity.memory)})",
                 fix=f"lower it, or {capacity.more}",
             )
         if service.limits.cpus > capacity.cpus:
-            yield Problem(
+            yield Violation(
                 key=f"{service.settings_key}.cpus",
                 reason=f"{service.limits.cpus:g} cores are more than {capacity.one} has ({capacity.cpus:g})",
                 fix=f"set at most {capacity.cpus:g}",
@@ -42,7 +42,7 @@ def limits(platform: Platform, capacity: Capacity) -> Iterator[Problem]:
     total = sum(wanted.values())
     if total > capacity.total and all(service.limits.memory <= capacity.memory for service in platform.services):
         greediest = max(platform.services, key=lambda service: wanted[service.name])
-        yield Problem(
+        yield Violation(
             key=f"{greediest.settings_key}.memory",
             reason=f"all limits together are {format_size(total)}; {capacity.all} can give {_about(capacity.total)}",
             fix=f"lower the largest limits, turn services off (`enabled: false`), or {capacity.more}",
@@ -54,15 +54,15 @@ def _about(size: int) -> str:
     return format_size(size // MIB * MIB)
 
 
-def port_clashes(platform: Platform) -> Iterator[Problem]:
+def port_clashes(platform: Platform) -> Iterator[Violation]:
     """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them on this machine."""
     seen: dict[int, str] = {}
     for service, port, number in published(platform):
         key = f"{service.settings_key} (port {number}, {port.name})"
         if number > 65535:
-            yield Problem(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
+            yield Violation(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
         elif number in seen:
-            yield Problem(key=key, reason=f"port {number} is already given to {seen[number]}", fix="give one of them another port")
+            yield Violation(key=key, reason=f"port {number} is already given to {seen[number]}", fix="give one of them another port")
         seen.setdefault(number, f"{service.name} ({port.name})")
 
 
@@ -89,17 +89,17 @@ def ledger(platform: Platform) -> dict[str, str]:
     return {service.name: service.image.version for service in platform.services if service.volumes}
 
 
-def version_problems(service: Service, before: str, volume: str) -> Iterator[Problem]:
+def version_problems(service: Service, before: str, volume: str) -> Iterator[Violation]:
     """Why a service's version cannot open a volume that the version `before` has opened."""
     had, wanted = version_tuple(before), version_tuple(service.image.version)
     if service.kind == "postgres" and had[:1] != wanted[:1]:
-        yield Problem(
+        yield Violation(
             key="groundwork:images",
             reason=f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
             fix="keep the former image source, or dump with the old major version and restore into a new volume",
         )
     elif wanted < had:
-        yield Problem(
+        yield Violation(
             key="groundwork:images",
             reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
             fix="keep the former image source; stores do not read what a newer version has written",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from infra.identity import name_prefix
 from ops import console
-from ops.commands import health, interruptions, report
+from ops.commands import health, interruptions, summary
 from ops.sites import site
-from ops.stacks import failures, keys, lock
+from ops.stacks import failures, key_backup, lock
 from ops.stacks.stack import Stack, instance_of, open_stack, stack_name
 
 
@@ -44,7 +44,7 @@ def _up() -> None:
     outputs = stack.outputs()
     interruptions.remember(stack, watch, outputs)
     health.prove(stack, place, outputs, deep=not health.proven(stack, place, outputs))
-    report.show(place, outputs, watch)
+    summary.show(place, outputs, watch)
     console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and proof together {time.monotonic() - total:.1f} s.")
 
 
@@ -59,7 +59,7 @@ def prove() -> None:
     stack = _open()
     place, outputs = site.of(stack), stack.outputs()
     health.prove(stack, place, outputs)
-    report.show(place, outputs)
+    summary.show(place, outputs)
 
 
 def preview() -> None:
@@ -127,7 +127,7 @@ def _purge(confirmation: str | None) -> None:
         stack.ask("stack", "rm", "--yes", "--preserve-config", stack.name)
     for name in place.delete_data(stack):
         console.out.print(f"  deleted {name}")
-    keys.forget(stack.name)
+    key_backup.forget(stack.name)
     console.out.print(f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}.")
 
 

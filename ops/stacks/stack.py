@@ -12,16 +12,16 @@ from typing import Any
 
 import yaml
 
-from infra import invariants
+from infra import validation
 from infra.configuration import NAMESPACE, load
-from infra.refusal import Refused
+from infra.refusal import PreflightError
 from infra.secret import Secret
 from infra.settings import Settings
 from ops import console
 from ops.build import toolchain
 from ops.build.toolchain import Toolchain
 from ops.paths import ROOT
-from ops.stacks import keys, progress, state
+from ops.stacks import key_backup, progress, state
 
 _WRONG_PASSPHRASE = re.compile(r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed", re.I)
 _HOW_TO_OPEN = (
@@ -117,7 +117,7 @@ class Stack:
     def initialise(self) -> list[dict[str, Any]]:
         """Makes the stack and the keys it needs, and says which it adds to the stack file; returns what the state records."""
         resources = self.export()
-        if keys.restore(self.name, self.file):
+        if key_backup.restore(self.name, self.file):
             console.out.print(f"stack: put this stack's own keys back into {self.file.name}, from which they were gone")
         if resources is None:
             self.ask("stack", "init", self.name)
@@ -142,17 +142,17 @@ class Stack:
             added.append("instance")
         if added:
             console.out.print(f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its encryption needs")
-        keys.keep(self.name, self.file)
+        key_backup.keep(self.name, self.file)
         return resources or []
 
     def settings(self) -> Settings:
-        """The stack's settings, as the program will read them. Raises Refused."""
+        """The stack's settings, as the program will read them. Raises PreflightError."""
         shown = json.loads(self.ask("config", "--json", "--show-secrets", "--stack", self.name) or "{}")
         flat = {key: json.dumps(item["objectValue"]) if "objectValue" in item else item.get("value", "") for key, item in shown.items()}
         loaded = load(flat, [key for key, item in shown.items() if item.get("secret")], stack=self.name)
-        problems = invariants.check(loaded)
+        problems = validation.check(loaded)
         if problems:
-            raise Refused(problems)
+            raise PreflightError(problems)
         return loaded
 
     def master(self) -> Secret:
@@ -167,7 +167,7 @@ class Stack:
     def set_images(self, source: str) -> None:
         """Stores the choice of the image source."""
         self.ask("config", "set", f"{NAMESPACE}:images", source, "--stack", self.name)
-        keys.keep(self.name, self.file)
+        key_backup.keep(self.name, self.file)
 
 
 def open_stack() -> Stack:

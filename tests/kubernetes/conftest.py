@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from infra import invariants, outputs, secret
+from infra import outputs, secret, validation
 from infra.identity import Identity
 from infra.images import local_tag
 from infra.secret import Keyring
@@ -37,7 +37,7 @@ from tests.live.stubs import Stubs
 
 _STACK = "live"
 # The platform is broken after its life was gone through, and uninstalled in the course of that.
-_ORDER = ("test_cluster", "test_chart", "test_refusals", "test_platform", "test_breaking")
+_ORDER = ("test_cluster", "test_chart", "test_refusals", "test_platform", "test_fault_injection")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def make_settings(**keys: Any) -> Settings:
     """Settings as a stack file would give them, with the names that `load` fills in."""
     settings = settings_model().model_validate(keys, by_alias=True, by_name=False)
-    assert invariants.check(settings) == []
+    assert validation.check(settings) == []
     cluster = settings.kubernetes
     namespace = cluster.namespace or f"groundwork-{_STACK}"
     return settings.model_copy(update={"environment": settings.environment or _STACK, "kubernetes": cluster.model_copy(update={"namespace": namespace})})

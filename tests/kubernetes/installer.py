@@ -55,7 +55,7 @@ class Installer:
         done: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(max_workers=16) as pool:
             for release in plan.releases:
-                done[release.name] = pool.submit(self._after, release, [done[name] for name in release.needs if name in done])
+                done[release.name] = pool.submit(self._after, release, [done[name] for name in release.depends_on if name in done])
         for future in done.values():
             future.result()
 

@@ -64,7 +64,7 @@ def test_the_namespace_refuses_what_is_not_restricted(deployed: Deployment) -> N
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "intruder", "namespace": deployed.namespace}, "spec": spec}
     said = deployed.installer.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod), check=False)
     assert 'violates PodSecurity "restricted' in said
-    outside = {service.name for service in deployed.platform.services if service.every_node}
+    outside = {service.name for service in deployed.platform.services if service.per_node}
     assert outside == {"node-exporter", "alloy-logs"}
 
 

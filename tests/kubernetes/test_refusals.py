@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from infra.refusal import Problem, Refused
+from infra.refusal import PreflightError, Violation
 from infra.targets.kubernetes import checks as cluster_checks
 from infra.targets.kubernetes import facts as kubernetes_api
 from tests.kubernetes.conftest import Deployment, changed
 
 
-def problems(deployment: Deployment) -> list[Problem]:
+def problems(deployment: Deployment) -> list[Violation]:
     """What the program would refuse a deployment for, before its first resource."""
     settings = deployment.settings
     try:
         facts = kubernetes_api.read_facts(settings)
-    except Refused as refused:
+    except PreflightError as refused:
         return list(refused.problems)
     return cluster_checks.check(settings, deployment.platform, deployment.identity, facts)
 

@@ -31,13 +31,13 @@ _BASE_PORTS = [port.host for service in make_platform().services for port in ser
 
 # The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.
 _ORDER = (
-    "test_checkers",
+    "test_config_validation",
     "test_images",
     "test_rules",
     "test_refusals",
     "test_observability",
     "test_isolation",
-    "test_breaking",
+    "test_fault_injection",
     "test_mirror",
     "test_lifecycle",
 )

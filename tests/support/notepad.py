@@ -7,7 +7,7 @@ from unittest.mock import patch
 from pydantic import Field
 
 from infra import versions
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.services.registry import with_service
@@ -73,9 +73,9 @@ def build(context: Context, _: Sequence[Service]) -> Iterator[Service]:
     )
 
 
-def _validate(stack: Settings) -> Iterator[Problem]:
+def _validate(stack: Settings) -> Iterator[Violation]:
     if stack.of(Notepad).longest_note == 13:
-        yield Problem(key="groundwork:notepad.longestNote", reason="it brings bad luck", fix="write 12 or 14")
+        yield Violation(key="groundwork:notepad.longestNote", reason="it brings bad luck", fix="write 12 or 14")
 
 
 def _environment(context: Context) -> Contract:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.identity import Identity
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.targets.kubernetes import checks as cluster_checks
 from infra.targets.kubernetes.facts import ClusterFacts, Node
 from infra.units import GIB
@@ -24,7 +24,7 @@ def owned(identity: Identity = IDENTITY, **versions: str) -> dict[str, Any]:
     return {HOME: {"labels": identity.labels, "annotations": {f"groundwork.version.{name}": version for name, version in versions.items()}}}
 
 
-def check(facts: ClusterFacts, **keys: Any) -> list[Problem]:
+def check(facts: ClusterFacts, **keys: Any) -> list[Violation]:
     merged: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "test"}, **keys}
     return cluster_checks.check(make_settings(**merged), make_platform(**merged), IDENTITY, facts)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import configuration, invariants
-from infra.refusal import Problem, Refused
+from infra import configuration, validation
+from infra.refusal import PreflightError, Violation
 from tests.unit.conftest import MASTER, make_platform, make_settings, text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,13 +17,13 @@ ON_KUBERNETES = {"groundwork:target": "kubernetes", "groundwork:kubernetes": {"c
 SECRET = ("groundwork:masterSecret",)
 
 
-def load(config: dict[str, Any], secret_keys: tuple[str, ...] = SECRET) -> list[Problem]:
+def load(config: dict[str, Any], secret_keys: tuple[str, ...] = SECRET) -> list[Violation]:
     flat = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**BASE, **config}.items() if value is not None}
     try:
         settings = configuration.load(flat, secret_keys, stack="dev")
-    except Refused as refused:
+    except PreflightError as refused:
         return list(refused.problems)
-    return invariants.check(settings)
+    return validation.check(settings)
 
 
 def test_accepts_the_smallest_configuration() -> None:
@@ -142,7 +142,7 @@ def test_master_secret_in_plain_text_is_refused() -> None:
 
 def test_a_refusal_shows_no_secret() -> None:
     weak = "changeme-" + MASTER
-    message = str(Refused(load({"groundwork:masterSecret": weak, "groundwork:litellm": {"providers": {"openai": {"apiKey": ["sk-live-key"]}}}})))
+    message = str(PreflightError(load({"groundwork:masterSecret": weak, "groundwork:litellm": {"providers": {"openai": {"apiKey": ["sk-live-key"]}}}})))
     assert MASTER not in message
     assert "sk-live-key" not in message
 

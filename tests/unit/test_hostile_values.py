@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from infra import configuration, invariants, outputs
-from infra.refusal import Problem, Refused
+from infra import configuration, outputs, validation
+from infra.refusal import PreflightError, Violation
 from infra.secret import Keyring, Secret, revealed
 from infra.services.context import Context
 from infra.services.platform import build as build_platform
@@ -103,13 +103,13 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     return root
 
 
-def _load(path: tuple[str, ...], value: Any) -> tuple[Settings | None, list[Problem]]:
+def _load(path: tuple[str, ...], value: Any) -> tuple[Settings | None, list[Violation]]:
     raw = {f"groundwork:{key}": item if isinstance(item, str) else json.dumps(item) for key, item in _config(path, value).items()}
     try:
         loaded = configuration.load(raw, [f"groundwork:{key}" for key in _config(path, value)], stack="dev")
-    except Refused as refused:
+    except PreflightError as refused:
         return None, list(refused.problems)
-    problems = invariants.check(loaded) or list(port_clashes(build_platform(loaded)))
+    problems = validation.check(loaded) or list(port_clashes(build_platform(loaded)))
     return (None if problems else loaded), problems
 
 
@@ -208,6 +208,6 @@ def _field(path: tuple[str, ...]) -> Any:
 )
 def test_what_no_parser_survives_is_refused_all_the_same(value: str) -> None:
     raw = {"groundwork:instance": "abc123", "groundwork:masterSecret": MASTER, "groundwork:postgres": value}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(PreflightError) as refused:
         configuration.load(raw, ["groundwork:masterSecret"], stack="dev")
     assert [problem.key for problem in refused.value.problems] == ["groundwork:postgres"]

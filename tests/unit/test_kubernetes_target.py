@@ -78,7 +78,7 @@ def test_releases_depend_on_their_secrets_namespaces_and_needs(monkeypatch: pyte
         names = {resource._name for resource in options[f"{RELEASE} {release.name}"].depends_on or ()}  # type: ignore[union-attr]
         assert {secret.name for secret in release.secrets} <= names
         assert {namespace.name for namespace in plan.namespaces} <= names
-        assert set(release.needs) <= names
+        assert set(release.depends_on) <= names
 
 
 def test_every_resource_names_its_provider_with_a_context(monkeypatch: pytest.MonkeyPatch) -> None:

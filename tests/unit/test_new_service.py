@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from infra import configuration, invariants, outputs
+from infra import configuration, outputs, validation
 from infra.dashboards import present
 from infra.identity import Identity
-from infra.refusal import Refused
+from infra.refusal import PreflightError
 from infra.secret import Keyring
 from infra.services.context import Context
 from infra.targets.docker import files
@@ -30,12 +30,12 @@ def _added() -> Iterator[None]:
 def test_its_settings_have_defaults_types_and_refusals() -> None:
     assert make_settings(notepad={"longestNote": 7}).of(notepad.Notepad).longest_note == 7
     config = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123", "groundwork:notepad": '{"longestNoot": 7}'}
-    with pytest.raises(Refused, match="did you mean `longestNote`"):
+    with pytest.raises(PreflightError, match="did you mean `longestNote`"):
         configuration.load(config, ["groundwork:masterSecret"], stack="dev")
 
 
 def test_its_own_checks_are_asked() -> None:
-    problems = invariants.check(make_settings(notepad={"longestNote": 13}))
+    problems = validation.check(make_settings(notepad={"longestNote": 13}))
     assert [problem.key for problem in problems] == ["groundwork:notepad.longestNote"]
 
 
@@ -49,18 +49,18 @@ def test_its_own_checks_are_asked() -> None:
     ids=["a half login elsewhere", "a password in the clear", "two of it"],
 )
 def test_what_holds_for_all_services_holds_for_it(keys: dict[str, object], key: str) -> None:
-    assert key in [problem.key for problem in invariants.check(make_settings(notepad=keys))]
+    assert key in [problem.key for problem in validation.check(make_settings(notepad=keys))]
 
 
 def test_its_name_is_none_for_a_target_of_the_applications() -> None:
     targets = {"targets": [{"name": "notepad", "address": "10.0.0.1:80"}]}
-    assert [problem.key for problem in invariants.check(make_settings(prometheus=targets))] == ["groundwork:prometheus.targets"]
+    assert [problem.key for problem in validation.check(make_settings(prometheus=targets))] == ["groundwork:prometheus.targets"]
 
 
 def test_an_ingress_may_show_it() -> None:
     hosts = [{"service": "notepad", "host": "notes.example.org", "tlsSecret": "t"}]
     cluster = {"target": "kubernetes", "kubernetes": {"context": "test", "ingress": {"controllerNamespace": "ingress", "hosts": hosts}}}
-    assert invariants.check(make_settings(**cluster)) == []
+    assert validation.check(make_settings(**cluster)) == []
 
 
 def test_it_is_deployed_on_docker_with_its_volumes_files_and_network() -> None:

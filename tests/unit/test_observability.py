@@ -8,7 +8,7 @@ import yaml
 
 from infra import configuration, sizing
 from infra.redaction import REDACTIONS
-from infra.refusal import Refused
+from infra.refusal import PreflightError
 from infra.secret import Secret
 from infra.settings.observability import Loki
 from infra.spec import Platform
@@ -46,7 +46,7 @@ class TestTheGroup:
     @pytest.mark.parametrize("wrong", [True, 3, "no"])
     def test_what_is_no_group_is_refused(self, wrong: object) -> None:
         config = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123", "groundwork:observability": str(wrong)}
-        with pytest.raises(Refused, match="observability"):
+        with pytest.raises(PreflightError, match="observability"):
             configuration.load(config, ["groundwork:masterSecret"], stack="dev")
 
 

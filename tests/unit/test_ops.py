@@ -19,7 +19,7 @@ from ops.build import downloads, golang, toolchain
 from ops.development import testing
 from ops.paths import ROOT
 from ops.sites import drift, recovery
-from ops.stacks import keys, progress, state
+from ops.stacks import key_backup, progress, state
 from ops.stacks.progress import Watch
 
 QUIET = [
@@ -53,7 +53,7 @@ def test_progress_shows_what_changes(line: str) -> None:
 
 
 def test_progress_shows_every_line_of_the_diagnostics() -> None:
-    lines = ["Diagnostics:", "  docker:index:Container (gw-dev-x-minio):", "    error: Refused", "@ what follows"]
+    lines = ["Diagnostics:", "  docker:index:Container (gw-dev-x-minio):", "    error: PreflightError", "@ what follows"]
     assert list(progress.telling(f"{line}\n" for line in lines)) == lines
 
 
@@ -166,30 +166,30 @@ config:
 
 def test_generated_keys_come_back_after_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `make up` adds to a tracked file survives `git checkout` in a private copy; a person's text stays."""
-    monkeypatch.setattr(keys, "STATE", tmp_path / "state")
+    monkeypatch.setattr(key_backup, "STATE", tmp_path / "state")
     file = tmp_path / "Pulumi.dev.yaml"
     generated = "  groundwork:masterSecret:\n    secure: v1:abc\n  groundwork:instance: abc123\nencryptionsalt: v1:salt\n"
     file.write_text(STACK_FILE + generated)
-    keys.keep("dev", file)
-    assert keys.restore("dev", file) is False, "nothing is missing"
+    key_backup.keep("dev", file)
+    assert key_backup.restore("dev", file) is False, "nothing is missing"
     file.write_text(STACK_FILE)
-    assert keys.restore("dev", file) is True
+    assert key_backup.restore("dev", file) is True
     assert yaml.safe_load(file.read_text()) == yaml.safe_load(STACK_FILE + generated)
     assert "# A person's comment." in file.read_text()
-    keys.forget("dev")
+    key_backup.forget("dev")
     file.write_text(STACK_FILE)
-    assert keys.restore("dev", file) is False
+    assert key_backup.restore("dev", file) is False
 
 
 @pytest.mark.parametrize("text", ["", "config: {}\n", "config:\n"])
 def test_generated_keys_come_back_into_an_empty_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "STATE", tmp_path / "state")
+    monkeypatch.setattr(key_backup, "STATE", tmp_path / "state")
     file = tmp_path / "Pulumi.dev.yaml"
     content = {"config": {"groundwork:masterSecret": {"secure": "v1:abc"}, "groundwork:instance": "abc123"}, "encryptionsalt": "v1:salt"}
     file.write_text(yaml.safe_dump(content))
-    keys.keep("dev", file)
+    key_backup.keep("dev", file)
     file.write_text(text)
-    assert keys.restore("dev", file) is True
+    assert key_backup.restore("dev", file) is True
     assert yaml.safe_load(file.read_text()) == content
 
 

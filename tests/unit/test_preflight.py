@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.identity import Identity
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.targets import checks as shared_checks
 from infra.targets.docker import checks as host_checks
 from infra.targets.docker import facts as docker_facts
@@ -23,7 +23,7 @@ OTHER_MASTER = Identity(project="groundwork", stack="dev", instance="abc123", ma
 DATA = IDENTITY.name("postgres-data")
 
 
-def check(facts: HostFacts, **keys: Any) -> list[Problem]:
+def check(facts: HostFacts, **keys: Any) -> list[Violation]:
     keys.setdefault("images", "packages")
     return host_checks.check(make_platform(**keys), IDENTITY, facts)
 

@@ -46,7 +46,7 @@ def test_every_service_is_a_release_after_what_it_needs(made: Made) -> None:
     names = [item.name for item in plan.releases]
     assert sorted(names) == sorted(service.name for service in platform.services)
     for item in plan.releases:
-        assert all(names.index(need) < names.index(item.name) for need in item.needs if need in names)
+        assert all(names.index(need) < names.index(item.name) for need in item.depends_on if need in names)
 
 
 def test_no_value_holds_a_secret(made: Made) -> None:
@@ -157,7 +157,7 @@ def workload(service: Service, plan: Plan) -> str:
 def test_workloads_follow_from_what_a_service_keeps(made: Made) -> None:
     platform, plan = made
     for service in platform.services:
-        wanted = "None" if service.operated else "DaemonSet" if service.every_node else "StatefulSet" if service.volumes else "Deployment"
+        wanted = "None" if service.operated else "DaemonSet" if service.per_node else "StatefulSet" if service.volumes else "Deployment"
         assert workload(service, plan) == wanted
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from infra.identity import Identity
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.settings import Settings
 from infra.spec import Image, Platform
 from infra.targets import checks
@@ -19,7 +19,7 @@ _ISOLATES_LOOPBACK = (28,)
 HOST_RESERVE = 512 * 1024**2
 
 
-def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Problem]:
+def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Violation]:
     """Every reason not to deploy that the host gives."""
     return [
         *checks.limits(platform, _capacity(facts)),
@@ -76,7 +76,7 @@ def _old_engine(settings: Settings, facts: HostFacts) -> list[str]:
     return []
 
 
-def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     wanted = [(service, sum(volume.size for volume in service.volumes)) for service in platform.services if service.volumes]
     if facts.disk_total is None or facts.disk_free is None or not wanted:
         return
@@ -87,7 +87,7 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
         (fresh, facts.disk_free, "has free"),
     ):
         if total > room:
-            yield Problem(
+            yield Violation(
                 key=f"{largest.settings_key}.disk",
                 reason=f"the volumes may take {format_size(total)}; the disk under Docker {what} {format_size(room)}",
                 fix="lower the `disk` of services, or move Docker's data to a larger disk",
@@ -95,50 +95,50 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
             return
 
 
-def _ports(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+def _ports(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
     for service, port, number in checks.published(platform):
         if number in facts.taken_ports and number not in facts.own_ports:
-            yield Problem(
+            yield Violation(
                 key=f"{service.settings_key} (port {number}, {port.name})",
                 reason=f"port {number} is held by {facts.taken_ports[number]}",
                 fix="stop that, set another port, or shift all ports with groundwork:portOffset",
             )
 
 
-def _address(facts: HostFacts) -> Iterator[Problem]:
+def _address(facts: HostFacts) -> Iterator[Violation]:
     if facts.foreign_address is not None:
-        yield Problem(
+        yield Violation(
             key="groundwork:bindAddress",
             reason=f"{facts.foreign_address} is not an address of this host, so no port could be published on it",
             fix="write 127.0.0.1, or one of this host (`ip -4 address`)",
         )
 
 
-def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     """Docker gives each network a range of its own, and its ranges come to an end (31 by default)."""
     if facts.network_room is None:
         return
     missing = [name for name in networks_of(platform) if identity.name(name) not in facts.networks]
     if len(missing) > facts.network_room:
-        yield Problem(
+        yield Violation(
             key="Docker's address pools",
             reason=f"the stack needs {len(missing)} more networks, and the engine has addresses for {facts.network_room}",
             fix="remove networks that nobody uses (`docker network prune`), or give the engine more: default-address-pools in /etc/docker/daemon.json",
         )
 
 
-def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     """Containers of this very stack that a state without any resource cannot know: each would be a name that is taken."""
     own = sorted(name for name, labels in facts.containers.items() if identity.owns(labels))
     if facts.nothing_recorded and own:
-        yield Problem(
+        yield Violation(
             key=f"containers of {identity.name('')}*",
             reason=f"{len(own)} of them run, and the state of this stack records none: it was lost, or another clone deployed them",
             fix=f"run `make up STACK={identity.stack}`, which removes them, keeps every volume, and deploys; or put the state back",
         )
 
 
-def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     volumes = [volume.name for service in platform.services for volume in service.volumes]
     containers = [name for service in platform.services for name in (service.name, *(job.name for job in service.jobs))]
     for kind, parts, existing in (("volume", volumes, facts.volumes), ("container", containers, facts.containers)):
@@ -148,20 +148,20 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
             if labels is None or identity.owns(labels):
                 continue
             if identity.same_stack(labels):
-                yield Problem(
+                yield Violation(
                     key="groundwork:masterSecret",
                     reason=f"{kind} {name} was made with another master secret, so its passwords do not open it",
                     fix="put the former master secret back, or delete this stack's data with `make purge`",
                 )
             else:
-                yield Problem(
+                yield Violation(
                     key=f"{kind} {name}",
                     reason="it belongs to another project, stack or instance",
                     fix="set another groundwork:instance, or remove it yourself if nobody needs it",
                 )
 
 
-def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Problem]:
+def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     opened = _opened(identity, facts.volumes.values())
     for service in platform.services:
         before = opened.get(service.name)
@@ -184,12 +184,12 @@ def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[st
     return newest
 
 
-def _images(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+def _images(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
     for reference in dict.fromkeys(service.image.reference for service in platform.services):
         if reference not in facts.missing_images:
             continue
         service = next(item for item in platform.services if item.image.reference == reference)
-        yield Problem(
+        yield Violation(
             key=f"groundwork:images ({service.name})",
             reason=f"the image {reference} cannot be had: {facts.missing_images[reference]}",
             fix="run `make up`, which builds it"
@@ -198,10 +198,10 @@ def _images(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
         )
 
 
-def _mounts(platform: Platform, facts: HostFacts) -> Iterator[Problem]:
+def _mounts(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
     for service in platform.services:
         if "/" in service.binds and facts.root_shared is False:
-            yield Problem(
+            yield Violation(
                 key=f"{service.settings_key}.enabled",
                 reason="it looks at the host's file systems, and Docker can show them only if `/` is a shared mount, which it is not here",
                 fix="as root: mount --make-rshared / (systemd does it at boot), or turn this exporter off",

@@ -18,7 +18,7 @@ from requests import RequestException
 
 from infra.identity import Identity
 from infra.images import VERSION_LABEL
-from infra.refusal import Problem, Refused
+from infra.refusal import PreflightError, Violation
 from infra.spec import Image, Platform
 from infra.targets.docker.naming import ENGINE_ROOT, below_engine
 
@@ -59,21 +59,21 @@ class HostFacts:
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST or the default socket names. Raises Refused if none answers."""
+    """A client of the engine that DOCKER_HOST or the default socket names. Raises PreflightError if none answers."""
     if os.environ.get("DOCKER_CONTEXT", "default") != "default":
         reason = "Pulumi's provider follows it and the checks do not, so they would look at another engine"
-        raise Refused([Problem(key="DOCKER_CONTEXT", reason=reason, fix="unset it, and name the engine by DOCKER_HOST")])
+        raise PreflightError([Violation(key="DOCKER_CONTEXT", reason=reason, fix="unset it, and name the engine by DOCKER_HOST")])
     try:
         client = docker.from_env(timeout=_LOOKUP_SECONDS)
         client.ping()
     except DockerException as error:
-        raise Refused([unreachable(error)]) from None
+        raise PreflightError([unreachable(error)]) from None
     return client
 
 
-def unreachable(error: Exception) -> Problem:
+def unreachable(error: Exception) -> Violation:
     """The problem of an engine that does not answer."""
-    return Problem(
+    return Violation(
         key="DOCKER_HOST",
         reason=f"no Docker engine answers ({_last_words(error)})",
         fix="start it (`systemctl start docker`, or `make up`, which installs and starts one on Debian and Ubuntu)",
@@ -81,7 +81,7 @@ def unreachable(error: Exception) -> Problem:
 
 
 def read_facts(platform: Platform, identity: Identity, bind_address: str, *, nothing_recorded: bool) -> HostFacts:
-    """Everything that the checks ask about. Raises Refused if the engine does not answer."""
+    """Everything that the checks ask about. Raises PreflightError if the engine does not answer."""
     client = connect()
     try:
         info: dict[str, Any] = client.info()
@@ -90,7 +90,7 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
         networks = client.api.networks()
         images = _images(client, platform)
     except (DockerException, OSError) as error:
-        raise Refused([unreachable(error)]) from None
+        raise PreflightError([unreachable(error)]) from None
     finally:
         client.close()
     local = _is_local(client)

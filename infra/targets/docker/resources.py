@@ -63,7 +63,7 @@ class DockerTarget:
         self.containers: dict[str, docker.Container] = {}
 
     def deploy(self, platform: Platform) -> None:
-        """Everything, in the order of `needs`."""
+        """Everything, in the order of `depends_on`."""
         self._declare_networks(platform)
         versions = ledger(platform)
         before: list[pulumi.Resource] = [self._ledger(versions)] if versions else []
@@ -162,7 +162,7 @@ class DockerTarget:
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
         ordinary = ordinary_network(service)
         networks = [*service.networks, *([ordinary] if ordinary else [])]
-        depends = [*before, *(item for name in service.needs for item in self._ready.get(name, ()))]
+        depends = [*before, *(item for name in service.depends_on for item in self._ready.get(name, ()))]
         mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
         if service.name in self._files:
             mounts.append(docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=CONFIG_DIR, read_only=True))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra.identity import Identity
-from infra.refusal import Problem
+from infra.refusal import Violation
 from infra.settings import Settings
 from infra.spec import Platform, Service
 from infra.targets import checks
@@ -18,7 +18,7 @@ _KEY = "groundwork:kubernetes"
 _OLDEST = (1, 29)
 
 
-def check(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> list[Problem]:
+def check(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> list[Violation]:
     """Every reason not to deploy that the cluster gives."""
     return [
         *_age(facts),
@@ -53,46 +53,46 @@ def opened(settings: Settings, identity: Identity, facts: ClusterFacts) -> dict[
     return ledger_of(metadata.get("annotations") or {})
 
 
-def _age(facts: ClusterFacts) -> Iterator[Problem]:
+def _age(facts: ClusterFacts) -> Iterator[Violation]:
     if checks.version_tuple(facts.version.partition("-")[0].partition("+")[0]) < _OLDEST:
         reason = f"the cluster runs Kubernetes {facts.version}; {'.'.join(map(str, _OLDEST))} or newer is needed"
-        yield Problem(key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context")
+        yield Violation(key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context")
 
 
-def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> Iterator[Problem]:
+def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> Iterator[Violation]:
     for name, metadata in facts.namespaces.items():
         labels = metadata.get("labels") or {}
         if identity.owns(labels):
             continue
         if identity.same_stack(labels):
-            yield Problem(
+            yield Violation(
                 key="groundwork:masterSecret",
                 reason=f"the namespace {name} was made with another master secret, so its passwords do not open its volumes",
                 fix="put the former master secret back, or delete this stack's data with `make purge`",
             )
         else:
-            yield Problem(
+            yield Violation(
                 key=f"{_KEY}.namespace",
                 reason=f"the namespace {name} exists and is not this stack's",
                 fix=f"name another one, or delete it yourself if nobody needs it; Groundwork makes {settings.namespace} itself",
             )
 
 
-def _storage(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+def _storage(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
     wanted = settings.kubernetes.storage_class
     if not any(service.volumes for service in platform.services):
         return
     known = ", ".join(sorted(facts.storage_classes)) or "(none)"
     if wanted is not None and wanted not in facts.storage_classes:
-        yield Problem(key=f"{_KEY}.storageClass", reason=f"the cluster has no storage class `{wanted}`", fix=f"set it to one of: {known}")
+        yield Violation(key=f"{_KEY}.storageClass", reason=f"the cluster has no storage class `{wanted}`", fix=f"set it to one of: {known}")
     elif wanted is None and not any(facts.storage_classes.values()):
-        yield Problem(key=f"{_KEY}.storageClass", reason="it is not set, and the cluster has no default storage class", fix=f"set it to one of: {known}")
+        yield Violation(key=f"{_KEY}.storageClass", reason="it is not set, and the cluster has no default storage class", fix=f"set it to one of: {known}")
 
 
-def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
     usable = [node for node in facts.nodes if _may_run(settings, node)]
     if not usable:
-        yield Problem(
+        yield Violation(
             key=f"{_KEY}.nodeSelector",
             reason=f"none of the {len(facts.nodes)} nodes may run the services: their labels or taints keep them away",
             fix="correct groundwork:kubernetes.nodeSelector, or add groundwork:kubernetes.tolerations",
@@ -118,38 +118,38 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     return toleration["key"] == taint["key"] and same_value and toleration["effect"] in (None, taint["effect"])
 
 
-def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
     for service in platform.services:
         if service.operated and service.operated.api_version.partition("/")[0] not in facts.api_groups:
-            yield Problem(
+            yield Violation(
                 key=f"{service.settings_key}.replicas",
                 reason=f"{service.replicas} replicas of {service.name} are run by {service.operated.operator}, which the cluster does not have",
                 fix=f"install {service.operated.operator} ({service.operated.home}), set replicas to 1, or use groundwork:{service.name}.external",
             )
 
 
-def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Problem]:
+def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
     """One instance and several keep their data in volumes of different forms, and neither takes over the other's."""
     for service in platform.services:
         if service.kind != "postgres":
             continue
         there = "postgres-data-postgres-0" if service.operated else "postgres-1"
         if there in facts.claims:
-            yield Problem(
+            yield Violation(
                 key=f"{service.settings_key}.replicas",
                 reason=f"the claim {there} holds the data of {'one instance' if service.operated else 'several instances'}, which this form does not open",
                 fix="dump, then `make up` another stack with this number of replicas and restore into it (docs/kubernetes.md)",
             )
 
 
-def _ingress(settings: Settings, facts: ClusterFacts) -> Iterator[Problem]:
+def _ingress(settings: Settings, facts: ClusterFacts) -> Iterator[Violation]:
     wanted = settings.kubernetes.ingress.class_name
     if wanted is not None and wanted not in facts.ingress_classes:
         known = ", ".join(sorted(facts.ingress_classes)) or "(none)"
-        yield Problem(key=f"{_KEY}.ingress.className", reason=f"the cluster has no ingress class `{wanted}`", fix=f"set it to one of: {known}")
+        yield Violation(key=f"{_KEY}.ingress.className", reason=f"the cluster has no ingress class `{wanted}`", fix=f"set it to one of: {known}")
 
 
-def _versions(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> Iterator[Problem]:
+def _versions(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> Iterator[Violation]:
     recorded = opened(settings, identity, facts)
     for service in platform.services:
         before, claim = recorded.get(service.name), _claim(settings, service)

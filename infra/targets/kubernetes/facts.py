@@ -13,7 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from infra.refusal import Problem, Refused
+from infra.refusal import PreflightError, Violation
 from infra.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -47,7 +47,7 @@ class ClusterFacts:
 
 
 def read_facts(settings: Settings) -> ClusterFacts:
-    """Everything that the checks ask about. Raises Refused for an unknown context or a cluster that does not answer."""
+    """Everything that the checks ask about. Raises PreflightError for an unknown context or a cluster that does not answer."""
     api = connect(settings)
     try:
         spaces = {name: _namespace(api, name) for name in (settings.namespace, settings.host_namespace)}
@@ -63,9 +63,9 @@ def read_facts(settings: Settings) -> ClusterFacts:
     except ApiException as error:
         reason = f"the cluster refused to be read: {error.status} {error.reason}"
         fix = "use a context whose user may read nodes, namespaces, storage classes and claims"
-        raise Refused([Problem(key=f"{_KEY}.context", reason=reason, fix=fix)]) from None
+        raise PreflightError([Violation(key=f"{_KEY}.context", reason=reason, fix=fix)]) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Refused([_unreachable(settings, error)]) from None
+        raise PreflightError([_unreachable(settings, error)]) from None
     finally:
         api.close()
 
@@ -79,36 +79,36 @@ def kubeconfig(settings: Settings) -> str:
 
 
 def connect(settings: Settings) -> client.ApiClient:
-    """A client for the configured context. Raises Refused if the kubeconfig has no such context."""
+    """A client for the configured context. Raises PreflightError if the kubeconfig has no such context."""
     cluster = settings.kubernetes
     try:
         contexts, _ = config.list_kube_config_contexts(config_file=kubeconfig(settings))
     except (ConfigException, yaml.YAMLError, OSError) as error:
-        raise Refused([_unusable(error)]) from None
+        raise PreflightError([_unusable(error)]) from None
     known = [str(item["name"]) for item in contexts]
     if os.pathsep in kubeconfig(settings):
         reason = "KUBECONFIG names several files, and Pulumi's provider takes one"
-        raise Refused([Problem(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it to the one with this cluster")])
+        raise PreflightError([Violation(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it to the one with this cluster")])
     if cluster.context not in known:
         reason = f"the kubeconfig knows no context `{cluster.context}`" if cluster.context else "the target is Kubernetes, and no context is named"
-        raise Refused([Problem(key=f"{_KEY}.context", reason=reason, fix=f"set it to one of: {', '.join(known) or '(none)'}")])
+        raise PreflightError([Violation(key=f"{_KEY}.context", reason=reason, fix=f"set it to one of: {', '.join(known) or '(none)'}")])
     try:
         api: client.ApiClient = config.new_client_from_config(config_file=kubeconfig(settings), context=cluster.context)
     except (ConfigException, OSError) as error:
-        raise Refused([_unusable(error)]) from None
+        raise PreflightError([_unusable(error)]) from None
     # One short try: a person waits for the answer.
     api.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(total=0)
     return api
 
 
-def _unusable(error: Exception) -> Problem:
+def _unusable(error: Exception) -> Violation:
     reason = f"there is no usable kubeconfig: {str(error).splitlines()[0]}"
-    return Problem(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it, or KUBECONFIG, to the file that reaches your cluster")
+    return Violation(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it, or KUBECONFIG, to the file that reaches your cluster")
 
 
-def _unreachable(settings: Settings, error: Exception) -> Problem:
+def _unreachable(settings: Settings, error: Exception) -> Violation:
     reason = getattr(error, "reason", None) or error
-    return Problem(
+    return Violation(
         key=f"{_KEY}.context",
         reason=f"the cluster of the context `{settings.kubernetes.context}` does not answer ({type(reason).__name__})",
         fix=f"see that `kubectl --context={settings.kubernetes.context} get nodes` works, or name another context",

@@ -39,7 +39,7 @@ class Release:
     namespace: str
     values: Mapping[str, Any]
     secrets: tuple[SecretObject, ...]
-    needs: tuple[str, ...]
+    depends_on: tuple[str, ...]
     timeout: int
     custom: CustomObject | None = None
 
@@ -66,7 +66,7 @@ def build(settings: Settings, identity: Identity, platform: Platform, opened: Ma
     """What a platform is on Kubernetes. `opened` are the versions that have opened its data before."""
     home = settings.namespace
     spaces = [Namespace(name=home, labels=_space_labels(identity, "restricted"), annotations=_ledger(platform, opened))]
-    if any(service.every_node for service in platform.services):
+    if any(service.per_node for service in platform.services):
         # What watches the machine itself needs more than the restricted standard allows.
         spaces.append(Namespace(name=settings.host_namespace, labels=_space_labels(identity, "privileged")))
     stack = Stack(settings, identity, platform, chart_hash())
@@ -108,7 +108,7 @@ def _release(stack: Stack, service: Service) -> Release:
         namespace=namespace_of(stack.settings, service),
         values=values(stack, service, own, jobs),
         secrets=tuple(item for item in (own, *(secret for _, secret in jobs), *_logins(operated)) if item.data),
-        needs=service.needs,
+        depends_on=service.depends_on,
         timeout=PULL_SECONDS + (service.readiness.deadline if service.readiness else 60) + sum(PULL_SECONDS + job.timeout for job in service.jobs),
         custom=CustomObject(api_version=operated.api_version, kind=operated.kind, name=service.name, spec=_inherited(stack, service, operated))
         if operated

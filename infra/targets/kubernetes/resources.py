@@ -30,14 +30,14 @@ class KubernetesTarget:
         self.releases: dict[str, kubernetes.helm.v3.Release] = {}
 
     def deploy(self, plan: Plan) -> None:
-        """Everything, in the order of `needs`."""
+        """Everything, in the order of `depends_on`."""
         namespaces = {item.name: self._namespace(item) for item in plan.namespaces}
         if plan.login:
             for name, space in namespaces.items():
                 self._secret(plan.login, name, space, resource=f"{plan.login.name}-{name}")
         for release in plan.releases:
             space = namespaces[release.namespace]
-            needed = [self.releases[name] for name in release.needs if name in self.releases]
+            needed = [self.releases[name] for name in release.depends_on if name in self.releases]
             logins = release.custom is not None
             before = [*namespaces.values(), *needed, *(self._secret(item, release.namespace, space, keep=logins) for item in release.secrets)]
             if release.custom:

@@ -55,7 +55,7 @@ class Stack:
 
 def namespace_of(settings: Settings, service: Service) -> str:
     """Where a service's release is."""
-    return settings.host_namespace if service.every_node else settings.namespace
+    return settings.host_namespace if service.per_node else settings.namespace
 
 
 def key_of(path: str) -> str:
@@ -90,23 +90,23 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
         "terminationGracePeriodSeconds": service.stop_grace,
         "readOnlyRoot": service.writable_root is None,
         "writable": _writable(service.writable),
-        "securityContext": _security(service.user, instead_of_root=0 if service.every_node else _INSTEAD_OF_ROOT),
-        "nodeMetrics": service.watches_nodes,
-        "podNamespaces": list(service.finds_pods_in),
+        "securityContext": _security(service.user, instead_of_root=0 if service.per_node else _INSTEAD_OF_ROOT),
+        "nodeMetrics": service.node_metrics,
+        "podNamespaces": list(service.pod_discovery_namespaces),
         "host": {"pid": service.host_pid, "paths": [{"source": source, "target": target} for source, target in service.binds.items()]},
         "network": _network(stack, service),
         "jobs": [_job(stack, job, secret) for job, secret in jobs],
         "ingress": _ingress(cluster.ingress, next((host for host in cluster.ingress.hosts if host.service == service.name), None), service),
         "labels": dict(stack.identity.labels),
-        "nodeSelector": {} if service.every_node else dict(cluster.node_selector),
-        "tolerations": [{"operator": "Exists"}] if service.every_node else [item.model_dump(exclude_none=True) for item in cluster.tolerations],
+        "nodeSelector": {} if service.per_node else dict(cluster.node_selector),
+        "tolerations": [{"operator": "Exists"}] if service.per_node else [item.model_dump(exclude_none=True) for item in cluster.tolerations],
     }
 
 
 def _workload(service: Service) -> str:
     if service.operated:
         return "None"
-    if service.every_node:
+    if service.per_node:
         return "DaemonSet"
     return "StatefulSet" if service.volumes else "Deployment"
 
@@ -169,7 +169,7 @@ def _network(stack: Stack, service: Service) -> dict[str, Any]:
     settings = stack.settings
     here = namespace_of(settings, service)
     # What runs on every node is in a namespace of its own; its networks are all that crosses from one to the other.
-    across = {network for item in stack.platform.services if item.every_node for network in item.networks}
+    across = {network for item in stack.platform.services if item.per_node for network in item.networks}
     spaces = (settings.namespace, settings.host_namespace) if across & set(service.networks) else ()
     return {
         "policy": settings.kubernetes.network_policies,

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from infra.refusal import Problem, repeated
+from infra.refusal import Violation, repeated
 from infra.services.definition import Definition
 from infra.services.registry import definitions
 from infra.settings import Settings
@@ -22,7 +22,7 @@ _KUBELETS = ("kubelet", "containers")
 _LOCAL_NAMES = (".internal", ".local", ".lan", ".home.arpa", ".svc", ".test")
 
 
-def check(settings: Settings) -> list[Problem]:
+def check(settings: Settings) -> list[Violation]:
     """Every contradiction in one stack's settings."""
     return [
         *(problem for definition in definitions() for problem in definition.validate(settings)),
@@ -38,13 +38,13 @@ def _replaceable() -> Iterator[Definition]:
     yield from (definition for definition in definitions() if definition.replaceable)
 
 
-def _plain_externals(settings: Settings) -> Iterator[Problem]:
+def _plain_externals(settings: Settings) -> Iterator[Violation]:
     """A password goes unencrypted to private addresses and local names only."""
     for definition in _replaceable():
         name = definition.group
         external = getattr(settings, name).external
         if external and external.password and not external.tls and not _private(external.host):
-            yield Problem(
+            yield Violation(
                 key=f"groundwork:{name}.external.tls",
                 reason=f"a password would cross public networks to {external.host} in plain text",
                 fix="remove it (clients then speak TLS), or name a private address",
@@ -58,22 +58,22 @@ def _private(host: str) -> bool:
         return "." not in host or host.endswith(_LOCAL_NAMES)
 
 
-def _externals(settings: Settings) -> Iterator[Problem]:
+def _externals(settings: Settings) -> Iterator[Violation]:
     for definition in _replaceable():
         name = definition.group
         external = getattr(settings, name).external
         for field in definition.external_needs or () if external else ():
             if getattr(external, field) is None:
-                yield Problem(
+                yield Violation(
                     key=f"groundwork:{name}.external.{field}",
                     reason=f"an external {name} needs it, because Groundwork provisions nothing there",
                     fix=f"set it: `pulumi config set {'--secret ' * (field == 'password')}--path groundwork:{name}.external.{field} …`",
                 )
 
 
-def _on_docker(settings: Settings) -> Iterator[Problem]:
+def _on_docker(settings: Settings) -> Iterator[Violation]:
     for key in sorted(settings.kubernetes.model_fields_set - {"namespace"}):
-        yield Problem(
+        yield Violation(
             key=f"groundwork:kubernetes.{to_camel(key)}",
             reason="the target is Docker, where this would do nothing",
             fix="set groundwork:target to kubernetes, or remove it",
@@ -81,29 +81,29 @@ def _on_docker(settings: Settings) -> Iterator[Problem]:
     for _, name, node in _scalable(settings):
         for field in ("replicas", "max_replicas"):
             if getattr(node, field, 1) > 1:
-                yield Problem(
+                yield Violation(
                     key=f"groundwork:{name}.{to_camel(field)}",
                     reason="a Docker host runs one of each service",
                     fix="set it to 1, or groundwork:target to kubernetes",
                 )
 
 
-def _on_kubernetes(settings: Settings) -> Iterator[Problem]:
+def _on_kubernetes(settings: Settings) -> Iterator[Violation]:
     if settings.kubernetes.context is None:
-        yield Problem(
+        yield Violation(
             key="groundwork:kubernetes.context",
             reason="the target is Kubernetes, and no context is named: whatever kubectl points to might be the wrong cluster",
             fix="set it to one of `kubectl config get-contexts -o name`",
         )
     if settings.bind_address != "127.0.0.1":
-        yield Problem(
+        yield Violation(
             key="groundwork:bindAddress",
             reason="Kubernetes publishes nothing on a host's address",
             fix="remove it; groundwork:kubernetes.ingress lets requests in",
         )
     for key, address in _addresses(settings):
         if "host.docker.internal" in address:
-            yield Problem(
+            yield Violation(
                 key=f"groundwork:{key}",
                 reason="`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere",
                 fix="write a name or address that pods reach",
@@ -120,36 +120,36 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"{definition.group}.external.host", external.host
 
 
-def _ingress(settings: Settings) -> Iterator[Problem]:
+def _ingress(settings: Settings) -> Iterator[Violation]:
     exposable = [definition.group for definition in definitions() if definition.exposable]
     ingress = settings.kubernetes.ingress
     hosts = ingress.hosts
     if hosts and settings.kubernetes.network_policies and ingress.controller_namespace is None:
-        yield Problem(
+        yield Violation(
             key="groundwork:kubernetes.ingress.controllerNamespace",
             reason="the network policies would keep the ingress controller out, and it is not said where that runs",
             fix="set it, for example to ingress-nginx, or groundwork:kubernetes.networkPolicies to false",
         )
     for host in hosts:
         if host.service not in exposable:
-            yield Problem(
+            yield Violation(
                 key="groundwork:kubernetes.ingress.hosts", reason=f"an ingress cannot show `{host.service}`", fix=f"write one of {', '.join(sorted(exposable))}"
             )
         elif not getattr(settings, host.service).deployed:
-            yield Problem(
+            yield Violation(
                 key="groundwork:kubernetes.ingress.hosts", reason=f"`{host.service}` is not deployed", fix=f"remove {host.host}, or turn the service on"
             )
     for index, host in enumerate(hosts):
         if host.tls_secret is None and not host.plain_http:
-            yield Problem(
+            yield Violation(
                 key=f"groundwork:kubernetes.ingress.hosts.{index}.tlsSecret",
                 reason=f"keys and passwords for `{host.service}` would cross the network in plain text",
                 fix="name the Secret with its certificate, or set plainHttp to true if something in front speaks TLS",
             )
     for name in repeated([host.service for host in hosts]):
-        yield Problem(key="groundwork:kubernetes.ingress.hosts", reason=f"`{name}` has two names", fix="keep one of them")
+        yield Violation(key="groundwork:kubernetes.ingress.hosts", reason=f"`{name}` has two names", fix="keep one of them")
     for name in repeated([host.host for host in hosts]):
-        yield Problem(
+        yield Violation(
             key="groundwork:kubernetes.ingress.hosts", reason=f"two services share the host {name}, and only one would be reached", fix="give each its own"
         )
 
@@ -166,20 +166,20 @@ def _scalable(settings: Settings) -> Iterator[tuple[Definition, str, Any]]:
                 yield definition, key, node
 
 
-def _replicas(settings: Settings) -> Iterator[Problem]:
+def _replicas(settings: Settings) -> Iterator[Violation]:
     for definition, name, node in _scalable(settings):
         if node.replicas > 1 and not definition.scales:
             managed = f"use a managed one under groundwork:{definition.group}.external"
             advice = managed if definition.external_needs is not None else "give it more memory instead"
-            yield Problem(
+            yield Violation(
                 key=f"groundwork:{name}.replicas",
                 reason=f"{name} does not scale by copies of itself, and Groundwork builds no clustering",
                 fix=f"set it to 1, or {advice}",
             )
 
 
-def _targets(settings: Settings) -> Iterator[Problem]:
+def _targets(settings: Settings) -> Iterator[Violation]:
     own = {name for definition in definitions() for name in (definition.group, *definition.service_names)} | set(_KUBELETS)
     names = {target.name for target in settings.of(Prometheus).targets}
     for name in sorted(name for name in names if name in own or name.endswith("-exporter")):
-        yield Problem(key="groundwork:prometheus.targets", reason=f"`{name}` is the name of a job of Groundwork's own", fix="rename the target")
+        yield Violation(key="groundwork:prometheus.targets", reason=f"`{name}` is the name of a job of Groundwork's own", fix="rename the target")
