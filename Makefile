@@ -18,13 +18,13 @@ help: ## Show this help
 venv:
 	@$(PYTHON) ops/bootstrap.py
 
-up: venv ## Set up what is needed, deploy the stack, prove that it is healthy
+up: venv ## Set up what is needed, deploy the stack, verify that it is healthy
 	@$(GROUNDWORK) up
 
 preview: venv ## Show what `make up` would change
 	@$(GROUNDWORK) preview
 
-health: venv ## Prove that the deployed stack works: write, read back, compare
+health: venv ## Verify that the deployed stack works: write, read back, compare
 	@$(GROUNDWORK) health
 
 forward: venv ## Bring a Kubernetes stack's endpoints to this machine (Ctrl-C ends it)

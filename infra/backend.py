@@ -1,4 +1,4 @@
-"""What the program can tell of its own state: only a backend that is a folder can be looked into."""
+"""The program's view of its own state; only a local backend can be read."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from infra.identity import Identity
 
 
 def records_nothing(identity: Identity) -> bool:
-    """Whether the stack's state is known to record no resource; False where the backend is somewhere else."""
+    """True if the stack's state is known to record no resource; False where the backend is somewhere else."""
     url = urlsplit(os.environ.get("PULUMI_BACKEND_URL", ""))
     if url.scheme != "file":
         return False

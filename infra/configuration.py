@@ -102,7 +102,7 @@ def plain_text_in(file: Mapping[str, Any]) -> list[Violation]:
 
 
 def _secret_paths(value: Any, path: tuple[str | int, ...], parent: type[BaseModel]) -> Iterable[tuple[str | int, ...]]:
-    """Where the model says that a secret is, and the value is text. `parent` is the model in which the path's last key stands."""
+    """Paths at which the model expects a secret and the value is plain text. `parent` is the model in which the path's last key stands."""
     field = next((item for item in parent.model_fields.values() if item.alias == path[-1]), None)
     if field is not None:
         yield from _secrets_below(value, path, field.annotation, nested_model(field.annotation))

@@ -1,4 +1,4 @@
-"""Who owns a resource: labels that never change, and names that cannot collide."""
+"""Ownership of resources: labels that never change, and names that cannot collide."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ PREFIX = "groundwork."
 
 
 def name_prefix(stack: str, instance: str | None) -> str:
-    """What every name of a stack's begins with on a host."""
+    """The prefix of a stack's names on a host."""
     return f"gw-{stack}-{instance}-"
 
 
@@ -35,9 +35,9 @@ class Identity:
         }
 
     def owns(self, labels: Mapping[str, str]) -> bool:
-        """Whether a resource with these labels is this stack's, made with this master secret."""
+        """True if a resource with these labels is this stack's, made with this master secret."""
         return all(labels.get(key) == value for key, value in self.labels.items())
 
     def same_stack(self, labels: Mapping[str, str]) -> bool:
-        """Whether a resource is this stack's, whatever master secret made it."""
+        """True if a resource is this stack's, whatever master secret made it."""
         return all(labels.get(key) == value for key, value in self.labels.items() if key != f"{PREFIX}master")

@@ -9,7 +9,7 @@ from infra.versions import DEBIAN_RELEASE, OFFICIAL, RECIPES, Recipe
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
 VERSION_LABEL = "groundwork.version"
-"""What an image built here calls the version that is really in it."""
+"""The label with the version that an image built here contains."""
 
 BASE_TAG = f"groundwork/base:{DEBIAN_RELEASE}"
 

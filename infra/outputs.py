@@ -1,4 +1,4 @@
-"""What a stack tells the outside: its services, and the environment that an application connects with."""
+"""A stack's outputs: its services, and the environment that an application connects with."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def _target(settings: Settings) -> dict[str, str]:
 
 
 def _networks(settings: Settings, platform: Platform, identity: Identity) -> dict[str, str]:
-    """What a client joins to reach a service: a network on Docker, a pod's label on Kubernetes."""
+    """Names by which clients join a service's network: a network on Docker, a pod label on Kubernetes."""
     if settings.clustered:
         return {name: f"groundwork.joins.{name}" for name in platform.networks}
     return {name: identity.name(name) for name in platform.networks}
@@ -86,7 +86,7 @@ def _place(settings: Settings, service: Service, identity: Identity) -> dict[str
 
 
 def _endpoint(settings: Settings, port: Port) -> dict[str, Any]:
-    """Where a client on this machine finds it; on Kubernetes through `kubectl port-forward`, from `servicePort`."""
+    """The address for clients on this machine; on Kubernetes a forward from `servicePort`."""
     found: dict[str, Any] = {"host": settings.bind_address, "port": port.host, "scheme": port.scheme}
     return {**found, "servicePort": port.container} if settings.clustered else found
 

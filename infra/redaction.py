@@ -1,4 +1,4 @@
-"""What must not reach the log store: expressions for passwords, keys and tokens in lines of any service.
+"""Redaction of logs: expressions for passwords, keys and tokens in lines of any service.
 
 Each has one group, which is what is replaced; everything around it stays, so that a line can still
 be read. They are written for RE2, as Alloy runs them: no look-around, no back-reference.

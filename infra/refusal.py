@@ -1,4 +1,4 @@
-"""How bad input is reported: which key, why, and what to do."""
+"""Violations of the configuration: key, reason and fix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Violation:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """What stands in a list more than once."""
+    """Names that occur more than once."""
     return sorted({name for name in names if names.count(name) > 1})
 
 

@@ -47,7 +47,7 @@ def revealed(value: Any) -> Any:
 
 
 def weakness(value: str) -> str | None:
-    """Why a secret must not be used, or None. 128 bits need 22 random alphanumeric characters."""
+    """The weakness of a secret, or None. 128 bits need 22 random alphanumeric characters."""
     if len(value) < 22:
         return f"it has {len(value)} characters; at least 22 are needed"
     if _WEAK.search(value):

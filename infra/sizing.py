@@ -85,7 +85,7 @@ def clickhouse(memory: int) -> dict[str, int]:
 
 
 def kept_per_second(*, disk: int, retention: int) -> float:
-    """What a store of logs or traces may take in per second (bytes) so that its disk lasts for the retention (seconds).
+    """Bytes per second that a store of logs or traces may take in, so that its disk lasts for the retention (seconds).
 
     Lines and spans shrink to about an eighth in their blocks (repetitive text, columns), and a fifth of the disk is left
     for the log ahead of them.
@@ -138,7 +138,7 @@ def tempo(*, memory: int, disk: int, retention: int) -> dict[str, int]:
 
 
 def alloy_traces(memory: int) -> int:
-    """How much of Alloy's memory may be in use, by logs and the runtime too, before it refuses spans: three quarters."""
+    """Memory in use above which Alloy refuses spans: 75 % of its limit."""
     return memory * 3 // 4
 
 

@@ -13,7 +13,7 @@ from infra.secret import Secret
 Text = str | Secret
 
 CONFIG_DIR = "/etc/groundwork"
-"""Where every container finds the files that are placed into it."""
+"""The directory of the files placed into a container."""
 
 PULL_SECRET = "registry-login"  # noqa: S105 - its name
 """The Kubernetes Secret with which images are pulled."""
@@ -27,7 +27,7 @@ APP_NETWORK = "app"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a container may use at most: bytes of memory and cores."""
+    """A container's limits: bytes of memory, and cores."""
 
     memory: int
     cpus: float
@@ -106,7 +106,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logs:
-    """How a service writes its log. `first_line` is the expression (RE2) of an entry's first line, where entries have several."""
+    """The format of a service's log. `first_line` is the expression (RE2) of an entry's first line, where entries have several."""
 
     format: Literal["json", "logfmt", "plain"] = "plain"
     first_line: str | None = None
@@ -152,7 +152,7 @@ class Operated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """Where a service's image comes from.
+    """The source of a service's image.
 
     `reference` is what is pulled (`repository:tag@sha256:…`), or for a packages image the
     local tag; `recipe` names the folder under `images/` that builds it.
@@ -164,7 +164,7 @@ class Image:
 
     @property
     def built(self) -> bool:
-        """Whether it is built from packages instead of pulled."""
+        """True if it is built from packages instead of pulled."""
         return self.recipe is not None
 
     @property
@@ -175,7 +175,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What a service asks the target that it runs on.
+    """Facts about the target that a service may depend on.
 
     `domain` is what a service's name ends in where others are in several namespaces. `log_format` is how lines stand in
     the files below `log_folder`; `namespaces` are those whose pods are the stack's, none where there are no pods.
@@ -191,7 +191,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How clients reach a service: over its network, or wherever an external one is.
+    """The address and login for clients of a service, ours or external.
 
     `authority` is the certificate (PEM) of who signed its own, where that is not among the system's.
     """

@@ -1,4 +1,4 @@
-"""What must hold between services, whatever host they run on. Pure.
+"""Validation across services, independent of the target. Pure.
 
 What concerns one service is in its own module (`Definition.validate`).
 """

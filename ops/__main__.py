@@ -45,7 +45,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 @command
 def up() -> None:
-    """Set up what is needed, deploy the stack, prove that it is healthy."""
+    """Set up what is needed, deploy the stack, verify that it is healthy."""
     from ops.commands import deploy
 
     deploy.up()
@@ -69,10 +69,10 @@ def preview() -> None:
 
 @command
 def health() -> None:
-    """Prove that the deployed stack works."""
+    """Verify that the deployed stack works."""
     from ops.commands import deploy
 
-    deploy.prove()
+    deploy.verify()
 
 
 @command

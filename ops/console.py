@@ -1,4 +1,4 @@
-"""How commands speak to a person: steps with their time, and errors without a stack trace."""
+"""Console output: steps with their duration, and errors without a stack trace."""
 
 import subprocess
 import sys

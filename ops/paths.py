@@ -1,4 +1,4 @@
-"""Where things are: the tree, its git-ignored state, and the cache outside it."""
+"""Paths: the tree, its git-ignored state, and the cache outside it."""
 
 import os
 from pathlib import Path

@@ -13,11 +13,11 @@ BOARDS: tuple[Board, ...] = tuple(
 )  # fmt: skip
 
 APPLICATION = "application"
-"""What a row needs that shows the application's own metrics."""
+"""The requirement of rows with the application's own metrics."""
 
 
 def present(settings: Settings, services: Sequence[Service]) -> frozenset[str]:
-    """What there is to show: names of services, and which of their kinds are watched."""
+    """Names of what can be shown: monitored services, and their kinds."""
     told = {metrics.of or service.name for service in services for metrics in service.metrics}
     # Of a service in several instances, such as redis-cache, the rows show all.
     found = {part for name in told for part in (name, name.partition("-")[0])}

@@ -1,4 +1,4 @@
-"""How models answer: through LiteLLM, and as the application sees it."""
+"""Latency, errors and tokens of models, at LiteLLM and in the application."""
 
 from infra.dashboards.model import Board, Query, Row, panel, quantile, rate
 

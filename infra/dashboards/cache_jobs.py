@@ -57,7 +57,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Time of an operation",
-                    "All but one in twenty are faster.",
+                    "95th-percentile latency.",
                     "s",
                     Query(quantile(0.95, "cache_operation_duration_seconds", "cache", "operation"), "{{cache}} {{operation}} P95"),
                 ),
@@ -94,7 +94,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Time of a document",
-                    "All but one in twenty are faster.",
+                    "95th-percentile latency.",
                     "s",
                     Query(quantile(0.95, "document_processing_duration_seconds", "type"), "{{type}} P95"),
                 ),

@@ -1,4 +1,4 @@
-"""What models cost, against the budget."""
+"""Cost of models, against the budget."""
 
 from infra.dashboards.model import Board, Query, Row, panel, rate
 

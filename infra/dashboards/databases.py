@@ -105,7 +105,7 @@ BOARD = Board(
                 panel("Requests", "Per second, by call.", "reqps", Query(rate("minio_s3_requests_total", "api"), "{{api}}"), stack=True),
                 panel(
                     "Time to first byte",
-                    "All but one in twenty are faster.",
+                    "95th-percentile latency.",
                     "s",
                     Query(f"histogram_quantile(0.95, sum by (le, api) (rate(minio_s3_requests_ttfb_seconds_distribution[{INTERVAL}])))", "{{api}} P95"),
                 ),
@@ -177,7 +177,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Time to answer",
-                    "All but one in twenty are faster.",
+                    "95th-percentile latency.",
                     "s",
                     Query(quantile(0.95, "rest_responses_duration_seconds", "endpoint", where='{service="qdrant"}'), "{{endpoint}} P95"),
                 ),

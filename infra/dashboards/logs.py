@@ -1,4 +1,4 @@
-"""What services write, with what was secret in it taken out."""
+"""Logs of all services, redacted."""
 
 from infra.dashboards.model import Board, Query, Row, panel
 

@@ -11,7 +11,7 @@ Kind = Literal["timeseries", "stat", "gauge", "logs"]
 Source = Literal["prometheus", "loki"]
 
 INTERVAL = "$__rate_interval"
-"""What Grafana replaces by a span that holds at least four samples."""
+"""Grafana's variable for a range that holds at least four samples."""
 
 
 @dataclass(frozen=True, slots=True)

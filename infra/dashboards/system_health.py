@@ -1,4 +1,4 @@
-"""What runs, what it uses, what is about to run out."""
+"""Health, usage and remaining capacity."""
 
 from infra.dashboards.model import INTERVAL, Board, Query, Row, panel, quantile, rate
 
@@ -112,7 +112,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Memory",
-                    "What cannot be taken back (working set).",
+                    "Memory that the kernel cannot reclaim (working set).",
                     "bytes",
                     'sum by (service) (container_memory_working_set_bytes{service!=""})',
                     stack=True,

@@ -66,7 +66,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Time of an operation",
-                    "All but one in twenty are faster.",
+                    "95th-percentile latency.",
                     "s",
                     Query(quantile(0.95, "rest_responses_duration_seconds", "endpoint", where=_POINTS), "{{endpoint}} P95"),
                     Query(quantile(0.95, "grpc_responses_duration_seconds", "endpoint"), "{{endpoint}} P95"),

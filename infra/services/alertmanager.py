@@ -17,7 +17,7 @@ USERS = ("admin", "prometheus")
 
 
 def endpoint(context: Context, user: str) -> Endpoint:
-    """How a client reaches it as one of USERS."""
+    """The endpoint for one of USERS."""
     return Endpoint(host=NAME, port=9093, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
 
 

@@ -34,12 +34,12 @@ def command(data: str) -> tuple[str, ...]:
 
 
 def takes_traces(context: Context) -> bool:
-    """Whether there is an OTLP endpoint. It does not depend on who keeps traces: what sends them is not to be replaced for that."""
+    """True if there is an OTLP endpoint. It does not depend on who keeps traces: what sends them is not to be replaced for that."""
     return context.deploys(NAME)
 
 
 def keeps_traces(context: Context) -> bool:
-    """Whether somebody keeps what the endpoint takes, or passes it on."""
+    """True if somebody keeps what the endpoint takes, or passes it on."""
     return context.deploys(tempo.NAME) or bool(context.settings.of(Alloy).forward_traces)
 
 

@@ -18,7 +18,7 @@ _BEGINNING = r"^(?:[{\[<]|\d{4}[-/.]\d{2}|\d{2}:\d{2}|[A-Z]{4,8}\b|[a-z]{3,5}[=:
 
 
 def wanted(context: Context) -> bool:
-    """Whether logs are read: where somebody keeps them."""
+    """True if logs are read: where somebody keeps them."""
     return context.deploys(alloy.NAME) and context.deploys(loki.NAME)
 
 

@@ -23,7 +23,7 @@ SYSTEM_LOGS = (
 
 
 def endpoint(context: Context, user: str = "app") -> Endpoint:
-    """How a client reaches the HTTP interface as one of USERS."""
+    """The HTTP endpoint for one of USERS."""
     settings = context.settings.of(Clickhouse)
     if settings.external:
         return external_endpoint(settings.external)

@@ -1,4 +1,4 @@
-"""What every service is built from: settings, keys and images."""
+"""The context that services are built from: settings, keys and images."""
 
 from dataclasses import dataclass
 
@@ -34,16 +34,16 @@ class Context:
         return found
 
     def available(self, name: str) -> bool:
-        """Whether the stack's image source has this service."""
+        """True if the stack's image source has this service."""
         return images.image(self.settings, name) is not None
 
     def why_unavailable(self, name: str) -> str:
-        """Why packages carry no image of a service."""
+        """The reason why packages carry no image of a service."""
         return NO_PACKAGE[name]
 
     @property
     def runtime(self) -> Runtime:
-        """What the target offers its services."""
+        """The target's answers to its services."""
         return kubernetes.runtime(self.settings) if self.settings.clustered else docker.RUNTIME
 
     def address(self, name: str) -> str:
@@ -51,7 +51,7 @@ class Context:
         return f"{name}.{self.runtime.domain}" if self.runtime.domain else name
 
     def deploys(self, name: str) -> bool:
-        """Whether a watcher is wanted, and its image to be had."""
+        """True if a watcher is wanted, and its image to be had."""
         return bool(getattr(self.settings, name).enabled) and self.available(name)
 
     def host_port(self, port: int) -> int:

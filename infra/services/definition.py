@@ -1,4 +1,4 @@
-"""What Groundwork knows of a service before it has read a stack: all that other modules would else list by name."""
+"""Definitions of services: what is known of each before a stack is read."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Definition:
 
     @property
     def replaceable(self) -> bool:
-        """Whether one that runs elsewhere can take its place."""
+        """True if one that runs elsewhere can take its place."""
         return self.settings is not None and issubclass(self.settings, Switchable)
 
     @property

@@ -43,7 +43,7 @@ def _wget(url: str) -> HealthCheck:
 
 
 def _socket_proxy(context: Context) -> Service:
-    """Who reaches the engine's socket is root on the host, so one small process does, on a network that cAdvisor alone joins."""
+    """The one process with access to the engine's socket, which is root access to the host; only cAdvisor joins its network."""
     return Service(
         name=SOCKET_PROXY,
         settings=("exporters", "socket_proxy"),

@@ -37,7 +37,7 @@ _READY = (
 
 
 def endpoint(context: Context) -> Endpoint:
-    """How an application reaches the OpenAI-compatible endpoint."""
+    """The OpenAI-compatible endpoint with the application's key."""
     settings = context.settings.of(Litellm)
     if settings.external:
         return external_endpoint(settings.external)
@@ -45,7 +45,7 @@ def endpoint(context: Context) -> Endpoint:
 
 
 def has_database(context: Context) -> bool:
-    """Whether spend is kept in Postgres; an image from packages lacks the database client's engine."""
+    """True if spend is kept in Postgres; an image from packages lacks the database client's engine."""
     return not context.image(NAME).built and context.settings.of(Postgres).usable
 
 
@@ -142,7 +142,7 @@ def _otlp_token(context: Context) -> Iterator[File]:
 
 
 def _tracing(context: Context) -> dict[str, str]:
-    """Where its spans go. What was asked and answered stays out of them."""
+    """The destination of its spans; prompts and completions stay out of them."""
     if not alloy.takes_traces(context):
         return {}
     at = alloy.endpoint(context)

@@ -16,7 +16,7 @@ NAME = "loki"
 
 
 def endpoint(context: Context) -> Endpoint:
-    """How its clients reach it, from any namespace."""
+    """The endpoint for its clients, from any namespace."""
     return Endpoint(host=context.address(NAME), port=3100, network=OBSERVABILITY_NETWORK)
 
 

@@ -25,7 +25,7 @@ _TOKEN_EXPIRY = 4102444800
 
 
 def endpoint(context: Context) -> Endpoint:
-    """How an application reaches S3, with its own key."""
+    """The S3 endpoint with the application's own key."""
     settings = context.settings.of(Minio)
     if settings.external:
         return replace(external_endpoint(settings.external), bucket=settings.external.database)
@@ -117,7 +117,7 @@ def _provision(context: Context, root_password: Secret) -> Job:
 
 
 def _metrics_token(root_password: Secret) -> Secret:
-    """What `mc admin prometheus generate` prints: a token that can only read metrics."""
+    """A token that can only read metrics, as `mc admin prometheus generate` prints it."""
     claims = {"sub": _ROOT_USER, "iss": "prometheus", "exp": _TOKEN_EXPIRY}
     return Secret(jwt.encode(claims, root_password.reveal(), algorithm="HS512"))
 

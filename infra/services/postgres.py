@@ -23,7 +23,7 @@ _OWNER_PASSWORD = f"{CONFIG_DIR}/owner-password"
 
 
 def endpoint(context: Context, role: str) -> Endpoint:
-    """How a client reaches Postgres as one of ROLES."""
+    """The endpoint for one of ROLES."""
     settings = context.settings.of(Postgres)
     if settings.external:
         return external_endpoint(settings.external)

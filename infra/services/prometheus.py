@@ -21,7 +21,7 @@ USERS = ("admin", "grafana")
 
 
 def endpoint(context: Context, user: str) -> Endpoint:
-    """How a client reaches Prometheus as one of USERS."""
+    """The endpoint for one of USERS."""
     external = context.settings.of(Prometheus).external
     if external:
         return external_endpoint(external)
@@ -103,7 +103,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
 
 
 def asks_kubelets(context: Context) -> bool:
-    """Whether the kubelets are asked for the containers' metrics; on Docker cAdvisor is."""
+    """True if the kubelets are asked for the containers' metrics; on Docker cAdvisor is."""
     return context.runtime.kubelets and context.settings.of(Exporters).containers.enabled
 
 
@@ -136,7 +136,7 @@ def rule_files() -> list[Path]:
 
 
 def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
-    """What Prometheus shows to those that ask for a token or a password."""
+    """The credentials that Prometheus scrapes with."""
     for service in scraped:
         for index, metrics in enumerate(service.metrics):
             if secret := metrics.bearer or metrics.password:

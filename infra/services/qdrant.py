@@ -21,7 +21,7 @@ esac
 
 
 def endpoint(context: Context) -> Endpoint:
-    """How an application reaches Qdrant over REST, with the full key."""
+    """The REST endpoint with the full key."""
     settings = context.settings.of(Qdrant)
     if settings.external:
         return external_endpoint(settings.external)

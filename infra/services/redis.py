@@ -35,7 +35,7 @@ def name_for(context: Context, use: Use) -> str:
 
 
 def endpoint(context: Context, use: Use, user: str) -> Endpoint:
-    """How a client reaches the instance for a use, as one of USERS."""
+    """The endpoint of the instance for a use, for one of USERS."""
     external = context.settings.of(Redis).external
     if external:
         return external_endpoint(external)

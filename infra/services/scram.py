@@ -11,7 +11,7 @@ _ITERATIONS = 4096
 
 
 def verifier(password: Secret, salt: Secret) -> Secret:
-    """What `ALTER ROLE … PASSWORD` takes in place of the password.
+    """A verifier that `ALTER ROLE … PASSWORD` accepts instead of the password.
 
     The salt is derived from the master secret: a random one would be a change at every `up`.
     """

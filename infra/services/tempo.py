@@ -16,7 +16,7 @@ NAME = "tempo"
 
 
 def endpoint(context: Context, *, port: int = 3200) -> Endpoint:
-    """How its clients reach it, from any namespace: 3200 for queries, 4318 for spans."""
+    """The endpoint for its clients, from any namespace: 3200 for queries, 4318 for spans."""
     return Endpoint(host=context.address(NAME), port=port, network=OBSERVABILITY_NETWORK)
 
 

@@ -56,7 +56,7 @@ class Settings(Model):
 
     @property
     def clustered(self) -> bool:
-        """Whether the target may have many nodes, and a service many replicas."""
+        """True if the target may have many nodes, and a service many replicas."""
         return self.target == "kubernetes"
 
     @property
@@ -84,5 +84,5 @@ def _off(model: Any, raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(raw: Any) -> dict[str, Any]:
-    """What stands there, if it is a group; what is not is refused by its own model."""
+    """The value if it is a mapping; otherwise an empty one, and its own model rejects the value."""
     return raw if isinstance(raw, dict) else {}

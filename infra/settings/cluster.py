@@ -33,7 +33,7 @@ class Host(Model):
 
 
 class Ingress(Model):
-    """What lets requests in from outside the cluster."""
+    """Ingress from outside the cluster."""
 
     class_name: DnsName | None = Field(None, description="Ingress class; the cluster's default, if not set.")
     controller_namespace: Name | None = Field(None, description="Namespace of the ingress controller; network policies let it in.")

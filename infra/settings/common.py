@@ -1,4 +1,4 @@
-"""What all groups of settings share."""
+"""Base models and types of settings."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ from infra.units import MIB, TIB, Size
 
 @dataclass(frozen=True, slots=True)
 class Because:
-    """Why a number has its bounds, for whoever has set another."""
+    """The reason for a number's bounds, shown when a value violates them."""
 
     reason: str
 
@@ -54,36 +54,36 @@ class External(Model):
 
 
 class Sized(Model):
-    """What every container has."""
+    """Settings of every container."""
 
     memory: Memory
     cpus: Cores = Field(1, description="Cores it may use at most.")
 
 
 class Rotatable(Model):
-    """What has generated passwords that can be changed."""
+    """Settings of services with generated, rotatable passwords."""
 
     secret_generation: Generation = Field(1, description="Raise by one to rotate its generated passwords.")
 
 
 class Switchable(Model):
-    """What can be turned off, or replaced by one that runs elsewhere."""
+    """Settings of services that can be disabled or replaced by an external one."""
 
     enabled: Flag = Field(True, description="Whether it is deployed.")
     external: External | None = Field(None, description="Use a service that runs elsewhere instead; nothing of ours is deployed.")
 
     @property
     def deployed(self) -> bool:
-        """Whether it runs here."""
+        """True if it runs here."""
         return self.enabled and self.external is None
 
     @property
     def usable(self) -> bool:
-        """Whether dependents find it, here or elsewhere."""
+        """True if dependents find it, here or elsewhere."""
         return self.enabled
 
 
 class ServiceSettings(Sized, Rotatable, Switchable):
-    """What every service has."""
+    """Settings of every service."""
 
     replicas: Replicas = Field(1, description="How many of it run; more than one on Kubernetes only, and not of every service.")

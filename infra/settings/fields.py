@@ -1,4 +1,4 @@
-"""What the models say of their own fields: for messages, for the reference and for tests."""
+"""Introspection of the models' fields, for messages, the reference and tests."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
@@ -65,15 +65,15 @@ def unit(field: FieldInfo) -> str | None:
 
 
 def kind(field: FieldInfo) -> str | None:
-    """What the text of a field is: a host, a URL, a name."""
+    """The type of a field's text: a host, a URL, a name."""
     return next((item.name for item in markers(field) if isinstance(item, Kind)), None)
 
 
 def because(field: FieldInfo) -> str | None:
-    """Why a field's number has its bounds."""
+    """The reason for the bounds of a field's number."""
     return next((item.reason for item in markers(field) if isinstance(item, Because)), None)
 
 
 def is_secret(annotation: Any) -> bool:
-    """Whether a secret is, or is among, what an annotation allows."""
+    """True if a secret is, or is among, what an annotation allows."""
     return annotation is Secret or any(map(is_secret, get_args(annotation)))

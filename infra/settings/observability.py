@@ -49,7 +49,7 @@ class Grafana(ServiceSettings):
 
 
 class Watcher(Sized):
-    """What watches others and has no copies and no replacement elsewhere."""
+    """Settings of a monitoring service, which has no replicas and no external replacement."""
 
     monitors: ClassVar[bool] = True
 
@@ -94,7 +94,7 @@ class Alertmanager(Watcher, Rotatable):
 
     @property
     def has_receiver(self) -> bool:
-        """Whether anybody hears of an alert."""
+        """True if anybody hears of an alert."""
         return bool(self.slack or self.email or self.webhook)
 
 
@@ -125,11 +125,11 @@ class TraceForward(Model):
 
 
 class LogReader(Sized):
-    """What reads every container's log."""
+    """The log reader."""
 
     memory: Memory = Field(80 * MIB, ge=64 * MIB, description="Memory limit.")
     cpus: Cores = Field(0.5, description="Cores it may use at most.")
-    disk: Disk = Field(128 * MIB, description="Room for the place reached in each log.")
+    disk: Disk = Field(128 * MIB, description="Volume for log read positions.")
 
 
 class Alloy(Watcher, Rotatable):
@@ -157,14 +157,14 @@ class Containers(Exporter):
 
 
 class SocketProxy(Sized):
-    """What stands between cAdvisor and the engine's socket."""
+    """The proxy between cAdvisor and the engine's socket."""
 
     memory: Memory = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
     cpus: Cores = Field(0.25, description="Cores it may use at most.")
 
 
 class Exporters(Model):
-    """What turns services' and the host's state into metrics."""
+    """Exporters of services' and the host's metrics."""
 
     monitors: ClassVar[bool] = True
 

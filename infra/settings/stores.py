@@ -16,7 +16,7 @@ _LIFECYCLE = Because("S3 counts whole days, and a hundred years (36500d) is for 
 
 
 class Hnsw(Model):
-    """Numbers of an HNSW index (hierarchical navigable small worlds)."""
+    """Parameters of an HNSW index (hierarchical navigable small worlds)."""
 
     m: Annotated[int, Field(strict=True, ge=2, le=100), _PGVECTOR] = Field(16, description="Links of each node.")
     ef_construction: Annotated[int, Field(strict=True, ge=4, le=1000), _PGVECTOR] = Field(64, description="Candidates looked at while building.")
@@ -30,7 +30,7 @@ class Hnsw(Model):
 
 
 class Ivfflat(Model):
-    """Numbers of an IVFFlat index (inverted lists)."""
+    """Parameters of an IVFFlat index (inverted lists)."""
 
     lists: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] | None = Field(
         None, description="Clusters; if not set, a thousandth of the rows, and from a million rows on their square root."
@@ -51,8 +51,8 @@ class Vectors(Model):
         1536, description="Length of each vector."
     )
     index: Literal["hnsw", "ivfflat"] = Field("hnsw", description="Kind of index on `document_vectors`.")
-    hnsw: Hnsw = Field(default_factory=Hnsw, description="HNSW's numbers.")
-    ivfflat: Ivfflat = Field(default_factory=Ivfflat, description="IVFFlat's numbers.")
+    hnsw: Hnsw = Field(default_factory=Hnsw, description="HNSW parameters.")
+    ivfflat: Ivfflat = Field(default_factory=Ivfflat, description="IVFFlat parameters.")
 
 
 class Postgres(ServiceSettings):
@@ -69,7 +69,7 @@ class Postgres(ServiceSettings):
 
 
 class RedisInstance(Sized, Rotatable):
-    """What both Redis instances have."""
+    """Settings of a Redis instance."""
 
     replicas: Replicas = Field(1, description="Always 1: a Redis with copies is a managed one, under groundwork:redis.external.")
     memory: Memory = Field(256 * MIB, ge=32 * MIB, description="Memory limit; `maxmemory` is half of it, clients take a quarter at most.")

@@ -55,7 +55,7 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the reference calls a type."""
+    """A type's name in the reference."""
 
     name: str
 

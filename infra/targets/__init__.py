@@ -1,1 +1,1 @@
-"""Where a platform runs: for each target its facts, its checks, and its resources."""
+"""Targets: for each its facts, checks and resources."""

@@ -1,4 +1,4 @@
-"""What both targets check: limits against what there is, ports, and versions against what has opened the data. Pure."""
+"""Checks shared by both targets: limits against capacity, ports, and versions against the version record. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from infra.units import MIB, format_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What a target can give: to `one` service bytes of `memory` and cores, to `all` of them `total` bytes.
+    """A target's capacity: `memory` (bytes) and cores for `one` service, `total` bytes for `all` of them.
 
     `one` and `all` are words for who gives it, `more` is the advice where it is too little.
     """
@@ -90,7 +90,7 @@ def ledger(platform: Platform) -> dict[str, str]:
 
 
 def version_problems(service: Service, before: str, volume: str) -> Iterator[Violation]:
-    """Why a service's version cannot open a volume that the version `before` has opened."""
+    """Reasons why a service's version cannot open a volume that the version `before` has opened."""
     had, wanted = version_tuple(before), version_tuple(service.image.version)
     if service.kind == "postgres" and had[:1] != wanted[:1]:
         yield Violation(

@@ -45,7 +45,7 @@ def ensure_base(client: docker.DockerClient) -> None:
 
 
 def outdated(client: docker.DockerClient, tag: str) -> bool:
-    """Whether an image is older than the base that it would be built on now, or is not there."""
+    """True if an image is older than the base that it would be built on now, or is not there."""
     made = _made(client, tag)
     archive = cache() / f"base-{DEBIAN_RELEASE}.tar"
     return made == 0 or (archive.exists() and made < archive.stat().st_mtime)

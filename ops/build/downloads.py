@@ -47,7 +47,7 @@ def fetch(url: str, sums: str, folder: Path, what: str) -> bool:
 
 
 def _verified(url: str, sums: str, found: str, what: str) -> bool:
-    """Whether a file of published sums names a download with the sum that was found. Raises Failed for another sum."""
+    """True if a file of published sums names a download with the sum that was found. Raises Failed for another sum."""
     try:
         text = httpx.get(sums, timeout=60, follow_redirects=True).raise_for_status().text
     except httpx.HTTPError as error:

@@ -21,7 +21,7 @@ _DOWNLOAD = "https://get.pulumi.com/releases"
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """Folders to put before the PATH, and how each tool was had."""
+    """Folders to put before the PATH, and how each tool was obtained."""
 
     path: tuple[Path, ...]
     origin: dict[str, str]

@@ -1,1 +1,1 @@
-"""What a person asks for by `make`."""
+"""Commands of `make`."""

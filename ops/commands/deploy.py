@@ -15,7 +15,7 @@ from ops.stacks.stack import Stack, instance_of, open_stack, stack_name
 
 
 def up() -> None:
-    """Sets up, deploys, proves. Raises Failed if the platform is not healthy at the end."""
+    """Sets up, deploys, verifies. Raises Failed if the platform is not healthy at the end."""
     with _held("make up"):
         _up()
 
@@ -43,9 +43,9 @@ def _up() -> None:
     deployed = time.monotonic() - clock
     outputs = stack.outputs()
     interruptions.remember(stack, watch, outputs)
-    health.prove(stack, place, outputs, deep=not health.proven(stack, place, outputs))
+    health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
     summary.show(place, outputs, watch)
-    console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and proof together {time.monotonic() - total:.1f} s.")
+    console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and checks together {time.monotonic() - total:.1f} s.")
 
 
 def initialise() -> None:
@@ -54,16 +54,16 @@ def initialise() -> None:
         open_stack().initialise()
 
 
-def prove() -> None:
+def verify() -> None:
     """Proves the deployed stack again."""
     stack = _open()
     place, outputs = site.of(stack), stack.outputs()
-    health.prove(stack, place, outputs)
+    health.verify(stack, place, outputs)
     summary.show(place, outputs)
 
 
 def preview() -> None:
-    """What `up` would change. Nothing is changed, built or stored."""
+    """Shows what `up` would change. Nothing is changed, built or stored."""
     stack = _open()
     if stack.export() is None:
         raise console.Failed(f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}")

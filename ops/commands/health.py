@@ -18,7 +18,7 @@ from ops.stacks.state import write_private
 _ENVIRONMENT = "GROUNDWORK_OUTPUTS"
 
 
-def prove(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool = True) -> None:
+def verify(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool = True) -> None:
     """Runs `tests/health` for a stack. Raises Failed if a check fails.
 
     The deep checks (10,000 vectors) run after a change; what did not change keeps its proof.
@@ -26,7 +26,7 @@ def prove(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool =
     arguments = ["-q", "--no-header", "-p", "no:cacheprovider", "tests/health"]
     if not deep:
         arguments += ["-m", "not deep"]
-    console.out.print(f"[bold]proving `{stack.name}`[/bold] …" + ("" if deep else " (nothing changed: without the check over 10,000 vectors)"))
+    console.out.print(f"[bold]verifying `{stack.name}`[/bold] …" + ("" if deep else " (nothing changed: without the check over 10,000 vectors)"))
     record = _record(stack)
     if run(outputs, arguments) != 0:
         record.unlink(missing_ok=True)
@@ -37,8 +37,8 @@ def prove(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool =
         write_private(record, json.dumps(place.identities(outputs)))
 
 
-def proven(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> bool:
-    """Whether these very containers have passed all checks, the deep ones included."""
+def verified(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> bool:
+    """True if these very containers have passed all checks, the deep ones included."""
     record = _record(stack)
     return record.exists() and json.loads(record.read_text()) == place.identities(outputs)
 

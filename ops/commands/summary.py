@@ -36,7 +36,7 @@ def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) ->
 
 
 def _addresses(name: str, service: Mapping[str, Any]) -> list[str]:
-    """Where clients find it: on this machine, or inside the cluster."""
+    """The endpoint column: on this machine, or inside the cluster."""
     ends = service["endpoints"].values()
     if "namespace" in service:
         return [f"{end['scheme']}://{name}.{service['namespace']}:{end['servicePort']}" for end in ends]

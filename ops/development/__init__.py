@@ -1,1 +1,1 @@
-"""What serves the work on Groundwork itself."""
+"""Development: tests, lock files, generated documents, benchmarks."""

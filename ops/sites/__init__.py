@@ -1,1 +1,1 @@
-"""Where stacks run: what a Docker host and a cluster have in common, and each of them."""
+"""Sites: a Docker host and a cluster, behind one interface."""

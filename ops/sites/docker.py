@@ -32,7 +32,7 @@ class DockerSite:
         recovery.recover(stack, resources)
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
-        """What the engine shows is compared here, in a tenth of the time that a refresh takes; where anything differs, Pulumi refreshes."""
+        """Drift, found by one look at the engine in a tenth of a refresh's time; Pulumi refreshes only where there is any."""
         drifted = drift.find(resources)
         return drifted, ["--refresh"] if drifted else []
 
@@ -61,7 +61,7 @@ class DockerSite:
         return {name: shown.get("Id", "") for name, shown in _listed(outputs).items()}
 
     def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
-        """What the engine says of each container."""
+        """The state of each container, as the engine reports it."""
         return {name: _state(shown) for name, shown in _listed(outputs).items()}
 
     def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:

@@ -1,4 +1,4 @@
-"""Whether the engine still shows what the state records. It reads the engine once, where a refresh asks for each resource."""
+"""True if the engine still shows what the state records. It reads the engine once, where a refresh asks for each resource."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

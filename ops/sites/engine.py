@@ -16,7 +16,7 @@ _SECONDS = 60
 
 
 def answers() -> bool:
-    """Whether an engine answers at DOCKER_HOST or the default socket."""
+    """True if an engine answers at DOCKER_HOST or the default socket."""
     try:
         client = docker.from_env(timeout=10)
         client.ping()

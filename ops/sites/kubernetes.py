@@ -87,7 +87,7 @@ class KubernetesSite:
                         watch.at(service, _seconds(condition["lastTransitionTime"]), healthy=condition["type"] == "Ready")
 
     def show_failed(self, stack: Stack) -> None:
-        """Why pods are not ready, and their last lines; a job's stay after its release was rolled back."""
+        """Prints why pods are not ready, and their last lines; those of a job remain after its release is rolled back."""
         for pod in self._seen(lambda: self._list("pods", "app.kubernetes.io/part-of=groundwork")):
             name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
             statuses = pod["status"].get("containerStatuses") or []
@@ -153,7 +153,7 @@ class KubernetesSite:
         return [str(item["metadata"]["name"]) for item in self._list("namespaces", ",".join(recovery.owner_labels(stack)))]
 
     def _seen(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """What a look shows; nothing where the cluster cannot be asked, which the program refuses in better words."""
+        """The result of a query; nothing if the cluster does not answer, which the program reports better."""
         try:
             return look()
         except console.Failed:
@@ -182,7 +182,7 @@ class KubernetesSite:
 
 
 def _stuck(labels: Mapping[str, str], recorded: Set[str]) -> bool:
-    """Whether one of Helm's records, by its labels, is of a release that is half-made or that no state knows."""
+    """True if one of Helm's records, by its labels, is of a release that is half-made or that no state knows."""
     return labels["status"].startswith("pending-") or labels["name"] not in recorded
 
 

@@ -46,7 +46,7 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _remove_loader(stack: Stack) -> None:
-    """Whether engines have read what was placed last is not known, so the next `up` places it again and makes them."""
+    """True if engines have read what was placed last is not known, so the next `up` places it again and makes them."""
     client = docker.from_env()
     try:
         for container in client.containers.list(all=True, filters={"label": [*owner_labels(stack), f"{PREFIX}role={FILES_ROLE}"]}):
@@ -111,7 +111,7 @@ def _end_orphans() -> None:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """Whether a process is a `pulumi` that still runs; one that ended and was not waited for does not."""
+    """True if a process is a `pulumi` that still runs; one that ended and was not waited for does not."""
     try:
         before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a stack runs, as the commands see it: what Pulumi itself does not do there."""
+"""The interface of a site: operations on a Docker host or cluster that Pulumi does not do itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -41,7 +41,7 @@ class Site(Protocol):
         """Before a destroy: lets go what others hold."""
 
     def data(self, stack: Stack) -> list[str]:
-        """What `down` keeps and `purge` deletes."""
+        """Volumes and claims that `down` keeps and `purge` deletes."""
 
     def delete_data(self, stack: Stack) -> Iterator[str]:
         """Deletes it, one name at a time."""

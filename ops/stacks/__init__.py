@@ -1,1 +1,1 @@
-"""What drives Pulumi: a stack's configuration, keys, state, lock, and what a run says."""
+"""Pulumi's driver: a stack's configuration, keys, state, lock, and the output of a run."""

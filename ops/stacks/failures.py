@@ -1,4 +1,4 @@
-"""What made a deploy fail: the resource, the reason in words, and what to do about it."""
+"""Explanations of failed deploys: the resource, the reason and the fix."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def _lines(message: str) -> Iterator[str]:
 
 
 def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Failed:
-    """What a person reads after a deploy that failed. `prefix` begins every name of the stack's."""
+    """The explanation of a failed deploy. `prefix` begins every name of the stack's."""
     refused = next((item for item in failures if _REFUSED in item.message), None)
     if refused is not None:
         return console.Failed("the deploy was refused before anything was changed; the reasons are above", f"correct the keys they name, then run `{again}`")

@@ -76,13 +76,13 @@ def _holder(path: Path, stack: str) -> str:
 
 
 def was_here(host: str) -> bool:
-    """Whether this machine, since it was started, has gone by a host name: a lock under that name is this machine's."""
+    """True if this machine, since it was started, has gone by a host name: a lock under that name is this machine's."""
     records = (read_record(path) for path in (cache() / "locks").glob("*.lock"))
     return any(record.get("host") == host and record.get("boot") == boot_id() for record in records)
 
 
 def boot_id() -> str:
-    """What tells this machine, since its last start, from every other."""
+    """An identifier of this machine since its last boot."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a person sees while Pulumi works: what changes, when it is ready, and nothing of what does not change."""
+"""Progress while Pulumi works: changes and readiness, nothing of what stays the same."""
 
 import re
 import subprocess

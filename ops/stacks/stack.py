@@ -45,7 +45,7 @@ class Stack:
 
     @property
     def clustered(self) -> bool:
-        """Whether the stack's target is Kubernetes."""
+        """True if the stack's target is Kubernetes."""
         return self.tools.target == "kubernetes"
 
     @property
@@ -81,7 +81,7 @@ class Stack:
         return done.stdout
 
     def failure(self, arguments: Sequence[str], output: str) -> console.Failed:
-        """What a failed call of the CLI means, in a person's words."""
+        """The meaning of a failed call of the CLI."""
         if _WRONG_PASSPHRASE.search(output):
             return console.Failed(f"the passphrase does not open the stack `{self.name}`", _HOW_TO_OPEN)
         lines = [line for line in output.strip().splitlines() if line.strip()]
@@ -203,5 +203,5 @@ def target_of(name: str) -> str:
 
 
 def interactive() -> bool:
-    """Whether a person watches."""
+    """True if a person watches."""
     return sys.stdin.isatty() and sys.stdout.isatty()

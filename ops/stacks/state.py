@@ -1,4 +1,4 @@
-"""Where a stack's state and secrets are: the user's own Pulumi login, or a local backend made here."""
+"""The backend of a stack's state and secrets: the user's own Pulumi login, or a local one."""
 
 import json
 import os

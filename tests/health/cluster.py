@@ -42,7 +42,7 @@ class Cluster:
         return str(self._core.read_namespaced_pod_log(name, namespace, tail_lines=LOG_LINES, container=_container(pod)))
 
     def execute(self, pod: Mapping[str, Any], *command: str) -> str:
-        """What a command in the pod's first container prints."""
+        """The output of a command in the pod's first container."""
         # The stream changes the client that it is given.
         api = self._connect()
         try:

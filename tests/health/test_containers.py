@@ -1,4 +1,4 @@
-"""What holds for every container: running, stable, confined, on loopback, without secrets in sight."""
+"""Checks of every container: running, stable, confined, on loopback, without secrets in sight."""
 
 import json
 import time
@@ -18,7 +18,7 @@ _WINDOW = 30  # seconds that a container must run without a restart before it co
 
 @pytest.fixture(scope="module")
 def containers(host: Host, outputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the engine says of every container, asked once: asking for each by itself takes most of these checks' time.
+    """The engine's description of every container, read once: single queries would take most of these checks' time.
 
     A container that is missing makes the command fail and the others be shown all the same.
     """
@@ -29,7 +29,7 @@ def containers(host: Host, outputs: dict[str, Any]) -> dict[str, dict[str, Any]]
 
 @pytest.fixture
 def shown(containers: dict[str, dict[str, Any]], service: Deployed) -> dict[str, Any]:
-    """What the engine says of one container."""
+    """The engine's description of one container."""
     assert service.container in containers, f"there is no container {service.container}"
     return containers[service.container]
 

@@ -1,4 +1,4 @@
-"""What holds for every pod: running, stable, confined, inside the cluster only, without secrets in sight."""
+"""Checks of every pod: running, stable, confined, inside the cluster only, without secrets in sight."""
 
 import json
 import time

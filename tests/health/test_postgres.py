@@ -123,7 +123,7 @@ def test_application_role_is_least_privileged(connection: psycopg.Connection[Any
 
 
 def test_statements_show_no_password(service: Deployed) -> None:
-    """What `monitoring` reads of the statements that have run holds the password of no role."""
+    """The statements that `monitoring` can read hold no role's password."""
     with _connect(service, "monitoring") as connection:
         for name, secret in service.credentials.items():
             found = connection.execute("SELECT count(*) FROM pg_stat_statements WHERE strpos(query, %s) > 0", [secret]).fetchone()

@@ -48,7 +48,7 @@ def test_application_targets_are_scraped(service: Deployed) -> None:
 
 
 def test_answers_a_query(service: Deployed) -> None:
-    """What was scraped can be asked for."""
+    """Scraped samples can be queried."""
     answer = httpx.get(
         f"{service.url('http')}/api/v1/query", params={"query": 'up{job="prometheus"}'}, auth=("admin", service.credentials["admin"]), timeout=10
     )

@@ -33,7 +33,7 @@ def test_returns_what_was_set(service: Deployed) -> None:
 
 
 def test_delivers_a_message(service: Deployed) -> None:
-    """What is published arrives at a subscriber."""
+    """A published message arrives at a subscriber."""
     channel, message = f"groundwork:health:{uuid.uuid4()}", str(uuid.uuid4())
     with _client(service) as client, client.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(channel)

@@ -33,7 +33,7 @@ class Span:
 
 
 def found_in_tempo(tempo: Deployed, span: Span) -> bool:
-    """Whether Tempo has the span's trace within half a minute."""
+    """True if Tempo has the span's trace within half a minute."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         answer = httpx.get(f"{tempo.inside_url(3200)}/api/traces/{span.trace}", headers={"Accept": "application/json"}, timeout=10)

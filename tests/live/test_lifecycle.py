@@ -32,7 +32,7 @@ def queue(clone: Clone) -> "redis.Redis":
     return redis.Redis.from_url(clone.outputs()["environment"]["REDIS_QUEUE_URL"], decode_responses=True, socket_timeout=5)
 
 
-def test_first_up_ends_proven_healthy_with_a_table(deployed: Clone) -> None:
+def test_first_up_ends_verified_healthy_with_a_table(deployed: Clone) -> None:
     """It says what runs, where, and what was left out and why."""
     text = deployed.first_up
     assert " passed" in text

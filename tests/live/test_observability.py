@@ -52,7 +52,7 @@ class Answers:
         self._loki.close()
 
     def has_data(self, query: Query, source: str) -> bool:
-        """Whether a panel's query gives at least one number, or line, now."""
+        """True if a panel's query gives at least one number, or line, now."""
         return bool(self.lines(query.expression) if source == "loki" else self.numbers(query.expression))
 
     def numbers(self, expression: str) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ class Notepad(ServiceSettings):
 
 
 def endpoint(context: Context) -> Endpoint:
-    """How an application reaches it."""
+    """The endpoint for applications."""
     settings = context.settings.of(Notepad)
     if settings.external:
         return external_endpoint(settings.external)

@@ -1,4 +1,4 @@
-"""What is checked against the host before the first resource is declared. Pure: facts in, problems out."""
+"""Checks against the host before the first resource is declared. Pure: facts in, problems out."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -53,7 +53,7 @@ def _capacity(facts: HostFacts) -> Capacity:
 
 
 def notes(settings: Settings, platform: Platform, facts: HostFacts) -> list[str]:
-    """What a person should know about the host."""
+    """Notes about the host for the summary."""
     return [*_old_engine(settings, facts), *_few_files(platform, facts)]
 
 

@@ -27,7 +27,7 @@ _LOOKUP_SECONDS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What the Docker host says of itself. Sizes are bytes.
+    """Facts about a Docker host. Sizes are bytes.
 
     `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
     engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
@@ -166,7 +166,7 @@ def _disk(info: Mapping[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _root_shared() -> bool | None:
-    """Whether `/` is a shared mount (proc(5), mountinfo: optional fields stand before the hyphen)."""
+    """True if `/` is a shared mount (proc(5), mountinfo: optional fields stand before the hyphen)."""
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:
@@ -222,7 +222,7 @@ def _open_files() -> int | None:
 
 
 def _own(address: str) -> bool:
-    """Whether a socket of this host can have the address."""
+    """True if a socket of this host can have the address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind((address, 0))
@@ -236,7 +236,7 @@ _POOLS: list[dict[str, Any]] = [{"Base": f"172.{second}.0.0/16", "Size": 16} for
 
 
 def _network_room(info: Mapping[str, Any], networks: Iterable[Mapping[str, Any]]) -> int:
-    """How many more networks find a range: those of the pools that no network overlaps."""
+    """The number of networks that still fit: address ranges that no network overlaps."""
     taken = [
         ipaddress.ip_network(part["Subnet"])
         for network in networks

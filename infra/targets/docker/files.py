@@ -38,7 +38,7 @@ def volume(service: Service, key: Secret) -> str:
 
 
 def folder(service: Service) -> str:
-    """Where the loader mounts a service's volume."""
+    """The loader's mount point for a service's volume."""
     return f"{_ROOT}/{service.name}"
 
 

@@ -3,11 +3,11 @@
 from infra.spec import Platform, Service
 
 LEDGER_ROLE, FILES_ROLE = "ledger", "files"
-"""What a container or volume is for that serves nobody, in its labels."""
+"""Roles, as labels name them, of containers and volumes that serve no client."""
 
 PUBLISHED, OUTBOUND = "published", "outbound"
 ENGINE_ROOT = "/var/lib/docker"
-"""Where an engine keeps its data, unless it is told otherwise."""
+"""The engine's default data directory."""
 
 
 def below_engine(path: str, root: str) -> str:

@@ -220,7 +220,7 @@ class DockerTarget:
         return below_engine(path, self._facts.engine_root)
 
     def _sysctls(self, service: Service) -> dict[str, str] | None:
-        """What is only published on this host's loopback sends packets that no router passes on: its neighbours are one hop away."""
+        """A TTL of one hop for services published on loopback only, so that no router forwards their packets."""
         loopback = ipaddress.IPv4Address(self._settings.bind_address).is_loopback
         return {"net.ipv4.ip_default_ttl": "1"} if ordinary_network(service) == PUBLISHED and loopback else None
 

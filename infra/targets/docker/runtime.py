@@ -1,4 +1,4 @@
-"""What services find on a Docker host."""
+"""The runtime of a Docker host."""
 
 from infra.spec import Runtime
 

@@ -1,4 +1,4 @@
-"""What is checked against the cluster before the first resource is declared. Pure: facts in, problems out."""
+"""Checks against the cluster before the first resource is declared. Pure: facts in, problems out."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def check(settings: Settings, platform: Platform, identity: Identity, facts: Clu
 
 
 def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[str]:
-    """What a person should know about the cluster."""
+    """Notes about the cluster for the summary."""
     found = []
     if settings.kubernetes.network_policies:
         found.append("Network policies are declared; whether they are enforced depends on the cluster's network plug-in.")

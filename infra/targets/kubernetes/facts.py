@@ -35,7 +35,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """What a cluster says of itself. `namespaces` holds the metadata of the stack's own, where they exist."""
+    """Facts about a cluster. `namespaces` holds the metadata of the stack's own, where they exist."""
 
     version: str
     namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -63,7 +63,7 @@ class Plan:
 
 
 def build(settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]) -> Plan:
-    """What a platform is on Kubernetes. `opened` are the versions that have opened its data before."""
+    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data before."""
     home = settings.namespace
     spaces = [Namespace(name=home, labels=_space_labels(identity, "restricted"), annotations=_ledger(platform, opened))]
     if any(service.per_node for service in platform.services):
@@ -91,7 +91,7 @@ def ledger_of(annotations: Mapping[str, str]) -> dict[str, str]:
 
 
 def _ledger(platform: Platform, opened: Mapping[str, str]) -> dict[str, str]:
-    """What is turned off keeps its entry: its volume is still there."""
+    """The version record; a service that is turned off keeps its entry, since its volume remains."""
     return {f"groundwork.version.{name}": version for name, version in sorted({**opened, **ledger(platform)}.items())}
 
 

@@ -1,4 +1,4 @@
-"""What services find in a cluster."""
+"""The runtime of a cluster."""
 
 from infra.settings import Settings
 from infra.spec import Runtime

@@ -1,4 +1,4 @@
-"""What `charts/service` is given for one service. Pure: a description in, values out."""
+"""Values of `charts/service` for one service. Pure: a description in, values out."""
 
 import hashlib
 import hmac
@@ -40,7 +40,7 @@ class SecretObject:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What the values of every release depend on."""
+    """The inputs that the values of every release share."""
 
     settings: Settings
     identity: Identity
@@ -54,7 +54,7 @@ class Stack:
 
 
 def namespace_of(settings: Settings, service: Service) -> str:
-    """Where a service's release is."""
+    """The namespace of a service's release."""
     return settings.host_namespace if service.per_node else settings.namespace
 
 

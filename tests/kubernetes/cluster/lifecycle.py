@@ -183,7 +183,7 @@ def _sweep() -> None:
 
 
 def _remove_cgroups(layout: Layout) -> None:
-    """What a kubelet leaves when it is killed. A group with processes in it cannot be removed."""
+    """Removes what a killed kubelet leaves. A group with processes in it cannot be removed."""
     for top in layout.cgroups:
         for folder in sorted((item for item in top.rglob("*") if item.is_dir()), reverse=True) if top.is_dir() else ():
             _remove(folder)

@@ -1,4 +1,4 @@
-"""What the tests' own cluster needs from the distribution: etcd, containerd, network plug-ins."""
+"""Distribution packages for the tests' own cluster: etcd, containerd, network plug-ins."""
 
 import os
 import shutil

@@ -15,7 +15,7 @@ PAUSE_IMAGE = "docker.io/groundwork/pause:1"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where one cluster keeps its things, and where it is on its link to the host."""
+    """Paths and addresses of one cluster."""
 
     root: Path
     tools: Path
@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def containerd_socket(self) -> Path:
-        """Where containerd listens."""
+        """The address of containerd."""
         return self.root / "containerd.sock"
 
     @property
