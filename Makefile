@@ -64,7 +64,7 @@ lint: ## Lint and types only
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) lint
 
-docs: venv ## Write docs/configuration.md and docs/metrics.md from the code
+docs: venv ## Write the references of settings, metrics and the chart from the code
 	@$(GROUNDWORK) docs
 
 pictures: ## Draw the dashboards from the deployed stack's live data

@@ -174,10 +174,11 @@ def lint() -> None:
 
 @command
 def docs() -> None:
-    """Write docs/configuration.md from the settings."""
-    from ops.development import metrics_reference, reference
+    """Write the references of settings, metrics and the chart's values."""
+    from ops.development import chart_reference, metrics_reference, reference
 
     reference.write()
+    chart_reference.write()
     metrics_reference.write()
 
 

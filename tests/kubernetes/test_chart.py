@@ -47,16 +47,18 @@ def test_lints_and_renders(tools: Path, example: Path) -> None:
     assert all(item["kind"] for item in yaml.safe_load_all(text) if item)
 
 
-MINIMAL = {"workload": "Deployment", "image": {"reference": "registry.example/app:1.0"}}
+MINIMAL: dict[str, Any] = {"workload": "Deployment", "image": {"repository": "registry.example/app", "tag": "1.0"}}
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         (("workload",), "Pod", "workload"),
-        (("replicas",), 0, "replicas"),
-        (("replica",), 2, "replica"),
-        (("image", "reference"), "registry.example/app", "reference"),
+        (("replicaCount",), 0, "replicaCount"),
+        (("replicas",), 2, "replicas"),
+        (("image",), {"repository": "registry.example/app"}, "image"),
+        (("image", "tag"), "latest", "tag"),
+        (("image", "digest"), "sha256:short", "digest"),
         (("ports",), [{"name": "http", "port": 70000}], "port"),
         (("files",), [{"path": "relative", "content": ""}], "path"),
         (("volumes",), [{"name": "data", "path": "/data", "size": "1Gi"}], "volumes"),
@@ -78,6 +80,70 @@ def test_schema_refuses(tools: Path, path: tuple[str, ...], value: Any, message:
     status, text = helm(tools, "template", "example", CHART, values=values)
     assert status != 0
     assert message in text
+
+
+def rendered(tools: Path, **values: Any) -> dict[str, Any]:
+    """Kind to object, of a release named `example`."""
+    status, text = helm(tools, "template", "example", CHART, values={**MINIMAL, **values})
+    assert status == 0, text
+    return {item["kind"]: item for item in yaml.safe_load_all(text) if item}
+
+
+def pod(objects: dict[str, Any]) -> Any:
+    return objects["Deployment"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ({"repository": "r/app", "tag": "1.0"}, "r/app:1.0"),
+        ({"repository": "r:5000/app", "digest": f"sha256:{'0' * 64}"}, f"r:5000/app@sha256:{'0' * 64}"),
+        ({"repository": "r/app", "tag": "1.0", "digest": f"sha256:{'0' * 64}"}, f"r/app:1.0@sha256:{'0' * 64}"),
+    ],
+    ids=["tag", "digest", "both"],
+)
+def test_an_image_is_named_by_its_parts(tools: Path, image: dict[str, str], reference: str) -> None:
+    assert pod(rendered(tools, image=image))["containers"][0]["image"] == reference
+
+
+def test_names_can_be_overridden(tools: Path) -> None:
+    objects = rendered(tools, fullnameOverride="shop", nameOverride="store", ports=[{"name": "http", "port": 80}])
+    assert {item["metadata"]["name"] for item in objects.values()} <= {"shop", "shop-members"}
+    assert objects["Deployment"]["metadata"]["labels"]["app.kubernetes.io/name"] == "store"
+    assert objects["Deployment"]["metadata"]["labels"]["app.kubernetes.io/instance"] == "example"
+
+
+@pytest.mark.parametrize(
+    ("account", "name", "made"),
+    [({}, None, False), ({"create": True}, "example", True), ({"name": "mine"}, "mine", False), ({"create": True, "name": "mine"}, "mine", True)],
+    ids=["none", "made", "yours", "made by name"],
+)
+def test_the_account_of_the_pods(tools: Path, account: dict[str, Any], name: str | None, made: bool) -> None:
+    objects = rendered(tools, serviceAccount=account)
+    assert pod(objects).get("serviceAccountName") == name
+    assert ("ServiceAccount" in objects) == made
+    assert pod(objects)["automountServiceAccountToken"] is False
+
+
+def test_what_asks_the_cluster_does_so_by_the_account_that_it_is_given(tools: Path) -> None:
+    objects = rendered(tools, nodeMetrics=True, serviceAccount={"name": "mine"})
+    assert objects["ClusterRoleBinding"]["subjects"][0]["name"] == "mine"
+    assert "ServiceAccount" not in objects
+    assert pod(objects)["automountServiceAccountToken"] is True
+
+
+def test_private_registries_have_their_logins(tools: Path) -> None:
+    assert pod(rendered(tools, imagePullSecrets=[{"name": "login"}]))["imagePullSecrets"] == [{"name": "login"}]
+
+
+def test_a_new_version_of_the_chart_rolls_no_pods(tools: Path) -> None:
+    labels = rendered(tools)["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(labels)
+
+
+def test_a_release_without_a_test_has_none(tools: Path) -> None:
+    assert "Pod" not in rendered(tools)
+    assert rendered(tools, test={"command": ["true"]})["Pod"]["metadata"]["annotations"]["helm.sh/hook"] == "test"
 
 
 def test_a_changed_file_or_secret_rolls_the_pods(tools: Path) -> None:

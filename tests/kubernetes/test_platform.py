@@ -192,3 +192,29 @@ def test_no_secret_is_in_a_release(deployed: Deployment) -> None:
 
 def _stored(deployed: Deployment, release: Release) -> str:
     return deployed.installer.helm("get", "all", release.name, "--namespace", release.namespace).stdout
+
+
+@pytest.mark.parametrize(("expected", "status"), [("NOAUTH", 0), ("PONG", 1)], ids=["works", "does not"])
+def test_helm_test_runs_a_client_of_the_service(
+    deployed: Deployment, expected: str, status: int
+) -> None:
+    """In the service's own image, by its name, through the network policies."""
+    release = next(item for item in deployed.plan().releases if item.name == "redis-cache")
+    ask = f'redis-cli -h "$SERVICE_HOST" ping 2>&1 | grep -q {expected}'
+    values = {**release.values, "test": {"command": ["sh", "-c", ask]}}
+    where = ("--namespace", release.namespace)
+    before = uids(deployed)
+    try:
+        deployed.installer.helm(
+            "upgrade", release.name, CHART, *where, "--wait", "--values=-", stdin=json.dumps(values)
+        )
+        done = deployed.installer.helm("test", release.name, *where, "--timeout=60s", check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert uids(deployed) == before
+    finally:
+        deployed.installer.helm(
+            "upgrade", release.name, CHART, *where, "--wait", "--values=-",
+            stdin=json.dumps(dict(release.values)),
+        )  # fmt: skip
+        name = f"{release.name}-test"
+        deployed.installer.kubectl(*where, "delete", "pod", name, "--ignore-not-found")

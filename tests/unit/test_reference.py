@@ -1,6 +1,9 @@
 """The configuration reference says what the code says."""
 
-from ops.development import metrics_reference, reference
+import re
+
+from ops.development import chart_reference, metrics_reference, reference
+from ops.paths import ROOT
 
 
 def test_reference_is_generated_from_the_code() -> None:
@@ -11,6 +14,20 @@ def test_reference_is_generated_from_the_code() -> None:
 def test_the_contract_of_metrics_is_generated_from_the_code() -> None:
     """If this fails: make docs."""
     assert metrics_reference.PATH.read_text() == metrics_reference.render()
+
+
+def test_the_reference_of_the_chart_is_generated_from_its_schema() -> None:
+    """If this fails: make docs."""
+    assert chart_reference.PATH.read_text() == chart_reference.render()
+
+
+def test_every_value_of_the_chart_is_described_and_commented() -> None:
+    rows = [line for line in chart_reference.render().splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert not [row for row in rows if row.rstrip().endswith("|  |")]
+    lines = (ROOT / "charts/service/values.yaml").read_text().splitlines()
+    keys = [(index, line) for index, line in enumerate(lines) if re.match(r"\s*[A-Za-z]+:", line)]
+    assert not [line for index, line in keys if not lines[index - 1].lstrip().startswith("#")]
 
 
 def test_reference_explains_every_key() -> None:

@@ -255,7 +255,7 @@ def test_the_cluster_s_settings_reach_every_release() -> None:
     for item in plan.releases:
         values = item.values
         assert values["storageClass"] == "fast"
-        assert values["image"]["pullSecrets"] == ["registry-login"]
+        assert values["imagePullSecrets"] == [{"name": "registry-login"}]
         assert values["network"]["clientNamespaces"] == ["shop"]
         assert values["network"]["policy"] is False
         assert (values["nodeSelector"], values["tolerations"]) == (

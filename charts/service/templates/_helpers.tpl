@@ -1,12 +1,41 @@
+{{- /* Every object's name. */ -}}
+{{- define "service.fullname" -}}
+{{ .Values.fullnameOverride | default .Release.Name }}
+{{- end }}
+
 {{- define "service.selector" -}}
-app.kubernetes.io/name: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Release.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* Labels of pods: those of the chart's version would roll them with every new one. */ -}}
+{{- define "service.podLabels" -}}
+{{ include "service.selector" . }}
+app.kubernetes.io/part-of: groundwork
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* repository[:tag][@digest] */ -}}
+{{- define "service.image" -}}
+{{ .repository }}{{ with .tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{- /* Empty, where the pods run as the namespace's default one. */ -}}
+{{- define "service.serviceAccount" -}}
+{{- if .Values.serviceAccount.name }}{{ .Values.serviceAccount.name }}
+{{- else if or .Values.serviceAccount.create (include "service.asksCluster" .) }}{{ include "service.fullname" . }}
+{{- end }}
 {{- end }}
 
 {{- define "service.labels" -}}
 {{ include "service.selector" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: groundwork
+{{- with .Values.image.tag }}
+app.kubernetes.io/version: {{ . | quote }}
+{{- end }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.labels }}
 {{ toYaml . }}
@@ -19,7 +48,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "service.home" -}}
-{{ .Values.network.home | default .Release.Name }}
+{{ .Values.network.home | default (include "service.fullname" .) }}
 {{- end }}
 
 {{- /* Labels by which network policies know a pod: where it is at home, and what it may talk to. */ -}}
@@ -140,7 +169,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- $scope := dict "fullname" .job.name "files" (concat (.job.files | default list) $scripts) "secretFiles" (.job.secretFiles | default list) "secretEnv" dict "secret" (.job.secret | default dict) "env" (.job.env | default dict) -}}
 metadata:
-  labels: {{- include "service.labels" .root | nindent 4 }}
+  labels: {{- include "service.podLabels" .root | nindent 4 }}
     app.kubernetes.io/component: provision
     groundwork.joins.{{ include "service.home" .root }}: "true"
 spec:
@@ -149,15 +178,12 @@ spec:
   automountServiceAccountToken: false
   enableServiceLinks: false
   securityContext: {{- include "service.podSecurity" .job.securityContext | nindent 4 }}
-  {{- with $v.image.pullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
+  {{- with $v.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
     - name: {{ .job.name }}
-      image: {{ $v.image.reference | quote }}
+      image: {{ include "service.image" $v.image | quote }}
       imagePullPolicy: {{ $v.image.pullPolicy }}
       # A name or a port that is not there yet is there two seconds later; a new pod would wait for ten.
       command: [sh, -c, "for attempt in 1 2 3; do sh -eu /etc/groundwork/{{ .script }} && exit 0; sleep 2; done; exit 1"]

@@ -11,7 +11,7 @@ from infra.identity import Identity
 from infra.secret import Keyring, Secret, revealed
 from infra.settings import Settings
 from infra.settings.cluster import Host, Ingress
-from infra.spec import PULL_SECRET, UPKEEP_SECONDS, File, Job, Limits, Platform, Service
+from infra.spec import PULL_SECRET, UPKEEP_SECONDS, File, Image, Job, Limits, Platform, Service
 from infra.units import MIB
 
 # The restricted pod security standard refuses uid 0; a volume's owner is set by its group here. Logs of a
@@ -69,14 +69,10 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
     return {
         "chartHash": stack.chart,
         "workload": _workload(service),
-        "replicas": service.replicas,
+        "replicaCount": service.replicas,
         "autoscaling": {"maxReplicas": service.max_replicas if service.max_replicas > service.replicas else 0},
-        "image": {
-            "reference": service.image.reference,
-            # An image that was built has no registry; a public one of the same name would be somebody else's.
-            "pullPolicy": "Never" if service.image.built else "IfNotPresent",
-            "pullSecrets": [PULL_SECRET] if cluster.pull_secret else [],
-        },
+        "image": _image(service.image),
+        "imagePullSecrets": [{"name": PULL_SECRET}] if cluster.pull_secret else [],
         "command": list(service.entrypoint),
         "args": list(service.command),
         **_contents(stack, service.files, service.env, own),
@@ -101,6 +97,13 @@ def values(stack: Stack, service: Service, own: SecretObject, jobs: Sequence[tup
         "nodeSelector": {} if service.per_node else dict(cluster.node_selector),
         "tolerations": [{"operator": "Exists"}] if service.per_node else [item.model_dump(exclude_none=True) for item in cluster.tolerations],
     }
+
+
+def _image(image: Image) -> dict[str, str]:
+    name, _, digest = image.reference.partition("@")
+    repository, _, tag = name.rpartition(":")
+    # An image that was built has no registry; a public one of the same name would be somebody else's.
+    return {"repository": repository, "tag": tag, "digest": digest, "pullPolicy": "Never" if image.built else "IfNotPresent"}
 
 
 def _workload(service: Service) -> str:
