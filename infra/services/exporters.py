@@ -15,7 +15,7 @@ from infra.templating import render
 SOCKET_PROXY = "socket-proxy"
 _SOCKET_PORT = 2375
 # With or without the version of the API before it.
-_READ_OF_THE_ENGINE = "^(/v[0-9.]+)?/(_ping|info|version|events|containers/json|containers/[A-Za-z0-9_.-]+/json|images/json)$"
+_READ_OF_THE_ENGINE = "^(/v[0-9.]+)?/(_ping|info|version|events|images/json|containers/json|containers/[A-Za-z0-9_.-]+/json)$"
 _PASSWORD = f"{CONFIG_DIR}/password"
 _AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 

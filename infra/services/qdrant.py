@@ -15,7 +15,8 @@ _JOIN = f"""\
 own="$HOSTNAME.{NAME}-members:{_PEER_PORT}"
 case "$HOSTNAME" in
   *-0) exec ./qdrant "$@" --uri "http://$own" ;;
-  *) exec ./qdrant "$@" --uri "http://$own" --bootstrap "http://{NAME}-0.{NAME}-members:{_PEER_PORT}" ;;
+  *) first="{NAME}-0.{NAME}-members:{_PEER_PORT}"
+     exec ./qdrant "$@" --uri "http://$own" --bootstrap "http://$first" ;;
 esac
 """
 

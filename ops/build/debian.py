@@ -80,7 +80,7 @@ def _install_mmdebstrap() -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise console.Failed(
             "images from packages need mmdebstrap, which is not here",
-            "as root: apt-get install mmdebstrap; or set groundwork:images to registry or to a mirror",
+            "as root: apt-get install mmdebstrap; or set groundwork:images to registry or a mirror",
         )
     with console.step("images: installing mmdebstrap"):
         console.run(["apt-get", "update", "-qq"])
@@ -102,7 +102,8 @@ def resolve(client: docker.DockerClient, recipes: Mapping[str, Recipe]) -> dict[
     for name, found in chosen.items():
         for argument, version in found.items():
             if version != recipes[name].arguments[argument]:
-                console.out.print(f"images: {name}: Debian has replaced {pins[name][argument]} {recipes[name].arguments[argument]}; taking {version}")
+                replaced = f"{pins[name][argument]} {recipes[name].arguments[argument]}"
+                console.out.print(f"images: {name}: Debian has replaced {replaced}; taking {version}")
     return chosen
 
 

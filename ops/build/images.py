@@ -100,7 +100,7 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
             # The builder that every engine has; BuildKit's plug-in is a download on some distributions.
             console.run(
                 [*command, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
-                fix="see that Debian's packages can be reached and the disk has room, then run make again",
+                fix="see that Debian's packages can be reached and the disk has room, then run it again",
             )  # fmt: skip
     return tag
 

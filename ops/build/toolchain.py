@@ -108,7 +108,7 @@ def _plugin(target: str) -> tuple[Path | None, str]:
     if target != "docker":
         raise console.Failed(
             f"Pulumi's {target} plug-in {version} is not here, its download cannot be reached, and no package carries it",
-            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; `make test-kubernetes` proves the same chart by Helm alone",
+            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; `make test-kubernetes` tests the same chart by Helm alone",
         )
     built = golang.build(_MODULES / "docker-provider", name, linker=f"-X main.version={version}", flags=("-tags", "no_compose"))
     return built, "built from Go modules"

@@ -19,11 +19,12 @@ PATH = ROOT / "docs" / "configuration.md"
 _HEAD = """\
 # Configuration
 
-Every key of a stack's `Pulumi.<stack>.yaml`. Generated from `infra/settings/` by `make docs`; a test
-holds it against the code. Unknown keys are refused, with the nearest right one.
+Every key of a stack's `Pulumi.<stack>.yaml`. Generated from the models of the settings by
+`make docs`; a test holds it against the code. Unknown keys are refused, with the nearest right one.
 
 Sizes are written `512MiB` or `1.5GiB`, durations `30s`, `15m`, `12h` or `30d`. Secrets are set with
-`pulumi config set --secret --path groundwork:litellm.providers.openai.apiKey`; in plain text they are refused.
+`pulumi config set --secret --path groundwork:litellm.providers.openai.apiKey`; in plain text they
+are refused.
 
 | key | type | default | meaning |
 | --- | --- | --- | --- |

@@ -62,7 +62,8 @@ class Deployed:
     def inside_url(self, port: int) -> str:
         """A port that is not published: at the container's own address, or through a forward."""
         if self.forwards is not None:
-            return f"http://127.0.0.1:{self.forwards.local_port(self.entry['namespace'], self.name, port)}"
+            local = self.forwards.local_port(self.entry["namespace"], self.name, port)
+            return f"http://127.0.0.1:{local}"
         networks = testinfra.get_host("local://").docker(self.container).inspect()["NetworkSettings"]["Networks"]
         address = next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), None)
         assert address, f"{self.container} has no address: it does not run"

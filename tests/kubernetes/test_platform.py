@@ -195,9 +195,7 @@ def _stored(deployed: Deployment, release: Release) -> str:
 
 
 @pytest.mark.parametrize(("expected", "status"), [("NOAUTH", 0), ("PONG", 1)], ids=["works", "does not"])
-def test_helm_test_runs_a_client_of_the_service(
-    deployed: Deployment, expected: str, status: int
-) -> None:
+def test_helm_test_runs_a_client_of_the_service(deployed: Deployment, expected: str, status: int) -> None:
     """In the service's own image, by its name, through the network policies."""
     release = next(item for item in deployed.plan().releases if item.name == "redis-cache")
     ask = f'redis-cli -h "$SERVICE_HOST" ping 2>&1 | grep -q {expected}'
@@ -205,9 +203,7 @@ def test_helm_test_runs_a_client_of_the_service(
     where = ("--namespace", release.namespace)
     before = uids(deployed)
     try:
-        deployed.installer.helm(
-            "upgrade", release.name, CHART, *where, "--wait", "--values=-", stdin=json.dumps(values)
-        )
+        deployed.installer.helm("upgrade", release.name, CHART, *where, "--wait", "--values=-", stdin=json.dumps(values))
         done = deployed.installer.helm("test", release.name, *where, "--timeout=60s", check=False)
         assert done.returncode == status, done.stdout + done.stderr
         assert uids(deployed) == before

@@ -30,7 +30,9 @@ http: {addr: ":5000"}
 """
 _DOCKERFILE = """\
 FROM {base}
-RUN apt-get update && apt-get install -y --no-install-recommends docker-registry && rm -rf /var/lib/apt/lists/*
+RUN apt-get update \\
+ && apt-get install -y --no-install-recommends docker-registry \\
+ && rm -rf /var/lib/apt/lists/*
 COPY config.yml /etc/docker/registry/config.yml
 ENTRYPOINT ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 """

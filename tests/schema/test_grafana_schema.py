@@ -22,12 +22,13 @@ from ops.paths import cache
 HERE = Path(__file__).resolve().parent
 _MANIFEST = ("package.json", "package-lock.json", ".npmrc")
 _RAW = "@grafana/schema/dist/esm/raw/composable"
+_TIMES = f"{_RAW}/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen"
 _HEAD = f"""\
 import type {{ Dashboard, GraphFieldConfig }} from '@grafana/schema';
 import type {{ Options as StatOptions }} from '{_RAW}/stat/panelcfg/x/StatPanelCfg_types.gen';
 import type {{ Options as GaugeOptions }} from '{_RAW}/gauge/panelcfg/x/GaugePanelCfg_types.gen';
 import type {{ Options as LogsOptions }} from '{_RAW}/logs/panelcfg/x/LogsPanelCfg_types.gen';
-import type {{ Options as TimeSeriesOptions }} from '{_RAW}/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
+import type {{ Options as TimeSeriesOptions }} from '{_TIMES}';
 // JSON has no enumerations: a member stands as its text.
 type Plain<T> = T extends string ? `${{T}}` : T extends number | boolean ? T
   : T extends (infer U)[] ? Plain<U>[] : T extends object ? {{ [K in keyof T]: Plain<T[K]> }} : T;

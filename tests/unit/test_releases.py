@@ -206,7 +206,7 @@ def test_what_scales_does_so_in_its_own_way() -> None:
     platform, plan = make(**SCALED)
     assert release(plan, "litellm").values["autoscaling"] == {"maxReplicas": 4}
     qdrant = release(plan, "qdrant").values
-    assert (qdrant["replicas"], qdrant["peerPorts"]) == (3, [6335])
+    assert (qdrant["replicaCount"], qdrant["peerPorts"]) == (3, [6335])
     assert "--bootstrap" in qdrant["command"][2]
     config = platform.by_name("qdrant").files[0].content
     assert isinstance(config, Secret)

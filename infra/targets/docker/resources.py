@@ -152,8 +152,9 @@ class DockerTarget:
         if image.built:
             return self._facts.image_ids.get(image.reference, image.reference)
         if image.reference not in self._images:
+            tagged = image.reference.partition("@")[0]
             self._images[image.reference] = docker.RemoteImage(
-                self._identity.name(f"image-{service.image.reference.split('@')[0].rsplit('/', 1)[-1].replace(':', '-')}"),
+                self._identity.name(f"image-{tagged.rpartition('/')[2].replace(':', '-')}"),
                 name=image.reference,
                 keep_locally=True,
             )

@@ -20,7 +20,8 @@ def ensure() -> Path:
         *(golang.build(MODULES / name) for name in ("helm", "coredns", "local-path")),
         golang.build(MODULES / "pause", "pause"),
     ]
-    together = cache() / f"cluster-tools-{hashlib.sha256(' '.join(folder.name for folder in folders).encode()).hexdigest()[:12]}"
+    names = " ".join(folder.name for folder in folders)
+    together = cache() / f"cluster-tools-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
     together.mkdir(exist_ok=True)
     for tool in (tool for folder in folders for tool in folder.iterdir()):
         if not (together / tool.name).exists():
