@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -60,7 +61,7 @@ class TestLock:
 
     def test_a_holder_that_was_killed_holds_nothing(self) -> None:
         script = "import time\nfrom ops.stacks import lock\nwith lock.held('dev', 'abc123', 'make up'):\n    print('held', flush=True)\n    time.sleep(60)"
-        with subprocess.Popen([".venv/bin/python", "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
             holder.kill()

@@ -17,13 +17,16 @@ from cryptography.x509.oid import NameOID
 
 from infra.secret import Secret
 from infra.services import clickhouse, litellm, scram
+from infra.services.definition import Stage
+from infra.services.registry import definitions
 from infra.spec import APP_NETWORK, Platform, Service
 from infra.units import GIB, MIB
+from infra.versions import NO_PACKAGE
 from tests.unit.conftest import IMAGE_SOURCES, MASTER, files, make_context, make_platform, make_settings, text
 
-STORES = {
-    "postgres", "redis-cache", "redis-queue", "minio", "qdrant", "clickhouse", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy-logs",
-}  # fmt: skip
+# Beside stores: what watches, and has to remember.
+REMEMBERS = {"prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy-logs"}
+STORES = {name for item in definitions() if item.stage == Stage.STORE for name in item.service_names}
 WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "cadvisor", "socket-proxy")
 SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
 
@@ -33,11 +36,12 @@ def get(source: str, name: str) -> Service:
 
 
 def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
-    everything = STORES | {"litellm", "alloy", "cadvisor", "socket-proxy", "node-exporter", "postgres-exporter", "redis-cache-exporter", "redis-queue-exporter"}
-    assert {service.name for service in make_platform().services} == everything
+    everything = {service.name for service in make_platform().services}
+    assert not [item.name for item in definitions() if everything.isdisjoint(item.service_names)]
+    assert everything <= {name for item in definitions() for name in item.service_names}
     packages = make_platform(images="packages")
-    assert everything - {service.name for service in packages.services} == {"qdrant", "clickhouse", "grafana"}
-    assert {"qdrant", "clickhouse", "grafana"} <= {item.service for item in packages.left_out}
+    assert everything - {service.name for service in packages.services} == set(NO_PACKAGE) & everything
+    assert set(NO_PACKAGE) & everything <= {item.service for item in packages.left_out}
     assert all(item.reason for item in packages.left_out)
 
 
@@ -51,7 +55,7 @@ class TestEveryService:
         assert re.fullmatch(pattern, reference)
 
     def test_keeps_data_on_a_volume_exactly_if_it_is_a_store(self, source: str, name: str) -> None:
-        assert bool(get(source, name).volumes) == (name in STORES)
+        assert bool(get(source, name).volumes) == (name in STORES | REMEMBERS)
 
     def test_has_limits_and_a_graceful_stop(self, source: str, name: str) -> None:
         service = get(source, name)
