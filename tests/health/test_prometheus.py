@@ -10,7 +10,12 @@ from tests.health.conftest import Deployed
 
 pytestmark = pytest.mark.kind("prometheus")
 
-_FIRST_SCRAPE = 45  # seconds in which a fresh target is scraped for the first time
+_HOUSEKEEPING = 20  # seconds in which cAdvisor has looked at every container
+
+
+def _scraped(service: Deployed) -> int:
+    """Seconds in which a fresh target has been scraped, and one that failed once is scraped again."""
+    return 3 * int(service.check("interval")) + 5
 
 
 def _targets(service: Deployed) -> list[dict[str, Any]]:
@@ -22,7 +27,7 @@ def _targets(service: Deployed) -> list[dict[str, Any]]:
 
 def _down(service: Deployed, pools: list[str]) -> dict[str, str]:
     """Targets of these jobs whose last scrape did not succeed, after each had time for a first one."""
-    deadline = time.monotonic() + max(_FIRST_SCRAPE, 2 * int(service.check("interval")))
+    deadline = time.monotonic() + _scraped(service)
     while True:
         targets = [target for target in _targets(service) if target["scrapePool"] in pools]
         down = {target["scrapePool"]: target["lastError"] or "not scraped yet" for target in targets if target["health"] != "up"}
@@ -60,7 +65,7 @@ def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[st
     """Whatever measures containers here, cAdvisor or the kubelets, sees each service and its limit."""
     if service.check("containers") != "true":
         pytest.skip("nothing measures containers here: groundwork:exporters.containers.enabled is false")
-    deadline = time.monotonic() + _FIRST_SCRAPE
+    deadline = time.monotonic() + _HOUSEKEEPING + _scraped(service)
     while missing := set(outputs["services"]) - _measured(service):
         assert time.monotonic() < deadline, missing
         time.sleep(1)
