@@ -19,16 +19,20 @@ from infra.spec import Platform
 def main() -> None:
     """Declares one stack, or raises RunError with every reason not to."""
     config = pulumi.runtime.get_config_env()
-    settings = configuration.load(config, pulumi.runtime.get_config_secret_keys_env(), stack=pulumi.get_stack())
+    settings = configuration.load(
+        config, pulumi.runtime.get_config_secret_keys_env(), stack=pulumi.get_stack()
+    )
     problems = [*validation.check(settings), *configuration.plain_text_in(_stack_file())]
     if problems:
         raise PreflightError(problems)
     context = Context(settings, Keyring(settings.master_secret))
     platform = build_platform(settings)
     identity = Identity(
-        project=pulumi.get_project(), stack=pulumi.get_stack(), instance=settings.instance,
+        project=pulumi.get_project(),
+        stack=pulumi.get_stack(),
+        instance=settings.instance,
         master=context.keyring.fingerprint,
-    )  # fmt: skip
+    )
 
     deploy = _kubernetes if settings.clustered else _docker
     platform, notes = deploy(settings, identity, platform)
@@ -36,24 +40,42 @@ def main() -> None:
         pulumi.export(name, _reveal(value))
 
 
-def _docker(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
-    """Declares the platform on a Docker host; returns it as deployed and what a person should know about that host."""
+def _docker(
+    settings: Settings, identity: Identity, platform: Platform
+) -> tuple[Platform, list[str]]:
+    """Declares the platform on a Docker host; returns it as deployed and what a person should know
+    about that host.
+    """
     # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
     from infra.targets.docker import checks, files
     from infra.targets.docker.facts import read_facts
     from infra.targets.docker.resources import DockerTarget
 
-    facts = read_facts(platform, identity, settings.bind_address, nothing_recorded=backend.records_nothing(identity))
+    facts = read_facts(
+        platform,
+        identity,
+        settings.bind_address,
+        nothing_recorded=backend.records_nothing(identity),
+    )
     platform = checks.as_built(platform, facts)
     problems = checks.check(platform, identity, facts)
     if problems:
         raise PreflightError(problems)
-    DockerTarget(settings, identity, facts, files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key)).deploy(platform)
+    DockerTarget(
+        settings,
+        identity,
+        facts,
+        files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key),
+    ).deploy(platform)
     return platform, checks.notes(settings, platform, facts)
 
 
-def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> tuple[Platform, list[str]]:
-    """Declares the platform in a cluster; returns it and what a person should know about that cluster."""
+def _kubernetes(
+    settings: Settings, identity: Identity, platform: Platform
+) -> tuple[Platform, list[str]]:
+    """Declares the platform in a cluster; returns it and what a person should know about that
+    cluster.
+    """
     from infra.targets.kubernetes import checks
     from infra.targets.kubernetes.facts import kubeconfig, read_facts
     from infra.targets.kubernetes.plan import build
@@ -63,7 +85,9 @@ def _kubernetes(settings: Settings, identity: Identity, platform: Platform) -> t
     problems = checks.check(settings, platform, identity, facts)
     if problems:
         raise PreflightError(problems)
-    KubernetesTarget(settings, kubeconfig(settings)).deploy(build(settings, identity, platform, checks.opened(settings, identity, facts)))
+    KubernetesTarget(settings, kubeconfig(settings)).deploy(
+        build(settings, identity, platform, checks.opened(settings, identity, facts))
+    )
     return platform, checks.notes(settings, platform, facts)
 
 

@@ -9,11 +9,19 @@ from infra.identity import Identity
 
 
 def records_nothing(identity: Identity) -> bool:
-    """True if the stack's state is known to record no resource; False where the backend is somewhere else."""
+    """True if the stack's state is known to record no resource; False where the backend is
+    somewhere else.
+    """
     url = urlsplit(os.environ.get("PULUMI_BACKEND_URL", ""))
     if url.scheme != "file":
         return False
-    file = Path(unquote(url.path)).expanduser() / ".pulumi" / "stacks" / identity.project / f"{identity.stack}.json"
+    file = (
+        Path(unquote(url.path)).expanduser()
+        / ".pulumi"
+        / "stacks"
+        / identity.project
+        / f"{identity.stack}.json"
+    )
     try:
         latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
     except FileNotFoundError:
@@ -21,4 +29,6 @@ def records_nothing(identity: Identity) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     # While `up` runs the stack itself is a resource already.
-    return all(resource.get("type") == "pulumi:pulumi:Stack" for resource in latest.get("resources") or ())
+    return all(
+        resource.get("type") == "pulumi:pulumi:Stack" for resource in latest.get("resources") or ()
+    )

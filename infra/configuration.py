@@ -26,10 +26,20 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -
     Raises PreflightError with every problem found.
     """
     problems = list(_foreign_namespaces(config))
-    raw = {key.partition(":")[2]: _decode(value) for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
-    for key, why in (("masterSecret", "no master secret is set"), ("instance", "no instance id is set")):
+    raw = {
+        key.partition(":")[2]: _decode(value)
+        for key, value in config.items()
+        if key.startswith(f"{NAMESPACE}:")
+    }
+    for key, why in (
+        ("masterSecret", "no master secret is set"),
+        ("instance", "no instance id is set"),
+    ):
         if key not in raw:
-            fix = f"run `make up`, which generates it, or `pulumi config set{' --secret' * (key == 'masterSecret')} {key}`, which asks for it"
+            fix = (
+                "run `make up`, which generates it, or `pulumi config"
+                f" set{' --secret' * (key == 'masterSecret')} {key}`, which asks for it"
+            )
             problems.append(Violation(key=f"{NAMESPACE}:{key}", reason=why, fix=fix))
             raw[key] = PLACEHOLDER
     problems.extend(_plain_text(raw, frozenset(secret_keys)))
@@ -50,7 +60,9 @@ def _named(settings: Settings, stack: str) -> Settings:
     return settings.model_copy(
         update={
             "environment": settings.environment or stack,
-            "kubernetes": cluster.model_copy(update={"namespace": cluster.namespace or f"groundwork-{stack}"}),
+            "kubernetes": cluster.model_copy(
+                update={"namespace": cluster.namespace or f"groundwork-{stack}"}
+            ),
         }
     )
 
@@ -68,13 +80,20 @@ def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Violation]:
     for key in {"docker:host", "docker:context"} & config.keys():
         yield Violation(
             key=key,
-            reason="the checks look at the engine that DOCKER_HOST names, and this would deploy to another",
+            reason=(
+                "the checks look at the engine that DOCKER_HOST names, and this would deploy to"
+                " another"
+            ),
             fix="remove it, and set DOCKER_HOST in the environment",
         )
     for key in config:
         namespace, _, name = key.partition(":")
         if namespace not in (NAMESPACE, *_FOREIGN):
-            yield Violation(key=key, reason=f"nothing reads the namespace `{namespace}`", fix=f"write `{NAMESPACE}:{name}`, or remove it")
+            yield Violation(
+                key=key,
+                reason=f"nothing reads the namespace `{namespace}`",
+                fix=f"write `{NAMESPACE}:{name}`, or remove it",
+            )
 
 
 def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable[Violation]:
@@ -90,25 +109,40 @@ def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable
             yield Violation(
                 key=f"{NAMESPACE}:{dotted}",
                 reason="this secret is in the stack file in plain text",
-                fix=f"replace it by a new one: `pulumi config set --secret{nested} {NAMESPACE}:{dotted}`",
+                fix=(
+                    f"replace it by a new one: `pulumi config set --secret{nested}"
+                    f" {NAMESPACE}:{dotted}`"
+                ),
             )
 
 
 def plain_text_in(file: Mapping[str, Any]) -> list[Violation]:
-    """Secrets in plain text in a stack's file. Beside one encrypted value Pulumi calls the whole group secret, so only the file tells."""
+    """Secrets in plain text in a stack's file. Beside one encrypted value Pulumi calls the whole
+    group secret, so only the file tells.
+    """
     config = file.get("config") or {}
-    groups = {key.partition(":")[2]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
+    groups = {
+        key.partition(":")[2]: value
+        for key, value in config.items()
+        if key.startswith(f"{NAMESPACE}:")
+    }
     return list(_plain_text(groups, frozenset()))
 
 
-def _secret_paths(value: Any, path: tuple[str | int, ...], parent: type[BaseModel]) -> Iterable[tuple[str | int, ...]]:
-    """Paths at which the model expects a secret and the value is plain text. `parent` is the model in which the path's last key stands."""
+def _secret_paths(
+    value: Any, path: tuple[str | int, ...], parent: type[BaseModel]
+) -> Iterable[tuple[str | int, ...]]:
+    """Paths at which the model expects a secret and the value is plain text. `parent` is the model
+    in which the path's last key stands.
+    """
     field = next((item for item in parent.model_fields.values() if item.alias == path[-1]), None)
     if field is not None:
         yield from _secrets_below(value, path, field.annotation, nested_model(field.annotation))
 
 
-def _secrets_below(value: Any, path: tuple[str | int, ...], annotation: Any, model: type[BaseModel] | None) -> Iterable[tuple[str | int, ...]]:
+def _secrets_below(
+    value: Any, path: tuple[str | int, ...], annotation: Any, model: type[BaseModel] | None
+) -> Iterable[tuple[str | int, ...]]:
     if isinstance(value, Mapping) and set(value) == {"secure"}:
         return
     if isinstance(value, list):
@@ -126,7 +160,9 @@ def _secrets_below(value: Any, path: tuple[str | int, ...], annotation: Any, mod
 
 def _dotted(path: Iterable[str | int]) -> str:
     """A place as `pulumi config --path` writes it: `a.b[0].c`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in path
+    ).removeprefix(".")
 
 
 def _weak_master(master: Secret) -> Iterable[Violation]:
@@ -135,5 +171,8 @@ def _weak_master(master: Secret) -> Iterable[Violation]:
         yield Violation(
             key=f"{NAMESPACE}:masterSecret",
             reason=f"the master secret is weak: {reason}",
-            fix="for a new stack remove it (`pulumi config rm masterSecret`) and run `make up`, which generates one",
+            fix=(
+                "for a new stack remove it (`pulumi config rm masterSecret`) and run `make up`,"
+                " which generates one"
+            ),
         )

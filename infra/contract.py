@@ -1,4 +1,5 @@
-"""The metrics that an application exposes for Groundwork's dashboards and alerts: names, kinds, labels.
+"""The metrics that an application exposes for Groundwork's dashboards and alerts: names, kinds,
+labels.
 
 `docs/metrics.md` is generated from it, the dashboards and rules are checked against it, and
 `tests/example` is an application that exposes all of it.
@@ -12,7 +13,9 @@ Kind = Literal["counter", "histogram", "gauge"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as Prometheus names it; a histogram's series end in `_bucket`, `_sum` and `_count`."""
+    """One metric as Prometheus names it; a histogram's series end in `_bucket`, `_sum` and
+    `_count`.
+    """
 
     name: str
     kind: Kind
@@ -22,44 +25,113 @@ class Metric:
     @property
     def series(self) -> frozenset[str]:
         """The names under which it is stored."""
-        return frozenset({f"{self.name}_{part}" for part in ("bucket", "sum", "count")} if self.kind == "histogram" else {self.name})
+        return frozenset(
+            {f"{self.name}_{part}" for part in ("bucket", "sum", "count")}
+            if self.kind == "histogram"
+            else {self.name}
+        )
 
 
 CONTRACT: dict[str, tuple[Metric, ...]] = {
     "AI models": (
-        Metric("ai_requests_total", "counter", ("provider", "model", "status"), "Requests to a model; `status` is `success` or `error`."),
-        Metric("ai_request_duration_seconds", "histogram", ("provider", "model"), "Time until a model's answer was complete."),
-        Metric("ai_tokens_total", "counter", ("provider", "model", "type"), "Tokens; `type` is `prompt` or `completion`."),
-        Metric("ai_cost_usd_total", "counter", ("provider", "model"), "What requests cost, in US dollars."),
-        Metric("ai_circuit_breaker_state", "gauge", ("provider",), "0 closed, 1 half open, 2 open."),
+        Metric(
+            "ai_requests_total",
+            "counter",
+            ("provider", "model", "status"),
+            "Requests to a model; `status` is `success` or `error`.",
+        ),
+        Metric(
+            "ai_request_duration_seconds",
+            "histogram",
+            ("provider", "model"),
+            "Time until a model's answer was complete.",
+        ),
+        Metric(
+            "ai_tokens_total",
+            "counter",
+            ("provider", "model", "type"),
+            "Tokens; `type` is `prompt` or `completion`.",
+        ),
+        Metric(
+            "ai_cost_usd_total",
+            "counter",
+            ("provider", "model"),
+            "What requests cost, in US dollars.",
+        ),
+        Metric(
+            "ai_circuit_breaker_state", "gauge", ("provider",), "0 closed, 1 half open, 2 open."
+        ),
     ),
     "Documents": (
-        Metric("documents_processed_total", "counter", ("type", "status"), "Documents taken in; `status` is `success` or `error`."),
-        Metric("document_processing_duration_seconds", "histogram", ("type",), "Time to take in one document, vectors included."),
-        Metric("document_vectorization_duration_seconds", "histogram", ("model",), "Time to compute one document's vectors."),
+        Metric(
+            "documents_processed_total",
+            "counter",
+            ("type", "status"),
+            "Documents taken in; `status` is `success` or `error`.",
+        ),
+        Metric(
+            "document_processing_duration_seconds",
+            "histogram",
+            ("type",),
+            "Time to take in one document, vectors included.",
+        ),
+        Metric(
+            "document_vectorization_duration_seconds",
+            "histogram",
+            ("model",),
+            "Time to compute one document's vectors.",
+        ),
     ),
     "Vector search": (
-        Metric("vector_searches_total", "counter", ("index", "status"), "Searches; `status` is `success` or `error`."),
+        Metric(
+            "vector_searches_total",
+            "counter",
+            ("index", "status"),
+            "Searches; `status` is `success` or `error`.",
+        ),
         Metric("vector_search_duration_seconds", "histogram", ("index",), "Time of one search."),
         Metric("vector_index_size", "gauge", ("index",), "Vectors in an index."),
     ),
     "Cache": (
         Metric(
-            "cache_operations_total", "counter", ("cache", "operation", "result"),
-            "Operations; `result` of a `get` is `hit` or `miss`, of others `success` or `error`. The hit ratio is computed from it.",
+            "cache_operations_total",
+            "counter",
+            ("cache", "operation", "result"),
+            "Operations; `result` of a `get` is `hit` or `miss`, of others `success` or `error`."
+            " The hit ratio is computed from it.",
         ),
-        Metric("cache_operation_duration_seconds", "histogram", ("cache", "operation"), "Time of one operation."),
+        Metric(
+            "cache_operation_duration_seconds",
+            "histogram",
+            ("cache", "operation"),
+            "Time of one operation.",
+        ),
     ),
     "Jobs": (
-        Metric("jobs_total", "counter", ("queue", "status"), "Jobs that ended; `status` is `success` or `error`."),
+        Metric(
+            "jobs_total",
+            "counter",
+            ("queue", "status"),
+            "Jobs that ended; `status` is `success` or `error`.",
+        ),
         Metric("job_duration_seconds", "histogram", ("queue",), "Time of one job."),
         Metric("jobs_waiting", "gauge", ("queue",), "Jobs that wait to be started."),
     ),
     "HTTP": (
-        Metric("http_requests_total", "counter", ("method", "route", "status"), "Requests answered; `route` is the pattern, never the path."),
-        Metric("http_request_duration_seconds", "histogram", ("method", "route"), "Time until the answer was sent."),
+        Metric(
+            "http_requests_total",
+            "counter",
+            ("method", "route", "status"),
+            "Requests answered; `route` is the pattern, never the path.",
+        ),
+        Metric(
+            "http_request_duration_seconds",
+            "histogram",
+            ("method", "route"),
+            "Time until the answer was sent.",
+        ),
     ),
-}  # fmt: skip
+}
 """Metrics by what they are about."""
 
 METRICS: tuple[Metric, ...] = tuple(metric for group in CONTRACT.values() for metric in group)

@@ -40,4 +40,8 @@ class Identity:
 
     def same_stack(self, labels: Mapping[str, str]) -> bool:
         """True if a resource is this stack's, whatever master secret made it."""
-        return all(labels.get(key) == value for key, value in self.labels.items() if key != f"{PREFIX}master")
+        return all(
+            labels.get(key) == value
+            for key, value in self.labels.items()
+            if key != f"{PREFIX}master"
+        )

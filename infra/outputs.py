@@ -17,20 +17,34 @@ INTERNAL = "_INTERNAL"
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def build(settings: Settings, platform: Platform, context: Context, identity: Identity, notes: Sequence[str]) -> dict[str, Any]:
-    """All outputs of a stack, of the same shape on every target. Secrets in them are Secret values."""
+def build(
+    settings: Settings,
+    platform: Platform,
+    context: Context,
+    identity: Identity,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """All outputs of a stack, of the same shape on every target. Secrets in them are Secret
+    values.
+    """
     return {
         "identity": {**identity.labels, "prefix": identity.name("")},
         "target": _target(settings),
         "images": settings.images,
         "bindAddress": settings.bind_address,
-        "services": {service.name: _describe(settings, service, identity) for service in platform.services},
+        "services": {
+            service.name: _describe(settings, service, identity) for service in platform.services
+        },
         "networks": _networks(settings, platform, identity),
         "leftOut": [{"service": item.service, "reason": item.reason} for item in platform.left_out],
         "notes": [*platform.notes, *notes],
         "environment": environment(settings, platform, context),
         "administration": administration(settings, platform, context),
-        "credentials": {service.name: dict(service.credentials) for service in platform.services if service.credentials},
+        "credentials": {
+            service.name: dict(service.credentials)
+            for service in platform.services
+            if service.credentials
+        },
     }
 
 
@@ -41,13 +55,17 @@ def _target(settings: Settings) -> dict[str, str]:
     return {
         "kind": "kubernetes",
         "context": cluster.context or "",
-        "kubeconfig": str(_ROOT / Path(cluster.kubeconfig).expanduser()) if cluster.kubeconfig else "",
+        "kubeconfig": (
+            str(_ROOT / Path(cluster.kubeconfig).expanduser()) if cluster.kubeconfig else ""
+        ),
         "namespace": settings.namespace,
     }
 
 
 def _networks(settings: Settings, platform: Platform, identity: Identity) -> dict[str, str]:
-    """Names by which clients join a service's network: a network on Docker, a pod label on Kubernetes."""
+    """Names by which clients join a service's network: a network on Docker, a pod label on
+    Kubernetes.
+    """
     if settings.clustered:
         return {name: f"groundwork.joins.{name}" for name in platform.networks}
     return {name: identity.name(name) for name in platform.networks}
@@ -61,7 +79,9 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         "image": service.image.reference,
         "version": service.image.version,
         "limits": {"memory": format_size(service.limits.memory), "cpus": service.limits.cpus},
-        "endpoints": {port.name: _endpoint(settings, port) for port in service.ports if port.host is not None},
+        "endpoints": {
+            port.name: _endpoint(settings, port) for port in service.ports if port.host is not None
+        },
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
         "capabilities": list(service.capabilities),
@@ -87,25 +107,38 @@ def _place(settings: Settings, service: Service, identity: Identity) -> dict[str
 
 def _endpoint(settings: Settings, port: Port) -> dict[str, Any]:
     """The address for clients on this machine; on Kubernetes a forward from `servicePort`."""
-    found: dict[str, Any] = {"host": settings.bind_address, "port": port.host, "scheme": port.scheme}
+    found: dict[str, Any] = {
+        "host": settings.bind_address,
+        "port": port.host,
+        "scheme": port.scheme,
+    }
     return {**found, "servicePort": port.container} if settings.clustered else found
 
 
 def environment(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
-    """The application's environment, name to value: what the application may do, and no administrator's login.
+    """The application's environment, name to value: what the application may do, and no
+    administrator's login.
 
-    Each address comes twice: from this machine, and with the suffix `_INTERNAL` from a container on
-    the service's network or a pod in the cluster. The names are a contract; `docs/connecting.md` lists them.
+    Each address comes twice: from this machine, and with the suffix `_INTERNAL` from a container
+    on the service's network or a pod in the cluster. The names are a contract;
+    `docs/connecting.md` lists them.
     """
     return _contract(settings, platform, context, "environment")
 
 
 def administration(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
-    """The administrators' logins, name to value: for people, migrations and scripts, never for an application's container."""
+    """The administrators' logins, name to value: for people, migrations and scripts, never for an
+    application's container.
+    """
     return _contract(settings, platform, context, "administration")
 
 
-def _contract(settings: Settings, platform: Platform, context: Context, role: Literal["environment", "administration"]) -> dict[str, Secret]:
+def _contract(
+    settings: Settings,
+    platform: Platform,
+    context: Context,
+    role: Literal["environment", "administration"],
+) -> dict[str, Secret]:
     deployed = {service.name: service for service in platform.services}
     found: dict[str, str] = {}
     for definition in definitions():
@@ -116,16 +149,25 @@ def _contract(settings: Settings, platform: Platform, context: Context, role: Li
     return {name: Secret(value) for name, value in sorted(found.items())}
 
 
-def _variables(settings: Settings, item: Variable | Address, deployed: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
+def _variables(
+    settings: Settings, item: Variable | Address, deployed: Mapping[str, Service]
+) -> Iterator[tuple[str, str]]:
     if isinstance(item, Variable):
         yield item.name, item.value.reveal() if isinstance(item.value, Secret) else item.value
         return
     for suffix, host, number in _places(settings, item.at, deployed.get(item.service), item.port):
-        yield item.name + suffix, item.template.format(host=host, port=number, **_credentials(item.at))
+        yield (
+            item.name + suffix,
+            item.template.format(host=host, port=number, **_credentials(item.at)),
+        )
 
 
-def _places(settings: Settings, inside: Endpoint, service: Service | None, port: str) -> Iterator[tuple[str, str, int]]:
-    """(suffix, host, port) from the host and from inside; an external service has one address for both."""
+def _places(
+    settings: Settings, inside: Endpoint, service: Service | None, port: str
+) -> Iterator[tuple[str, str, int]]:
+    """(suffix, host, port) from the host and from inside; an external service has one address for
+    both.
+    """
     if service is None:
         yield "", inside.host, inside.port
     else:

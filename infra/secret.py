@@ -1,4 +1,6 @@
-"""Secrets of the pure layer: values that do not print themselves, derived from one master secret."""
+"""Secrets of the pure layer: values that do not print themselves, derived from one
+master secret.
+"""
 
 import base64
 import hashlib
@@ -11,7 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_WEAK = re.compile(r"changeme|change-me|password|secret|admin|example|default|groundwork|12345", re.I)
+_WEAK = re.compile(
+    r"changeme|change-me|password|secret|admin|example|default|groundwork|12345", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,10 @@ def weakness(value: str) -> str | None:
         return "it repeats the same few characters"
     if not any(character.isdigit() for character in value) and len(value) < 60:
         # Four words of a dictionary are 28 characters and 44 bits.
-        return "it is made of letters alone, as words are; let digits be among at least 22 random characters"
+        return (
+            "it is made of letters alone, as words are; let digits be among at least 22 random"
+            " characters"
+        )
     return None
 
 
@@ -70,7 +77,9 @@ class Keyring:
 
     _master: Secret
 
-    def derive(self, service: str, purpose: str, generation: int = 1, *, length: int = 32) -> Secret:
+    def derive(
+        self, service: str, purpose: str, generation: int = 1, *, length: int = 32
+    ) -> Secret:
         """`length` alphanumeric characters (5.95 bits each)."""
         return Secret("".join(self._characters(f"{service}/{purpose}/{generation}", length)))
 

@@ -35,7 +35,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """Data that outlives the container. `path` must be the image's own VOLUME where it has one; `size` is in bytes."""
+    """Data that outlives the container. `path` must be the image's own VOLUME where it has one;
+    `size` is in bytes.
+    """
 
     name: str
     path: str
@@ -54,7 +56,8 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file below CONFIG_DIR, placed before the container starts. Secret content gets mode 0440, other 0444.
+    """A file below CONFIG_DIR, placed before the container starts. Secret content gets mode 0440,
+    other 0444.
 
     `live` says that the service's `reload` makes the engine read it again.
     """
@@ -94,7 +97,9 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """A Prometheus endpoint of a service and what it takes to read it. `of` names the service whose state it tells, where that is another."""
+    """A Prometheus endpoint of a service and what it takes to read it. `of` names the service
+    whose state it tells, where that is another.
+    """
 
     port: int
     of: str | None = None
@@ -106,7 +111,9 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logs:
-    """The format of a service's log. `first_line` is the expression (RE2) of an entry's first line, where entries have several."""
+    """The format of a service's log. `first_line` is the expression (RE2) of an entry's first
+    line, where entries have several.
+    """
 
     format: Literal["json", "logfmt", "plain"] = "plain"
     first_line: str | None = None
@@ -136,8 +143,9 @@ class Job:
 class Operated:
     """A custom resource from which an operator runs the service, in place of a container of ours.
 
-    PreflightError where the cluster does not know `api_version`; `home` says where the operator is had from. `secrets` are
-    logins (username, password) that the resource names; the operator, by its pods' labels, asks each pod at `status_port`.
+    PreflightError where the cluster does not know `api_version`; `home` says where the operator is
+    had from. `secrets` are logins (username, password) that the resource names; the operator, by
+    its pods' labels, asks each pod at `status_port`.
     """
 
     api_version: str
@@ -177,9 +185,10 @@ class Image:
 class Runtime:
     """Facts about the target that a service may depend on.
 
-    `domain` is what a service's name ends in where others are in several namespaces. `log_format` is how lines stand in
-    the files below `log_folder`; `namespaces` are those whose pods are the stack's, none where there are no pods.
-    `kubelets` says that the nodes' kubelets tell the containers' metrics, and no engine's socket does.
+    `domain` is what a service's name ends in where others are in several namespaces. `log_format`
+    is how lines stand in the files below `log_folder`; `namespaces` are those whose pods are the
+    stack's, none where there are no pods. `kubelets` says that the nodes' kubelets tell the
+    containers' metrics, and no engine's socket does.
     """
 
     domain: str = ""
@@ -193,7 +202,8 @@ class Runtime:
 class Endpoint:
     """The address and login for clients of a service, ours or external.
 
-    `authority` is the certificate (PEM) of who signed its own, where that is not among the system's.
+    `authority` is the certificate (PEM) of who signed its own, where that is not among the
+    system's.
     """
 
     host: str
@@ -227,7 +237,8 @@ class Variable:
 class Address:
     """An environment variable with an address: from this machine, and with a suffix from inside.
 
-    `template` is filled with host, port, username, password and database; `service` and `port` name the published port.
+    `template` is filled with host, port, username, password and database; `service` and `port`
+    name the published port.
     """
 
     name: str
@@ -241,16 +252,18 @@ class Address:
 class Service:
     """One container with everything it needs, and how others see it.
 
-    `depends_on` names services that must be ready first, `connects_to` networks it joins without waiting;
-    it shares a network with both. `reaches_out` gives it a way out of the host, which no other has.
-    `settings` says where its settings are, as attribute names, if not under its own name.
-    `reload` is a command, run in the container, that makes its engine read its live files again.
-    `binds` maps host paths to container paths, read-only. Its root file system is read-only but for `writable`: folders
-    in memory with their size in bytes; `writable_root` says why an image needs more. `open_files` is how many descriptors
-    it may want. `devices` are the host's, readable; `capabilities` those that it keeps of none. In a cluster
-    `node_metrics` lets it read the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it may list.
-    Where the target has many nodes, `per_node` runs one on each, `replicas` that many (replica i of a
-    service with volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are busy.
+    `depends_on` names services that must be ready first, `connects_to` networks it joins without
+    waiting; it shares a network with both. `reaches_out` gives it a way out of the host, which no
+    other has. `settings` says where its settings are, as attribute names, if not under its own
+    name. `reload` is a command, run in the container, that makes its engine read its live files
+    again. `binds` maps host paths to container paths, read-only. Its root file system is read-only
+    but for `writable`: folders in memory with their size in bytes; `writable_root` says why an
+    image needs more. `open_files` is how many descriptors it may want. `devices` are the host's,
+    readable; `capabilities` those that it keeps of none. In a cluster `node_metrics` lets it read
+    the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it may
+    list. Where the target has many nodes, `per_node` runs one on each, `replicas` that many
+    (replica i of a service with volumes is reached as `<name>-<i>.<name>-members`), and up to
+    `max_replicas` while they are busy.
     """
 
     name: str
@@ -334,11 +347,20 @@ class Platform:
     @property
     def networks(self) -> tuple[str, ...]:
         """Every network that a service is on, and the one of applications that are scraped."""
-        return tuple(sorted({network for service in self.services for network in service.networks} | {APP_NETWORK}))
+        return tuple(
+            sorted(
+                {network for service in self.services for network in service.networks}
+                | {APP_NETWORK}
+            )
+        )
 
     def in_order(self) -> Iterator[Service]:
         """Each service after those that it needs."""
-        pending, names, done = list(self.services), {service.name for service in self.services}, set[str]()
+        pending, names, done = (
+            list(self.services),
+            {service.name for service in self.services},
+            set[str](),
+        )
         while pending:
             service = next(item for item in pending if not (set(item.depends_on) & names) - done)
             pending.remove(service)

@@ -1,7 +1,9 @@
-"""Renders the files under `templates/`. An undefined name is an error, and so is text that no filter has quoted.
+"""Renders the files under `templates/`. An undefined name is an error, and so is text that no
+filter has quoted.
 
-Each language has a filter: `yaml`, `alloy`, `sql`, `identifier` (Postgres), `backticks` (ClickHouse),
-`conf` (postgresql.conf), `shell`, `xml`. Numbers need none. `verbatim` is for text of Groundwork's own.
+Each language has a filter: `yaml`, `alloy`, `sql`, `identifier` (Postgres), `backticks`
+(ClickHouse), `conf` (postgresql.conf), `shell`, `xml`. Numbers need none. `verbatim` is for text
+of Groundwork's own.
 """
 
 import json
@@ -25,8 +27,12 @@ class Quoted(str):
 
 
 def _json(value: Any) -> Quoted:
-    """JSON, which is also YAML and holds the same strings as Go. Characters stay as they are: YAML does not join surrogates."""
-    return Quoted(_number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False))
+    """JSON, which is also YAML and holds the same strings as Go. Characters stay as they are: YAML
+    does not join surrogates.
+    """
+    return Quoted(
+        _number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _number(value: float) -> str:
@@ -81,7 +87,9 @@ _environment.filters |= {
 
 
 def render(template: str, /, **values: Any) -> str:
-    """The text of a template without secrets. Raises TypeError if a value is one, or text is not quoted."""
+    """The text of a template without secrets. Raises TypeError if a value is one, or text is not
+    quoted.
+    """
     if any(isinstance(value, Secret) for value in values.values()):
         raise TypeError(f"{template} was given a secret; use render_secret")
     return _environment.get_template(template).render(values)

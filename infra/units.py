@@ -18,7 +18,9 @@ def parse_size(value: Any) -> int:
     """Bytes of a size such as `512MiB` or `1.5GiB`. Raises ValueError for anything else."""
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("it is not a size; write a number with KiB, MiB, GiB or TiB, such as 512MiB")
+        raise ValueError(
+            "it is not a size; write a number with KiB, MiB, GiB or TiB, such as 512MiB"
+        )
     whole, fraction, unit = match.groups(default="")
     return int(int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction))
 
@@ -32,10 +34,14 @@ def format_size(size: int) -> str:
 
 
 def parse_duration(value: Any) -> int:
-    """Seconds of a duration such as `30s`, `15m`, `12h` or `30d`. Raises ValueError for anything else."""
+    """Seconds of a duration such as `30s`, `15m`, `12h` or `30d`. Raises ValueError for anything
+    else.
+    """
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("it is not a duration; write a whole number with s, m, h or d, such as 15d")
+        raise ValueError(
+            "it is not a duration; write a whole number with s, m, h or d, such as 15d"
+        )
     return int(match[1]) * _SECONDS[match[2]]
 
 
@@ -69,15 +75,23 @@ def whole_days(value: Any) -> int:
     """Seconds of a duration that is whole days. Raises ValueError for anything finer."""
     seconds = parse_duration(value)
     if seconds == 0 or seconds % 86400:
-        raise ValueError("it is not a number of whole days, such as 30d; nothing finer is supported here")
+        raise ValueError(
+            "it is not a number of whole days, such as 30d; nothing finer is supported here"
+        )
     return seconds
 
 
-Size = Annotated[int, BeforeValidator(whole_mebibytes), PlainSerializer(format_size, return_type=str)]
+Size = Annotated[
+    int, BeforeValidator(whole_mebibytes), PlainSerializer(format_size, return_type=str)
+]
 """A setting in bytes, written `512MiB`."""
 
-Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+Duration = Annotated[
+    int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)
+]
 """A setting in seconds, written `15d`."""
 
-Days = Annotated[int, BeforeValidator(whole_days), PlainSerializer(format_duration, return_type=str)]
+Days = Annotated[
+    int, BeforeValidator(whole_days), PlainSerializer(format_duration, return_type=str)
+]
 """A setting in seconds that is whole days, written `15d`."""

@@ -18,7 +18,8 @@ from infra.settings.observability import Prometheus
 
 # Jobs of Prometheus that are no services of ours.
 _KUBELETS = ("kubelet", "containers")
-# Names that no public name server answers for (RFC 6762, 8375, ICANN's internal), and those of clusters and of Docker.
+# Names that no public name server answers for (RFC 6762, 8375, ICANN's internal), and those of
+# clusters and of Docker.
 _LOCAL_NAMES = (".internal", ".local", ".lan", ".home.arpa", ".svc", ".test")
 
 
@@ -66,8 +67,13 @@ def _externals(settings: Settings) -> Iterator[Violation]:
             if getattr(external, field) is None:
                 yield Violation(
                     key=f"groundwork:{name}.external.{field}",
-                    reason=f"an external {name} needs it, because Groundwork provisions nothing there",
-                    fix=f"set it: `pulumi config set {'--secret ' * (field == 'password')}--path groundwork:{name}.external.{field} …`",
+                    reason=(
+                        f"an external {name} needs it, because Groundwork provisions nothing there"
+                    ),
+                    fix=(
+                        f"set it: `pulumi config set {'--secret ' * (field == 'password')}--path"
+                        f" groundwork:{name}.external.{field} …`"
+                    ),
                 )
 
 
@@ -92,7 +98,10 @@ def _on_kubernetes(settings: Settings) -> Iterator[Violation]:
     if settings.kubernetes.context is None:
         yield Violation(
             key="groundwork:kubernetes.context",
-            reason="the target is Kubernetes, and no context is named: whatever kubectl points to might be the wrong cluster",
+            reason=(
+                "the target is Kubernetes, and no context is named: whatever kubectl points to"
+                " might be the wrong cluster"
+            ),
             fix="set it to one of `kubectl config get-contexts -o name`",
         )
     if settings.bind_address != "127.0.0.1":
@@ -105,7 +114,9 @@ def _on_kubernetes(settings: Settings) -> Iterator[Violation]:
         if "host.docker.internal" in address:
             yield Violation(
                 key=f"groundwork:{key}",
-                reason="`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere",
+                reason=(
+                    "`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere"
+                ),
                 fix="write a name or address that pods reach",
             )
     yield from _ingress(settings)
@@ -127,30 +138,51 @@ def _ingress(settings: Settings) -> Iterator[Violation]:
     if hosts and settings.kubernetes.network_policies and ingress.controller_namespace is None:
         yield Violation(
             key="groundwork:kubernetes.ingress.controllerNamespace",
-            reason="the network policies would keep the ingress controller out, and it is not said where that runs",
-            fix="set it, for example to ingress-nginx, or groundwork:kubernetes.networkPolicies to false",
+            reason=(
+                "the network policies would keep the ingress controller out, and it is not said"
+                " where that runs"
+            ),
+            fix=(
+                "set it, for example to ingress-nginx, or groundwork:kubernetes.networkPolicies to"
+                " false"
+            ),
         )
     for host in hosts:
         if host.service not in exposable:
             yield Violation(
-                key="groundwork:kubernetes.ingress.hosts", reason=f"an ingress cannot show `{host.service}`", fix=f"write one of {', '.join(sorted(exposable))}"
+                key="groundwork:kubernetes.ingress.hosts",
+                reason=f"an ingress cannot show `{host.service}`",
+                fix=f"write one of {', '.join(sorted(exposable))}",
             )
         elif not getattr(settings, host.service).deployed:
             yield Violation(
-                key="groundwork:kubernetes.ingress.hosts", reason=f"`{host.service}` is not deployed", fix=f"remove {host.host}, or turn the service on"
+                key="groundwork:kubernetes.ingress.hosts",
+                reason=f"`{host.service}` is not deployed",
+                fix=f"remove {host.host}, or turn the service on",
             )
     for index, host in enumerate(hosts):
         if host.tls_secret is None and not host.plain_http:
             yield Violation(
                 key=f"groundwork:kubernetes.ingress.hosts.{index}.tlsSecret",
-                reason=f"keys and passwords for `{host.service}` would cross the network in plain text",
-                fix="name the Secret with its certificate, or set plainHttp to true if something in front speaks TLS",
+                reason=(
+                    f"keys and passwords for `{host.service}` would cross the network in plain text"
+                ),
+                fix=(
+                    "name the Secret with its certificate, or set plainHttp to true if something in"
+                    " front speaks TLS"
+                ),
             )
     for name in repeated([host.service for host in hosts]):
-        yield Violation(key="groundwork:kubernetes.ingress.hosts", reason=f"`{name}` has two names", fix="keep one of them")
+        yield Violation(
+            key="groundwork:kubernetes.ingress.hosts",
+            reason=f"`{name}` has two names",
+            fix="keep one of them",
+        )
     for name in repeated([host.host for host in hosts]):
         yield Violation(
-            key="groundwork:kubernetes.ingress.hosts", reason=f"two services share the host {name}, and only one would be reached", fix="give each its own"
+            key="groundwork:kubernetes.ingress.hosts",
+            reason=f"two services share the host {name}, and only one would be reached",
+            fix="give each its own",
         )
 
 
@@ -161,7 +193,10 @@ def _scalable(settings: Settings) -> Iterator[tuple[Definition, str, Any]]:
             continue
         group = getattr(settings, definition.group)
         parts = {name: part for name, part in vars(group).items() if isinstance(part, Model)}
-        for key, node in ((definition.group, group), *((f"{definition.group}.{name}", part) for name, part in parts.items())):
+        for key, node in (
+            (definition.group, group),
+            *((f"{definition.group}.{name}", part) for name, part in parts.items()),
+        ):
             if hasattr(node, "replicas"):
                 yield definition, key, node
 
@@ -170,16 +205,29 @@ def _replicas(settings: Settings) -> Iterator[Violation]:
     for definition, name, node in _scalable(settings):
         if node.replicas > 1 and not definition.scales:
             managed = f"use a managed one under groundwork:{definition.group}.external"
-            advice = managed if definition.external_needs is not None else "give it more memory instead"
+            advice = (
+                managed if definition.external_needs is not None else "give it more memory instead"
+            )
             yield Violation(
                 key=f"groundwork:{name}.replicas",
-                reason=f"{name} does not scale by copies of itself, and Groundwork builds no clustering",
+                reason=(
+                    f"{name} does not scale by copies of itself, and Groundwork builds no"
+                    " clustering"
+                ),
                 fix=f"set it to 1, or {advice}",
             )
 
 
 def _targets(settings: Settings) -> Iterator[Violation]:
-    own = {name for definition in definitions() for name in (definition.group, *definition.service_names)} | set(_KUBELETS)
+    own = {
+        name
+        for definition in definitions()
+        for name in (definition.group, *definition.service_names)
+    } | set(_KUBELETS)
     names = {target.name for target in settings.of(Prometheus).targets}
     for name in sorted(name for name in names if name in own or name.endswith("-exporter")):
-        yield Violation(key="groundwork:prometheus.targets", reason=f"`{name}` is the name of a job of Groundwork's own", fix="rename the target")
+        yield Violation(
+            key="groundwork:prometheus.targets",
+            reason=f"`{name}` is the name of a job of Groundwork's own",
+            fix="rename the target",
+        )

@@ -14,11 +14,20 @@ from infra.refusal import PreflightError
 from ops import console
 
 P = ParamSpec("P")
-app = typer.Typer(help="Groundwork's commands; `make help` lists the short forms.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Groundwork's commands; `make help` lists the short forms.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()
-def main(stack: Annotated[str | None, typer.Option(envvar="STACK", help="The stack; `dev` if not named.")] = None) -> None:
+def main(
+    stack: Annotated[
+        str | None, typer.Option(envvar="STACK", help="The stack; `dev` if not named.")
+    ] = None,
+) -> None:
     """Groundwork's commands; `make help` lists the short forms."""
     if stack is not None:
         os.environ["STACK"] = stack
@@ -36,9 +45,16 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except PreflightError as refused:
             console.fail(console.Failed(str(refused)))
         except (DockerException, OSError) as error:
-            console.fail(console.Failed(f"{type(error).__name__}: {error}", "see that Docker or the cluster answers, then run the same command again"))
+            console.fail(
+                console.Failed(
+                    f"{type(error).__name__}: {error}",
+                    "see that Docker or the cluster answers, then run the same command again",
+                )
+            )
         except KeyboardInterrupt:
-            console.fail(console.Failed("interrupted", "run the same command again: it goes on from here"))
+            console.fail(
+                console.Failed("interrupted", "run the same command again: it goes on from here")
+            )
 
     return app.command(name=function.__name__.strip("_").replace("_", "-"))(wrapped)
 
@@ -83,12 +99,19 @@ def forward() -> None:
 
     outputs = open_stack().outputs()
     if outputs["target"]["kind"] != "kubernetes":
-        raise console.Failed("this stack is on a Docker host, where its ports are published already", "make env writes them to .env")
+        raise console.Failed(
+            "this stack is on a Docker host, where its ports are published already",
+            "make env writes them to .env",
+        )
     forwards.everything(outputs)
 
 
 @command
-def env(force: Annotated[bool, typer.Option("--force", help="Replace a file that this command has not written.")] = False) -> None:
+def env(
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that this command has not written.")
+    ] = False,
+) -> None:
     """Write the application's environment to .env and the administrators' to .env.admin (0600)."""
     from ops.commands import dotenv
     from ops.stacks.stack import open_stack
@@ -105,7 +128,10 @@ def logs(service: Annotated[str, typer.Argument(help="The service, such as postg
     stack = open_stack()
     services = stack.outputs()["services"]
     if service not in services:
-        raise console.Failed(f"there is no service `{service}` in this stack", f"make logs S=<one of {', '.join(services)}>")
+        raise console.Failed(
+            f"there is no service `{service}` in this stack",
+            f"make logs S=<one of {', '.join(services)}>",
+        )
     site.of(stack).follow(service, services[service])
 
 
@@ -118,7 +144,11 @@ def down() -> None:
 
 
 @command
-def purge(confirm: Annotated[str | None, typer.Option(help="The stack's name, instead of being asked for it.")] = None) -> None:
+def purge(
+    confirm: Annotated[
+        str | None, typer.Option(help="The stack's name, instead of being asked for it.")
+    ] = None,
+) -> None:
     """Delete the stack and its data, after asking for the stack's name."""
     from ops.commands import deploy
 
@@ -183,7 +213,9 @@ def docs() -> None:
 
 
 @command
-def pictures(minutes: Annotated[int, typer.Option(min=1, help="How far back they go.")] = 15) -> None:
+def pictures(
+    minutes: Annotated[int, typer.Option(min=1, help="How far back they go.")] = 15,
+) -> None:
     """Draw the dashboards from the deployed stack's live data, for the README."""
     from ops.development import dashboard_images as drawing
     from ops.stacks.stack import open_stack

@@ -1,4 +1,6 @@
-"""Makes the virtual environment from the hashed pins. Standard library only: it runs before anything is installed."""
+"""Makes the virtual environment from the hashed pins. Standard library only: it runs before
+anything is installed.
+"""
 
 import hashlib
 import os
@@ -19,19 +21,30 @@ def main() -> int:
     if "--dev" in sys.argv:
         locks.append(ROOT / "requirements" / "dev.txt")
     if sys.version_info < OLDEST:
-        print(f"groundwork: Python {sys.version.split()[0]} is too old; 3.11 or newer is needed. Fix: make PYTHON=python3.11 …", file=sys.stderr)
+        print(
+            f"groundwork: Python {sys.version.split()[0]} is too old; 3.11 or newer is needed. Fix:"
+            " make PYTHON=python3.11 …",
+            file=sys.stderr,
+        )
         return 1
     # A larger set satisfies a smaller wish, so the dev set is remembered under both.
     stamps = [VENV / f".groundwork-{lock.stem}" for lock in locks]
     wanted = [_stamp(lock) for lock in locks]
-    if all(stamp.exists() and stamp.read_text() == value for stamp, value in zip(stamps, wanted, strict=True)):
+    if all(
+        stamp.exists() and stamp.read_text() == value
+        for stamp, value in zip(stamps, wanted, strict=True)
+    ):
         return 0
     began = time.monotonic()
     print("python: making .venv from the lock files …", file=sys.stderr, flush=True)
     try:
         _make(locks)
     except subprocess.CalledProcessError as error:
-        print(f"groundwork: `{' '.join(map(str, error.cmd[:6]))} …` failed; see its messages above. Running make again continues.", file=sys.stderr)
+        print(
+            f"groundwork: `{' '.join(map(str, error.cmd[:6]))} …` failed; see its messages above."
+            " Running make again continues.",
+            file=sys.stderr,
+        )
         return 1
     for stamp, value in zip(stamps, wanted, strict=True):
         stamp.write_text(value)
@@ -40,7 +53,9 @@ def main() -> int:
 
 
 def _stamp(lock: Path) -> str:
-    return hashlib.sha256(lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()).hexdigest()
+    return hashlib.sha256(
+        lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()
+    ).hexdigest()
 
 
 def _make(locks: list[Path]) -> None:
@@ -54,7 +69,9 @@ def _make(locks: list[Path]) -> None:
     for lock in locks:
         subprocess.run([*pip, "install", "--require-hashes", "-r", lock], check=True)
     # The program and the commands are packages of this tree; nothing is fetched for that.
-    subprocess.run([*pip, "install", "--no-build-isolation", "--no-deps", "--no-index", "-e", ROOT], check=True)
+    subprocess.run(
+        [*pip, "install", "--no-build-isolation", "--no-deps", "--no-index", "-e", ROOT], check=True
+    )
 
 
 def _works(python: Path, *arguments: str) -> bool:
@@ -67,11 +84,17 @@ def _works(python: Path, *arguments: str) -> bool:
 
 def _install_venv_package() -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        print("groundwork: this Python has no venv module. Fix: install your distribution's python3-venv package.", file=sys.stderr)
+        print(
+            "groundwork: this Python has no venv module. Fix: install your distribution's"
+            " python3-venv package.",
+            file=sys.stderr,
+        )
         raise SystemExit(1)
     print("python: installing python3-venv …", file=sys.stderr, flush=True)
     subprocess.run(["apt-get", "update", "-qq"], check=True)
-    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"], check=True)
+    subprocess.run(
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3-venv"], check=True
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ VENV_BIN = ROOT / ".venv" / "bin"
 def cache() -> Path:
     """Built tools and base images, shared by all clones of one user. GROUNDWORK_CACHE moves it."""
     named = os.environ.get("GROUNDWORK_CACHE")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundwork"
+    base = (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundwork"
+    )
     base.mkdir(parents=True, exist_ok=True)
     return base

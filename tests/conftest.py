@@ -8,10 +8,14 @@ import pytest
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Appends one line an outcome to the file that GROUNDWORK_OUTCOMES names; nested runs do so too."""
+    """Appends one line an outcome to the file that GROUNDWORK_OUTCOMES names; nested runs do so
+    too.
+    """
     path = os.environ.get("GROUNDWORK_OUTCOMES")
     if path is None or not (report.when == "call" or report.skipped):
         return
     reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
     with Path(path).open("a") as stream:
-        stream.write(json.dumps({"check": report.nodeid, "outcome": report.outcome, "reason": reason}) + "\n")
+        stream.write(
+            json.dumps({"check": report.nodeid, "outcome": report.outcome, "reason": reason}) + "\n"
+        )

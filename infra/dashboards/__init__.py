@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 
-from infra.dashboards import ai_models, cache_jobs, cost, databases, logs, system_health, vector_search
+from infra.dashboards import (
+    ai_models,
+    cache_jobs,
+    cost,
+    databases,
+    logs,
+    system_health,
+    vector_search,
+)
 from infra.dashboards.model import Board
 from infra.settings import Settings
 from infra.settings.observability import Exporters, Prometheus
 from infra.spec import Service
 
 BOARDS: tuple[Board, ...] = tuple(
-    module.BOARD for module in (system_health, ai_models, databases, cost, cache_jobs, vector_search, logs)
-)  # fmt: skip
+    module.BOARD
+    for module in (system_health, ai_models, databases, cost, cache_jobs, vector_search, logs)
+)
 
 APPLICATION = "application"
 """The requirement of rows with the application's own metrics."""

@@ -4,7 +4,9 @@ from infra.dashboards.model import Board, Query, Row, panel, quantile, rate
 
 _CHAT = '{route=~".*completions|.*embeddings|.*messages|.*responses"}'
 _GOOD = '{status="success"}'
-_HITS, _MISSES = (f"sum(increase(litellm_cache_{name}_metric_total[1h]))" for name in ("hits", "misses"))
+_HITS, _MISSES = (
+    f"sum(increase(litellm_cache_{name}_metric_total[1h]))" for name in ("hits", "misses")
+)
 _CACHED = f"{_HITS} / ({_HITS} + {_MISSES})"
 
 BOARD = Board(
@@ -19,27 +21,56 @@ BOARD = Board(
                     "Requests",
                     "Per second, by status.",
                     "reqps",
-                    Query(rate("litellm_proxy_total_requests_metric_total", "status_code", where=_CHAT), "{{status_code}}"),
+                    Query(
+                        rate(
+                            "litellm_proxy_total_requests_metric_total", "status_code", where=_CHAT
+                        ),
+                        "{{status_code}}",
+                    ),
                     stack=True,
                 ),
                 panel(
                     "Time to answer",
                     "Of the whole request, by model.",
                     "s",
-                    Query(quantile(0.5, "litellm_request_total_latency_metric", "model"), "{{model}} P50"),
-                    Query(quantile(0.95, "litellm_request_total_latency_metric", "model"), "{{model}} P95"),
+                    Query(
+                        quantile(0.5, "litellm_request_total_latency_metric", "model"),
+                        "{{model}} P50",
+                    ),
+                    Query(
+                        quantile(0.95, "litellm_request_total_latency_metric", "model"),
+                        "{{model}} P95",
+                    ),
                 ),
                 panel(
-                    "Time of the provider", "Without what LiteLLM adds.", "s", Query(quantile(0.95, "litellm_llm_api_latency_metric", "model"), "{{model}} P95")
+                    "Time of the provider",
+                    "Without what LiteLLM adds.",
+                    "s",
+                    Query(
+                        quantile(0.95, "litellm_llm_api_latency_metric", "model"), "{{model}} P95"
+                    ),
                 ),
                 panel(
                     "Time to first token",
                     "Of streamed answers.",
                     "s",
-                    Query(quantile(0.95, "litellm_llm_api_time_to_first_token_metric", "model"), "{{model}} P95"),
+                    Query(
+                        quantile(0.95, "litellm_llm_api_time_to_first_token_metric", "model"),
+                        "{{model}} P95",
+                    ),
                 ),
-                panel("LiteLLM's own time", "What the gateway adds to a request.", "s", Query(quantile(0.95, "litellm_overhead_latency_metric"), "P95")),
-                panel("Requests being answered", "At this moment.", "short", Query("sum(litellm_in_flight_requests)", "in flight")),
+                panel(
+                    "LiteLLM's own time",
+                    "What the gateway adds to a request.",
+                    "s",
+                    Query(quantile(0.95, "litellm_overhead_latency_metric"), "P95"),
+                ),
+                panel(
+                    "Requests being answered",
+                    "At this moment.",
+                    "short",
+                    Query("sum(litellm_in_flight_requests)", "in flight"),
+                ),
             ),
             "litellm",
         ),
@@ -50,7 +81,10 @@ BOARD = Board(
                     "State",
                     "0 answers, 1 fails now and then, 2 answers nothing.",
                     "short",
-                    Query("max by (litellm_model_name, api_provider) (litellm_deployment_state)", "{{api_provider}} {{litellm_model_name}}"),
+                    Query(
+                        "max by (litellm_model_name, api_provider) (litellm_deployment_state)",
+                        "{{api_provider}} {{litellm_model_name}}",
+                    ),
                     maximum=2,
                     warn=1,
                     alarm=2,
@@ -59,14 +93,28 @@ BOARD = Board(
                     "Answers and failures",
                     "Of each provider, per second.",
                     "reqps",
-                    Query(rate("litellm_deployment_success_responses_total", "api_provider"), "{{api_provider}} answered"),
-                    Query(rate("litellm_deployment_failure_responses_total", "api_provider", where='{api_provider!=""}'), "{{api_provider}} failed"),
+                    Query(
+                        rate("litellm_deployment_success_responses_total", "api_provider"),
+                        "{{api_provider}} answered",
+                    ),
+                    Query(
+                        rate(
+                            "litellm_deployment_failure_responses_total",
+                            "api_provider",
+                            where='{api_provider!=""}',
+                        ),
+                        "{{api_provider}} failed",
+                    ),
                 ),
                 panel(
                     "Put aside",
                     "How often a provider was left alone after failures, in the last hour.",
                     "short",
-                    Query("sum by (api_provider) (increase(litellm_deployment_cooled_down_total[1h]))", "{{api_provider}}"),
+                    Query(
+                        "sum by (api_provider)"
+                        " (increase(litellm_deployment_cooled_down_total[1h]))",
+                        "{{api_provider}}",
+                    ),
                 ),
             ),
             "litellm",
@@ -104,7 +152,10 @@ BOARD = Board(
                     "Requests",
                     "Per second, by outcome.",
                     "reqps",
-                    Query(rate("ai_requests_total", "service", "model", "status"), "{{model}} {{status}}"),
+                    Query(
+                        rate("ai_requests_total", "service", "model", "status"),
+                        "{{model}} {{status}}",
+                    ),
                     stack=True,
                 ),
                 panel(
@@ -119,19 +170,29 @@ BOARD = Board(
                     "Of all requests.",
                     "percentunit",
                     Query(
-                        f"1 - {rate('ai_requests_total', 'provider', where=_GOOD)} / {rate('ai_requests_total', 'provider')}",
+                        f"1 - {rate('ai_requests_total', 'provider', where=_GOOD)} /"
+                        f" {rate('ai_requests_total', 'provider')}",
                         "{{provider}}",
                     ),
                     maximum=1,
                     warn=0.05,
                     alarm=0.2,
                 ),
-                panel("Tokens", "Per second, by kind.", "short", Query(rate("ai_tokens_total", "model", "type"), "{{model}} {{type}}"), stack=True),
+                panel(
+                    "Tokens",
+                    "Per second, by kind.",
+                    "short",
+                    Query(rate("ai_tokens_total", "model", "type"), "{{model}} {{type}}"),
+                    stack=True,
+                ),
                 panel(
                     "Circuit breakers",
                     "0 closed, 1 half open, 2 open: no longer asked.",
                     "short",
-                    Query("max by (service, provider) (ai_circuit_breaker_state)", "{{service}} {{provider}}"),
+                    Query(
+                        "max by (service, provider) (ai_circuit_breaker_state)",
+                        "{{service}} {{provider}}",
+                    ),
                     maximum=2,
                     warn=1,
                     alarm=2,
@@ -140,7 +201,10 @@ BOARD = Board(
                     "Vectors of documents",
                     "Time to compute them for one document.",
                     "s",
-                    Query(quantile(0.95, "document_vectorization_duration_seconds", "model"), "{{model}} P95"),
+                    Query(
+                        quantile(0.95, "document_vectorization_duration_seconds", "model"),
+                        "{{model}} P95",
+                    ),
                 ),
             ),
             "application",

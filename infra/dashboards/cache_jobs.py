@@ -28,7 +28,8 @@ BOARD = Board(
                 ),
                 panel(
                     "Evicted and expired",
-                    "Keys that went, per second: evicted for want of memory, expired by their own date.",
+                    "Keys that went, per second: evicted for want of memory, expired by their own"
+                    " date.",
                     "ops",
                     Query(rate("redis_evicted_keys_total", "service"), "{{service}} evicted"),
                     Query(rate("redis_expired_keys_total", "service"), "{{service}} expired"),
@@ -52,14 +53,20 @@ BOARD = Board(
                     "Operations",
                     "Per second, by result.",
                     "ops",
-                    Query(rate("cache_operations_total", "operation", "result"), "{{operation}} {{result}}"),
+                    Query(
+                        rate("cache_operations_total", "operation", "result"),
+                        "{{operation}} {{result}}",
+                    ),
                     stack=True,
                 ),
                 panel(
                     "Time of an operation",
                     "95th-percentile latency.",
                     "s",
-                    Query(quantile(0.95, "cache_operation_duration_seconds", "cache", "operation"), "{{cache}} {{operation}} P95"),
+                    Query(
+                        quantile(0.95, "cache_operation_duration_seconds", "cache", "operation"),
+                        "{{cache}} {{operation}} P95",
+                    ),
                 ),
             ),
             "application",
@@ -67,8 +74,19 @@ BOARD = Board(
         Row(
             "Jobs",
             (
-                panel("Ended", "Per second, by outcome.", "ops", Query(rate("jobs_total", "queue", "status"), "{{queue}} {{status}}"), stack=True),
-                panel("Waiting", "Not yet started.", "short", Query("sum by (service, queue) (jobs_waiting)", "{{service}} {{queue}}")),
+                panel(
+                    "Ended",
+                    "Per second, by outcome.",
+                    "ops",
+                    Query(rate("jobs_total", "queue", "status"), "{{queue}} {{status}}"),
+                    stack=True,
+                ),
+                panel(
+                    "Waiting",
+                    "Not yet started.",
+                    "short",
+                    Query("sum by (service, queue) (jobs_waiting)", "{{service}} {{queue}}"),
+                ),
                 panel(
                     "Time of a job",
                     "Half of the jobs, and all but one in twenty, are faster.",
@@ -80,7 +98,11 @@ BOARD = Board(
                     "Part that fails",
                     "Of all jobs.",
                     "percentunit",
-                    Query('sum by (queue) (rate(jobs_total{status="error"}[5m])) / sum by (queue) (rate(jobs_total[5m]))', "{{queue}}"),
+                    Query(
+                        'sum by (queue) (rate(jobs_total{status="error"}[5m])) / sum by (queue)'
+                        " (rate(jobs_total[5m]))",
+                        "{{queue}}",
+                    ),
                     maximum=1,
                     warn=0.05,
                     alarm=0.2,
@@ -89,14 +111,19 @@ BOARD = Board(
                     "Documents",
                     "Taken in per second, by outcome.",
                     "ops",
-                    Query(rate("documents_processed_total", "type", "status"), "{{type}} {{status}}"),
+                    Query(
+                        rate("documents_processed_total", "type", "status"), "{{type}} {{status}}"
+                    ),
                     stack=True,
                 ),
                 panel(
                     "Time of a document",
                     "95th-percentile latency.",
                     "s",
-                    Query(quantile(0.95, "document_processing_duration_seconds", "type"), "{{type}} P95"),
+                    Query(
+                        quantile(0.95, "document_processing_duration_seconds", "type"),
+                        "{{type}} P95",
+                    ),
                 ),
             ),
             "application",
@@ -108,7 +135,11 @@ BOARD = Board(
                     "Memory of the limit",
                     "At 1 it refuses: it never evicts a job.",
                     "percentunit",
-                    Query('redis_memory_used_bytes{service=~"redis-queue|redis"} / redis_memory_max_bytes', "{{service}}"),
+                    Query(
+                        'redis_memory_used_bytes{service=~"redis-queue|redis"} /'
+                        " redis_memory_max_bytes",
+                        "{{service}}",
+                    ),
                     maximum=1,
                     warn=0.7,
                     alarm=0.9,
@@ -119,7 +150,12 @@ BOARD = Board(
                     "short",
                     Query('redis_blocked_clients{service=~"redis-queue|redis"}', "{{service}}"),
                 ),
-                panel("Channels", "With at least one listener.", "short", Query('redis_pubsub_channels{service=~"redis-queue|redis"}', "{{service}}")),
+                panel(
+                    "Channels",
+                    "With at least one listener.",
+                    "short",
+                    Query('redis_pubsub_channels{service=~"redis-queue|redis"}', "{{service}}"),
+                ),
             ),
             "redis",
         ),

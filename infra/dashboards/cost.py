@@ -12,7 +12,8 @@ BOARD = Board(
             (
                 panel(
                     "Spent in 24 hours",
-                    "As each service counts it: what an application asks through LiteLLM stands in both.",
+                    "As each service counts it: what an application asks through LiteLLM stands in"
+                    " both.",
                     "currencyUSD",
                     "sum by (service) (groundwork:ai_spend_usd:24h)",
                     kind="stat",
@@ -32,7 +33,8 @@ BOARD = Board(
                     "Part of the budget",
                     "At 1 it alerts, and LiteLLM refuses.",
                     "percentunit",
-                    "sum by (service) (groundwork:ai_spend_usd:24h) / on () group_left () groundwork:ai_budget_usd:daily",
+                    "sum by (service) (groundwork:ai_spend_usd:24h) / on () group_left ()"
+                    " groundwork:ai_budget_usd:daily",
                     kind="gauge",
                     width=12,
                     height=5,
@@ -57,7 +59,10 @@ BOARD = Board(
                     "By model",
                     "Of the last 24 hours.",
                     "currencyUSD",
-                    Query("sum by (service, model) (groundwork:ai_spend_usd:24h)", "{{service}} {{model}}"),
+                    Query(
+                        "sum by (service, model) (groundwork:ai_spend_usd:24h)",
+                        "{{service}} {{model}}",
+                    ),
                     width=12,
                 ),
             ),
@@ -69,19 +74,28 @@ BOARD = Board(
                     "Rate of spend",
                     "US dollars an hour, by provider.",
                     "currencyUSD",
-                    Query(f"3600 * {rate('litellm_spend_metric_total', 'api_provider', 'model')}", "{{api_provider}} {{model}}"),
+                    Query(
+                        f"3600 * {rate('litellm_spend_metric_total', 'api_provider', 'model')}",
+                        "{{api_provider}} {{model}}",
+                    ),
                 ),
                 panel(
                     "By team",
                     "Of the last 24 hours.",
                     "currencyUSD",
-                    Query("sum by (team_alias) (increase(litellm_spend_metric_total[24h]))", "{{team_alias}}"),
+                    Query(
+                        "sum by (team_alias) (increase(litellm_spend_metric_total[24h]))",
+                        "{{team_alias}}",
+                    ),
                 ),
                 panel(
                     "Left of each provider's budget",
                     "Where LiteLLM keeps no database, it holds the budget for each provider.",
                     "currencyUSD",
-                    Query("min by (api_provider) (litellm_provider_remaining_budget_metric)", "{{api_provider}}"),
+                    Query(
+                        "min by (api_provider) (litellm_provider_remaining_budget_metric)",
+                        "{{api_provider}}",
+                    ),
                     warn=0.5,
                     alarm=0.1,
                 ),
@@ -95,14 +109,21 @@ BOARD = Board(
                     "Rate of spend",
                     "US dollars an hour, by model.",
                     "currencyUSD",
-                    Query(f"3600 * {rate('ai_cost_usd_total', 'service', 'model')}", "{{service}} {{model}}"),
+                    Query(
+                        f"3600 * {rate('ai_cost_usd_total', 'service', 'model')}",
+                        "{{service}} {{model}}",
+                    ),
                     width=12,
                 ),
                 panel(
                     "Cost of a thousand tokens",
                     "What the mix of models comes to.",
                     "currencyUSD",
-                    Query("1000 * sum by (model) (rate(ai_cost_usd_total[1h])) / sum by (model) (rate(ai_tokens_total[1h]))", "{{model}}"),
+                    Query(
+                        "1000 * sum by (model) (rate(ai_cost_usd_total[1h])) / sum by (model)"
+                        " (rate(ai_tokens_total[1h]))",
+                        "{{model}}",
+                    ),
                     width=12,
                 ),
             ),

@@ -3,7 +3,9 @@
 from infra.dashboards.model import INTERVAL, Board, Query, Row, panel, quantile, rate
 
 _OWN = '{datname!~"template.*|"}'
-_HIT, _READ = (f"sum by (datname) (rate(pg_stat_database_blks_{name}{_OWN}[5m]))" for name in ("hit", "read"))
+_HIT, _READ = (
+    f"sum by (datname) (rate(pg_stat_database_blks_{name}{_OWN}[5m]))" for name in ("hit", "read")
+)
 
 BOARD = Board(
     "databases",
@@ -24,8 +26,14 @@ BOARD = Board(
                     "Transactions",
                     "Per second, by database.",
                     "ops",
-                    Query(rate("pg_stat_database_xact_commit", "datname", where=_OWN), "{{datname}} committed"),
-                    Query(rate("pg_stat_database_xact_rollback", "datname", where=_OWN), "{{datname}} rolled back"),
+                    Query(
+                        rate("pg_stat_database_xact_commit", "datname", where=_OWN),
+                        "{{datname}} committed",
+                    ),
+                    Query(
+                        rate("pg_stat_database_xact_rollback", "datname", where=_OWN),
+                        "{{datname}} rolled back",
+                    ),
                 ),
                 panel(
                     "Found in memory",
@@ -37,13 +45,19 @@ BOARD = Board(
                     ),
                     maximum=1,
                 ),
-                panel("Size", "Of each database.", "bytes", Query(f"pg_database_size_bytes{_OWN}", "{{datname}}")),
+                panel(
+                    "Size",
+                    "Of each database.",
+                    "bytes",
+                    Query(f"pg_database_size_bytes{_OWN}", "{{datname}}"),
+                ),
                 panel(
                     "Time per statement",
                     "Mean over all statements of the interval.",
                     "s",
                     Query(
-                        f"{rate('pg_stat_statements_seconds_total', 'datname')} / ({rate('pg_stat_statements_calls_total', 'datname')} > 0)",
+                        f"{rate('pg_stat_statements_seconds_total', 'datname')} /"
+                        f" ({rate('pg_stat_statements_calls_total', 'datname')} > 0)",
                         "{{datname}}",
                     ),
                 ),
@@ -51,17 +65,41 @@ BOARD = Board(
                     "Rows",
                     "Written and read, per second.",
                     "ops",
-                    Query(rate("pg_stat_database_tup_inserted", "datname", where=_OWN), "{{datname}} inserted"),
-                    Query(rate("pg_stat_database_tup_updated", "datname", where=_OWN), "{{datname}} updated"),
-                    Query(rate("pg_stat_database_tup_fetched", "datname", where=_OWN), "{{datname}} read"),
+                    Query(
+                        rate("pg_stat_database_tup_inserted", "datname", where=_OWN),
+                        "{{datname}} inserted",
+                    ),
+                    Query(
+                        rate("pg_stat_database_tup_updated", "datname", where=_OWN),
+                        "{{datname}} updated",
+                    ),
+                    Query(
+                        rate("pg_stat_database_tup_fetched", "datname", where=_OWN),
+                        "{{datname}} read",
+                    ),
                 ),
-                panel("Locks", "Held, by kind.", "short", Query("sum by (mode) (pg_locks_count) > 0", "{{mode}}")),
-                panel("Deadlocks", "In the last hour.", "short", Query(f"sum by (datname) (increase(pg_stat_database_deadlocks{_OWN}[1h]))", "{{datname}}")),
+                panel(
+                    "Locks",
+                    "Held, by kind.",
+                    "short",
+                    Query("sum by (mode) (pg_locks_count) > 0", "{{mode}}"),
+                ),
+                panel(
+                    "Deadlocks",
+                    "In the last hour.",
+                    "short",
+                    Query(
+                        f"sum by (datname) (increase(pg_stat_database_deadlocks{_OWN}[1h]))",
+                        "{{datname}}",
+                    ),
+                ),
                 panel(
                     "Longest transaction",
                     "How long the oldest open one has been so.",
                     "s",
-                    Query(f"max by (datname) (pg_stat_activity_max_tx_duration{_OWN})", "{{datname}}"),
+                    Query(
+                        f"max by (datname) (pg_stat_activity_max_tx_duration{_OWN})", "{{datname}}"
+                    ),
                     warn=60,
                     alarm=600,
                 ),
@@ -80,7 +118,12 @@ BOARD = Board(
                     warn=0.8,
                     alarm=0.95,
                 ),
-                panel("Commands", "Per second.", "ops", rate("redis_commands_processed_total", "service")),
+                panel(
+                    "Commands",
+                    "Per second.",
+                    "ops",
+                    rate("redis_commands_processed_total", "service"),
+                ),
                 panel(
                     "Clients",
                     "Connected, and waiting for a message.",
@@ -93,21 +136,37 @@ BOARD = Board(
                     "Time per command",
                     "Mean.",
                     "s",
-                    f"sum by (service) (rate(redis_commands_duration_seconds_total[{INTERVAL}])) / sum by (service) (rate(redis_commands_total[{INTERVAL}]))",
+                    f"sum by (service) (rate(redis_commands_duration_seconds_total[{INTERVAL}])) /"
+                    f" sum by (service) (rate(redis_commands_total[{INTERVAL}]))",
                 ),
-                panel("Log on disk", "Size of the append-only file.", "bytes", "redis_aof_current_size_bytes"),
+                panel(
+                    "Log on disk",
+                    "Size of the append-only file.",
+                    "bytes",
+                    "redis_aof_current_size_bytes",
+                ),
             ),
             "redis",
         ),
         Row(
             "MinIO",
             (
-                panel("Requests", "Per second, by call.", "reqps", Query(rate("minio_s3_requests_total", "api"), "{{api}}"), stack=True),
+                panel(
+                    "Requests",
+                    "Per second, by call.",
+                    "reqps",
+                    Query(rate("minio_s3_requests_total", "api"), "{{api}}"),
+                    stack=True,
+                ),
                 panel(
                     "Time to first byte",
                     "95th-percentile latency.",
                     "s",
-                    Query(f"histogram_quantile(0.95, sum by (le, api) (rate(minio_s3_requests_ttfb_seconds_distribution[{INTERVAL}])))", "{{api}} P95"),
+                    Query(
+                        "histogram_quantile(0.95, sum by (le, api)"
+                        f" (rate(minio_s3_requests_ttfb_seconds_distribution[{INTERVAL}])))",
+                        "{{api}} P95",
+                    ),
                 ),
                 panel(
                     "Traffic",
@@ -130,7 +189,12 @@ BOARD = Board(
                     Query("minio_cluster_usage_object_total", "objects"),
                     Query("minio_cluster_usage_version_total", "versions"),
                 ),
-                panel("PreflightError", "Requests without a valid key, per second.", "reqps", Query(rate("minio_s3_requests_rejected_auth_total"), "refused")),
+                panel(
+                    "PreflightError",
+                    "Requests without a valid key, per second.",
+                    "reqps",
+                    Query(rate("minio_s3_requests_rejected_auth_total"), "refused"),
+                ),
             ),
             "minio",
         ),
@@ -151,9 +215,24 @@ BOARD = Board(
                     Query("ClickHouseMetrics_Query", "queries"),
                     Query("ClickHouseMetrics_Merge", "merges"),
                 ),
-                panel("Memory", "Tracked by the server.", "bytes", Query("ClickHouseMetrics_MemoryTracking", "tracked")),
-                panel("Rows written", "Per second.", "ops", Query(rate("ClickHouseProfileEvents_InsertedRows"), "inserted")),
-                panel("Rows read", "Per second.", "ops", Query(rate("ClickHouseProfileEvents_SelectedRows"), "selected")),
+                panel(
+                    "Memory",
+                    "Tracked by the server.",
+                    "bytes",
+                    Query("ClickHouseMetrics_MemoryTracking", "tracked"),
+                ),
+                panel(
+                    "Rows written",
+                    "Per second.",
+                    "ops",
+                    Query(rate("ClickHouseProfileEvents_InsertedRows"), "inserted"),
+                ),
+                panel(
+                    "Rows read",
+                    "Per second.",
+                    "ops",
+                    Query(rate("ClickHouseProfileEvents_SelectedRows"), "selected"),
+                ),
                 panel(
                     "Parts",
                     "Of the table that has most; hundreds mean that inserts are too small.",
@@ -172,17 +251,39 @@ BOARD = Board(
                     "Requests",
                     "Per second, by status.",
                     "reqps",
-                    Query(rate("rest_responses_total", "status", where='{service="qdrant"}'), "{{status}}"),
+                    Query(
+                        rate("rest_responses_total", "status", where='{service="qdrant"}'),
+                        "{{status}}",
+                    ),
                     stack=True,
                 ),
                 panel(
                     "Time to answer",
                     "95th-percentile latency.",
                     "s",
-                    Query(quantile(0.95, "rest_responses_duration_seconds", "endpoint", where='{service="qdrant"}'), "{{endpoint}} P95"),
+                    Query(
+                        quantile(
+                            0.95,
+                            "rest_responses_duration_seconds",
+                            "endpoint",
+                            where='{service="qdrant"}',
+                        ),
+                        "{{endpoint}} P95",
+                    ),
                 ),
-                panel("Vectors", "In all collections.", "short", Query("sum(collections_vector_total)", "vectors")),
-                panel("Memory", "Resident, and given out.", "bytes", Query("memory_resident_bytes", "resident"), Query("memory_allocated_bytes", "allocated")),
+                panel(
+                    "Vectors",
+                    "In all collections.",
+                    "short",
+                    Query("sum(collections_vector_total)", "vectors"),
+                ),
+                panel(
+                    "Memory",
+                    "Resident, and given out.",
+                    "bytes",
+                    Query("memory_resident_bytes", "resident"),
+                    Query("memory_allocated_bytes", "allocated"),
+                ),
             ),
             "qdrant",
         ),

@@ -12,12 +12,23 @@ BOARD = Board(
         Row(
             "How much",
             (
-                panel("Lines", "Per second, by service.", "short", Query(f"sum by (service) (rate({_ALL}[1m]))"), source="loki", width=12, stack=True),
+                panel(
+                    "Lines",
+                    "Per second, by service.",
+                    "short",
+                    Query(f"sum by (service) (rate({_ALL}[1m]))"),
+                    source="loki",
+                    width=12,
+                    stack=True,
+                ),
                 panel(
                     "Errors",
                     "Lines of level error or worse, per second.",
                     "short",
-                    Query(f'sum by (service) (rate({_ALL} | detected_level=~"error|critical|fatal" [5m]))'),
+                    Query(
+                        f'sum by (service) (rate({_ALL} | detected_level=~"error|critical|fatal"'
+                        " [5m]))"
+                    ),
                     source="loki",
                     width=12,
                     alarm=1,
@@ -60,15 +71,27 @@ BOARD = Board(
         Row(
             "The way they take",
             (
-                panel("Taken in", "Lines that Loki took, per second.", "short", Query("sum(rate(loki_distributor_lines_received_total[5m]))", "lines")),
+                panel(
+                    "Taken in",
+                    "Lines that Loki took, per second.",
+                    "short",
+                    Query("sum(rate(loki_distributor_lines_received_total[5m]))", "lines"),
+                ),
                 panel(
                     "Lost",
                     "Lines that the collector could not hand on, per second.",
                     "short",
-                    Query("sum by (reason) (rate(loki_write_dropped_entries_total[5m]))", "{{reason}}"),
+                    Query(
+                        "sum by (reason) (rate(loki_write_dropped_entries_total[5m]))", "{{reason}}"
+                    ),
                     alarm=1,
                 ),
-                panel("Streams", "Sets of labels that are being written.", "short", Query("sum(loki_ingester_memory_streams)", "streams")),
+                panel(
+                    "Streams",
+                    "Sets of labels that are being written.",
+                    "short",
+                    Query("sum(loki_ingester_memory_streams)", "streams"),
+                ),
             ),
             "alloy-logs",
         ),

@@ -71,7 +71,12 @@ class Board:
 
     def of(self, present: frozenset[str]) -> "Board":
         """The same board with those rows only whose service is there."""
-        return Board(self.slug, self.title, self.purpose, tuple(row for row in self.rows if row.needs is None or row.needs in present))
+        return Board(
+            self.slug,
+            self.title,
+            self.purpose,
+            tuple(row for row in self.rows if row.needs is None or row.needs in present),
+        )
 
 
 def panel(title: str, purpose: str, unit: str, *queries: Query | str, **more: object) -> Panel:
@@ -83,7 +88,9 @@ def panel(title: str, purpose: str, unit: str, *queries: Query | str, **more: ob
 def quantile(of: float, histogram: str, *by: str, where: str = "") -> str:
     """A quantile of a histogram over the panel's interval."""
     labels = ", ".join(("le", *by))
-    return f"histogram_quantile({of}, sum by ({labels}) (rate({histogram}_bucket{where}[{INTERVAL}])))"
+    return (
+        f"histogram_quantile({of}, sum by ({labels}) (rate({histogram}_bucket{where}[{INTERVAL}])))"
+    )
 
 
 def rate(counter: str, *by: str, where: str = "") -> str:

@@ -3,14 +3,28 @@
 from functools import cache
 from typing import Any
 
-from grafana_foundation_sdk.builders import common, dashboard, gauge, logs, loki, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    gauge,
+    logs,
+    loki,
+    prometheus,
+    stat,
+    timeseries,
+)
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as shared
 from grafana_foundation_sdk.models import dashboard as models
 
 from infra.dashboards.model import Board, Panel, Query
 
-_BUILDERS: dict[str, Any] = {"timeseries": timeseries.Panel, "stat": stat.Panel, "gauge": gauge.Panel, "logs": logs.Panel}
+_BUILDERS: dict[str, Any] = {
+    "timeseries": timeseries.Panel,
+    "stat": stat.Panel,
+    "gauge": gauge.Panel,
+    "logs": logs.Panel,
+}
 
 
 @cache
@@ -26,7 +40,12 @@ def render(board: Board) -> str:
         .time("now-1h", "now")
         .timezone("browser")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(dashboard.DashboardLink("Groundwork").type(models.DashboardLinkType.DASHBOARDS).tags(["groundwork"]).as_dropdown(True))
+        .link(
+            dashboard.DashboardLink("Groundwork")
+            .type(models.DashboardLinkType.DASHBOARDS)
+            .tags(["groundwork"])
+            .as_dropdown(True)
+        )
     )
     for row in board.rows:
         built = built.with_row(dashboard.Row(row.title))
@@ -43,7 +62,7 @@ def _panel(panel: Panel) -> Any:
         .datasource(_source(panel))
         .span(panel.width)
         .height(panel.height)
-    )  # fmt: skip
+    )
     if panel.kind == "logs":
         built = built.show_time(True).wrap_log_message(True).enable_log_details(True)
     else:
@@ -60,8 +79,17 @@ def _panel(panel: Panel) -> Any:
 
 
 def _lines(built: Any, panel: Panel) -> Any:
-    built = built.legend(common.VizLegendOptions().display_mode(shared.LegendDisplayMode.LIST).placement(shared.LegendPlacement.BOTTOM).show_legend(True))
-    built = built.line_width(1).fill_opacity(25 if panel.stack else 8).show_points(shared.VisibilityMode.NEVER)
+    built = built.legend(
+        common.VizLegendOptions()
+        .display_mode(shared.LegendDisplayMode.LIST)
+        .placement(shared.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
+    built = (
+        built.line_width(1)
+        .fill_opacity(25 if panel.stack else 8)
+        .show_points(shared.VisibilityMode.NEVER)
+    )
     if panel.maximum is None:
         built = built.min(0)
     if panel.stack:
@@ -76,17 +104,30 @@ def _thresholds(panel: Panel) -> Any:
     base = "green"
     if panel.warn is not None and panel.alarm is not None and panel.alarm < panel.warn:
         base, steps = "red", [(panel.alarm, "orange"), (panel.warn, "green")]
-    found = [models.Threshold(value=None, color=base), *(models.Threshold(value=value, color=colour) for value, colour in steps)]
+    found = [
+        models.Threshold(value=None, color=base),
+        *(models.Threshold(value=value, color=colour) for value, colour in steps),
+    ]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
 
 
 def _target(panel: Panel, query: Query, name: str) -> Any:
     kind: Any = loki.Dataquery if panel.source == "loki" else prometheus.Dataquery
-    built = kind().expr(query.expression).legend_format(query.legend).ref_id(name).datasource(_source(panel))
+    built = (
+        kind()
+        .expr(query.expression)
+        .legend_format(query.legend)
+        .ref_id(name)
+        .datasource(_source(panel))
+    )
     if panel.source == "loki":
         return built
     # A sample of a histogram may name the trace of one request.
-    return built.range().exemplar("_bucket" in query.expression) if panel.kind == "timeseries" else built.instant()
+    return (
+        built.range().exemplar("_bucket" in query.expression)
+        if panel.kind == "timeseries"
+        else built.instant()
+    )
 
 
 def _source(panel: Panel) -> Any:

@@ -2,7 +2,10 @@
 
 from infra.dashboards.model import INTERVAL, Board, Query, Row, panel, quantile, rate
 
-_CPU = f'sum by (host) (rate(node_cpu_seconds_total{{mode!="idle"}}[{INTERVAL}])) / sum by (host) (rate(node_cpu_seconds_total[{INTERVAL}]))'
+_CPU = (
+    f'sum by (host) (rate(node_cpu_seconds_total{{mode!="idle"}}[{INTERVAL}])) / sum by (host)'
+    f" (rate(node_cpu_seconds_total[{INTERVAL}]))"
+)
 _DISK = 'device!~"(loop|ram|dm-).*"'
 
 BOARD = Board(
@@ -50,7 +53,10 @@ BOARD = Board(
                     "Host memory",
                     "Part of the host's memory in use.",
                     "percentunit",
-                    Query("1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes", "{{host}}"),
+                    Query(
+                        "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes",
+                        "{{host}}",
+                    ),
                     kind="gauge",
                     width=4,
                     height=4,
@@ -95,7 +101,13 @@ BOARD = Board(
                     maximum=1,
                     width=12,
                 ),
-                panel("Time since start", "A line that falls to zero is a restart.", "s", "time() - groundwork:container_start_time_seconds", width=12),
+                panel(
+                    "Time since start",
+                    "A line that falls to zero is a restart.",
+                    "s",
+                    "time() - groundwork:container_start_time_seconds",
+                    width=12,
+                ),
             ),
         ),
         Row(
@@ -117,20 +129,45 @@ BOARD = Board(
                     'sum by (service) (container_memory_working_set_bytes{service!=""})',
                     stack=True,
                 ),
-                panel("CPU", "Cores in use.", "short", "groundwork:container_cpu_cores:rate5m", stack=True),
+                panel(
+                    "CPU",
+                    "Cores in use.",
+                    "short",
+                    "groundwork:container_cpu_cores:rate5m",
+                    stack=True,
+                ),
                 panel(
                     "OOM kills",
                     "Processes that the kernel killed for want of memory, in the last hour.",
                     "short",
                     'sum by (service) (increase(container_oom_events_total{service!=""}[1h]))',
                 ),
-                panel("Restarts", "Starts beyond the first, in the last hour.", "short", "changes(groundwork:container_start_time_seconds[1h])"),
+                panel(
+                    "Restarts",
+                    "Starts beyond the first, in the last hour.",
+                    "short",
+                    "changes(groundwork:container_start_time_seconds[1h])",
+                ),
                 panel(
                     "Network",
                     "Bytes received and sent.",
                     "Bps",
-                    Query(rate("container_network_receive_bytes_total", "service", where='{service!=""}'), "{{service}} in"),
-                    Query(rate("container_network_transmit_bytes_total", "service", where='{service!=""}'), "{{service}} out"),
+                    Query(
+                        rate(
+                            "container_network_receive_bytes_total",
+                            "service",
+                            where='{service!=""}',
+                        ),
+                        "{{service}} in",
+                    ),
+                    Query(
+                        rate(
+                            "container_network_transmit_bytes_total",
+                            "service",
+                            where='{service!=""}',
+                        ),
+                        "{{service}} out",
+                    ),
                 ),
             ),
             "containers",
@@ -142,7 +179,10 @@ BOARD = Board(
                     "Memory",
                     "In use, and what can be taken back.",
                     "bytes",
-                    Query("node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes", "used {{host}}"),
+                    Query(
+                        "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes",
+                        "used {{host}}",
+                    ),
                     Query("node_memory_MemAvailable_bytes", "available {{host}}"),
                     stack=True,
                 ),
@@ -150,7 +190,9 @@ BOARD = Board(
                     "CPU by what it does",
                     "Cores; waiting for disks is iowait.",
                     "short",
-                    Query(rate("node_cpu_seconds_total", "mode", where='{mode!="idle"}'), "{{mode}}"),
+                    Query(
+                        rate("node_cpu_seconds_total", "mode", where='{mode!="idle"}'), "{{mode}}"
+                    ),
                     stack=True,
                 ),
                 panel(
@@ -173,10 +215,21 @@ BOARD = Board(
                     "Disk traffic",
                     "Bytes read and written.",
                     "Bps",
-                    Query(rate("node_disk_read_bytes_total", "device", where=f"{{{_DISK}}}"), "{{device}} read"),
-                    Query(rate("node_disk_written_bytes_total", "device", where=f"{{{_DISK}}}"), "{{device}} written"),
+                    Query(
+                        rate("node_disk_read_bytes_total", "device", where=f"{{{_DISK}}}"),
+                        "{{device}} read",
+                    ),
+                    Query(
+                        rate("node_disk_written_bytes_total", "device", where=f"{{{_DISK}}}"),
+                        "{{device}} written",
+                    ),
                 ),
-                panel("Open files", "File handles of the whole host.", "short", Query("node_filefd_allocated", "{{host}}")),
+                panel(
+                    "Open files",
+                    "File handles of the whole host.",
+                    "short",
+                    Query("node_filefd_allocated", "{{host}}"),
+                ),
             ),
             "node-exporter",
         ),
@@ -187,14 +240,18 @@ BOARD = Board(
                     "Requests",
                     "Answers per second, by status.",
                     "reqps",
-                    Query(rate("http_requests_total", "service", "status"), "{{service}} {{status}}"),
+                    Query(
+                        rate("http_requests_total", "service", "status"), "{{service}} {{status}}"
+                    ),
                     stack=True,
                 ),
                 panel(
                     "Time to answer",
                     "Half of the requests, and all but one in twenty, are faster.",
                     "s",
-                    Query(quantile(0.5, "http_request_duration_seconds", "service"), "{{service}} P50"),
+                    Query(
+                        quantile(0.5, "http_request_duration_seconds", "service"), "{{service}} P50"
+                    ),
                     Query("groundwork:http_request_duration_seconds:p95", "{{service}} P95"),
                     warn=1,
                     alarm=2,
@@ -213,23 +270,53 @@ BOARD = Board(
         Row(
             "The watchers",
             (
-                panel("Series in memory", "What Prometheus keeps ready.", "short", "prometheus_tsdb_head_series"),
-                panel("Time to scrape", "The slowest endpoint of each job.", "s", Query("max by (job) (scrape_duration_seconds)", "{{job}}")),
-                panel("Samples", "Taken in per second.", "short", f"rate(prometheus_tsdb_head_samples_appended_total[{INTERVAL}])"),
+                panel(
+                    "Series in memory",
+                    "What Prometheus keeps ready.",
+                    "short",
+                    "prometheus_tsdb_head_series",
+                ),
+                panel(
+                    "Time to scrape",
+                    "The slowest endpoint of each job.",
+                    "s",
+                    Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
+                ),
+                panel(
+                    "Samples",
+                    "Taken in per second.",
+                    "short",
+                    f"rate(prometheus_tsdb_head_samples_appended_total[{INTERVAL}])",
+                ),
             ),
             "prometheus",
         ),
         Row(
             "Alerting",
             (
-                panel("Alerts handed over", "Prometheus to Alertmanager, per second.", "short", f"rate(prometheus_notifications_sent_total[{INTERVAL}])"),
-                panel("Alerts known", "By state: active, or held back because another one explains them.", "short", Query("alertmanager_alerts", "{{state}}")),
+                panel(
+                    "Alerts handed over",
+                    "Prometheus to Alertmanager, per second.",
+                    "short",
+                    f"rate(prometheus_notifications_sent_total[{INTERVAL}])",
+                ),
+                panel(
+                    "Alerts known",
+                    "By state: active, or held back because another one explains them.",
+                    "short",
+                    Query("alertmanager_alerts", "{{state}}"),
+                ),
                 panel(
                     "Notifications",
                     "Sent to receivers, and failed, per second.",
                     "short",
-                    Query(rate("alertmanager_notifications_total", "integration"), "{{integration}}"),
-                    Query(rate("alertmanager_notifications_failed_total", "integration"), "{{integration}} failed"),
+                    Query(
+                        rate("alertmanager_notifications_total", "integration"), "{{integration}}"
+                    ),
+                    Query(
+                        rate("alertmanager_notifications_failed_total", "integration"),
+                        "{{integration}} failed",
+                    ),
                 ),
             ),
             "alertmanager",

@@ -13,18 +13,31 @@ BOARD = Board(
             "As the application sees it",
             (
                 panel(
-                    "Searches", "Per second, by outcome.", "ops", Query(rate("vector_searches_total", "index", "status"), "{{index}} {{status}}"), stack=True
+                    "Searches",
+                    "Per second, by outcome.",
+                    "ops",
+                    Query(rate("vector_searches_total", "index", "status"), "{{index}} {{status}}"),
+                    stack=True,
                 ),
                 panel(
                     "Time of a search",
                     "Half of the searches, and all but one in twenty, are faster.",
                     "s",
-                    Query(quantile(0.5, "vector_search_duration_seconds", "index"), "{{index}} P50"),
-                    Query(quantile(0.95, "vector_search_duration_seconds", "index"), "{{index}} P95"),
+                    Query(
+                        quantile(0.5, "vector_search_duration_seconds", "index"), "{{index}} P50"
+                    ),
+                    Query(
+                        quantile(0.95, "vector_search_duration_seconds", "index"), "{{index}} P95"
+                    ),
                     warn=0.05,
                     alarm=0.1,
                 ),
-                panel("Vectors", "In each index.", "short", Query("sum by (service, index) (vector_index_size)", "{{service}} {{index}}")),
+                panel(
+                    "Vectors",
+                    "In each index.",
+                    "short",
+                    Query("sum by (service, index) (vector_index_size)", "{{service}} {{index}}"),
+                ),
             ),
             "application",
         ),
@@ -35,13 +48,28 @@ BOARD = Board(
                     "Searches",
                     "Times that an index of document_vectors was used, per second.",
                     "ops",
-                    Query(rate("pg_stat_user_tables_idx_scan", "datname", where='{relname="document_vectors"}'), "{{datname}}"),
+                    Query(
+                        rate(
+                            "pg_stat_user_tables_idx_scan",
+                            "datname",
+                            where='{relname="document_vectors"}',
+                        ),
+                        "{{datname}}",
+                    ),
                 ),
                 panel(
                     "Read without the index",
-                    "Times that the whole table was read, per second: each is slow once it is large.",
+                    "Times that the whole table was read, per second: each is slow once it is"
+                    " large.",
                     "ops",
-                    Query(rate("pg_stat_user_tables_seq_scan", "datname", where='{relname="document_vectors"}'), "{{datname}}"),
+                    Query(
+                        rate(
+                            "pg_stat_user_tables_seq_scan",
+                            "datname",
+                            where='{relname="document_vectors"}',
+                        ),
+                        "{{datname}}",
+                    ),
                 ),
                 panel(
                     "Rows",
@@ -68,8 +96,16 @@ BOARD = Board(
                     "Time of an operation",
                     "95th-percentile latency.",
                     "s",
-                    Query(quantile(0.95, "rest_responses_duration_seconds", "endpoint", where=_POINTS), "{{endpoint}} P95"),
-                    Query(quantile(0.95, "grpc_responses_duration_seconds", "endpoint"), "{{endpoint}} P95"),
+                    Query(
+                        quantile(
+                            0.95, "rest_responses_duration_seconds", "endpoint", where=_POINTS
+                        ),
+                        "{{endpoint}} P95",
+                    ),
+                    Query(
+                        quantile(0.95, "grpc_responses_duration_seconds", "endpoint"),
+                        "{{endpoint}} P95",
+                    ),
                     warn=0.05,
                     alarm=0.1,
                 ),
@@ -84,8 +120,15 @@ BOARD = Board(
                     "Failures",
                     "Per second, by Qdrant's own fault.",
                     "reqps",
-                    Query(f'sum(rate(rest_responses_total{{service="qdrant", status=~"5.."}}[{INTERVAL}]))', "REST"),
-                    Query(f'sum(rate(grpc_responses_total{{status=~"2|4|8|13|14|15"}}[{INTERVAL}]))', "gRPC"),
+                    Query(
+                        'sum(rate(rest_responses_total{service="qdrant",'
+                        f' status=~"5.."}}[{INTERVAL}]))',
+                        "REST",
+                    ),
+                    Query(
+                        f'sum(rate(grpc_responses_total{{status=~"2|4|8|13|14|15"}}[{INTERVAL}]))',
+                        "gRPC",
+                    ),
                 ),
             ),
             "qdrant",

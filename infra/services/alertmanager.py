@@ -9,7 +9,19 @@ from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Alertmanager, Prometheus
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Variable, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Logs,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import render
 
 NAME = "alertmanager"
@@ -18,7 +30,13 @@ USERS = ("admin", "prometheus")
 
 def endpoint(context: Context, user: str) -> Endpoint:
     """The endpoint for one of USERS."""
-    return Endpoint(host=NAME, port=9093, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
+    return Endpoint(
+        host=NAME,
+        port=9093,
+        network=OBSERVABILITY_NETWORK,
+        username=user,
+        password=context.secret(NAME, user),
+    )
 
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
@@ -41,33 +59,60 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "--cluster.listen-address=",
         ),
         files=(
-            File(path=f"{CONFIG_DIR}/alertmanager.yml", content=render("alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR), live=True),
+            File(
+                path=f"{CONFIG_DIR}/alertmanager.yml",
+                content=render(
+                    "alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR
+                ),
+                live=True,
+            ),
             File(path=f"{CONFIG_DIR}/web.yml", content=web_config.config(passwords), live=True),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
-            File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
-            *(File(path=f"{CONFIG_DIR}/{name}", content=content, live=True) for name, content in _secrets(context)),
+            File(
+                path=f"{CONFIG_DIR}/client.yml",
+                content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR),
+            ),
+            *(
+                File(path=f"{CONFIG_DIR}/{name}", content=content, live=True)
+                for name, content in _secrets(context)
+            ),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         volumes=(Volume(name="alertmanager-data", path="/alertmanager", size=settings.disk),),
-        ports=(Port(name="http", container=9093, host=context.host_port(settings.port), scheme="http"),),
+        ports=(
+            Port(name="http", container=9093, host=context.host_port(settings.port), scheme="http"),
+        ),
         network=OBSERVABILITY_NETWORK,
         # Receivers may be anywhere.
         reaches_out=settings.has_receiver or settings.dead_mans_switch is not None,
         host_gateway=True,
         readiness=HealthCheck(
-            command=("amtool", "--alertmanager.url=http://127.0.0.1:9093", f"--http.config.file={CONFIG_DIR}/client.yml", "silence", "query"),
+            command=(
+                "amtool",
+                "--alertmanager.url=http://127.0.0.1:9093",
+                f"--http.config.file={CONFIG_DIR}/client.yml",
+                "silence",
+                "query",
+            ),
             interval=10,
         ),
         metrics=(Metrics(port=9093, username="prometheus", password=passwords["prometheus"]),),
         logs=Logs(format="logfmt"),
-        checks={"receivers": ",".join(_receivers(context)), "prometheus": str(context.settings.of(Prometheus).deployed).lower()},
+        checks={
+            "receivers": ",".join(_receivers(context)),
+            "prometheus": str(context.settings.of(Prometheus).deployed).lower(),
+        },
         credentials=passwords,
     )
 
 
 def _receivers(context: Context) -> list[str]:
     settings = context.settings.of(Alertmanager)
-    return [name for name in ("slack", "email", "webhook", "dead_mans_switch") if getattr(settings, name)]
+    return [
+        name
+        for name in ("slack", "email", "webhook", "dead_mans_switch")
+        if getattr(settings, name)
+    ]
 
 
 def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
@@ -87,11 +132,15 @@ def notes(context: Context) -> Iterator[str]:
     settings = context.settings.of(Alertmanager)
     if not settings.has_receiver:
         yield (
-            "Nobody is told of an alert: no receiver is configured. Set groundwork:alertmanager.slack, .email or .webhook; "
-            "until then alerts stand in Alertmanager and Grafana only."
+            "Nobody is told of an alert: no receiver is configured. Set"
+            " groundwork:alertmanager.slack, .email or .webhook; until then alerts stand in"
+            " Alertmanager and Grafana only."
         )
     elif not settings.dead_mans_switch:
-        yield "Nobody notices if alerting itself is down: set groundwork:alertmanager.deadMansSwitch to an address that warns when its calls stop."
+        yield (
+            "Nobody notices if alerting itself is down: set groundwork:alertmanager.deadMansSwitch"
+            " to an address that warns when its calls stop."
+        )
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
@@ -112,7 +161,13 @@ def _administration(context: Context) -> Contract:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.MONITORING, settings=Alertmanager, description="Sends alerts to people.", image=NAME,
+    name=NAME,
+    stage=Stage.MONITORING,
+    settings=Alertmanager,
+    description="Sends alerts to people.",
+    image=NAME,
     build=lambda context, services: [build(context, services)],
-    validate=_validate, administration=_administration, notes=notes,
-)  # fmt: skip
+    validate=_validate,
+    administration=_administration,
+    notes=notes,
+)

@@ -1,4 +1,6 @@
-"""Alloy as the endpoint of OpenTelemetry: takes traces with a token and hands them on. It mounts nothing of its host."""
+"""Alloy as the endpoint of OpenTelemetry: takes traces with a token and hands them on. It mounts
+nothing of its host.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +12,18 @@ from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Alloy
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Variable
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Logs,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+)
 from infra.templating import render_secret
 from infra.units import MIB
 
@@ -20,7 +33,10 @@ PAGES = 12345
 """The port of its own pages and metrics."""
 RELOAD = ("bash", "-c", "kill -HUP 1")
 # The official image has no client for HTTP, but a shell that opens connections.
-_READY = f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && printf 'GET /-/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200'"
+_READY = (
+    f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && printf 'GET /-/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head"
+    " -n 1 <&3 | grep -q ' 200'"
+)
 READINESS = HealthCheck(command=("bash", "-c", _READY), interval=10)
 _DATA = "/tmp"  # noqa: S108 - in its own container
 
@@ -28,13 +44,20 @@ _DATA = "/tmp"  # noqa: S108 - in its own container
 def command(data: str) -> tuple[str, ...]:
     """Alloy's arguments, with the folder where it keeps what it must find again."""
     return (
-        "run", f"{CONFIG_DIR}/config.alloy", f"--storage.path={data}", f"--server.http.listen-addr=0.0.0.0:{PAGES}",
-        "--disable-reporting", "--server.http.disable-support-bundle", "--server.http.enable-pprof=false",
-    )  # fmt: skip
+        "run",
+        f"{CONFIG_DIR}/config.alloy",
+        f"--storage.path={data}",
+        f"--server.http.listen-addr=0.0.0.0:{PAGES}",
+        "--disable-reporting",
+        "--server.http.disable-support-bundle",
+        "--server.http.enable-pprof=false",
+    )
 
 
 def takes_traces(context: Context) -> bool:
-    """True if there is an OTLP endpoint. It does not depend on who keeps traces: what sends them is not to be replaced for that."""
+    """True if there is an OTLP endpoint. It does not depend on who keeps traces: what sends them
+    is not to be replaced for that.
+    """
     return context.deploys(NAME)
 
 
@@ -66,9 +89,18 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 path=f"{CONFIG_DIR}/config.alloy",
                 content=render_secret(
                     "alloy/traces.alloy.j2",
-                    tempo=tempo.endpoint(context, port=4318).url("http") if context.deploys(tempo.NAME) else None,
-                    forwards=[{"name": item.name, "endpoint": item.endpoint, "headers": item.headers} for item in settings.forward_traces],
-                    token=token, scraping=scraping, memory=sizing.alloy_traces(settings.memory) // MIB,
+                    tempo=(
+                        tempo.endpoint(context, port=4318).url("http")
+                        if context.deploys(tempo.NAME)
+                        else None
+                    ),
+                    forwards=[
+                        {"name": item.name, "endpoint": item.endpoint, "headers": item.headers}
+                        for item in settings.forward_traces
+                    ],
+                    token=token,
+                    scraping=scraping,
+                    memory=sizing.alloy_traces(settings.memory) // MIB,
                 ),
                 live=True,
             ),
@@ -83,23 +115,36 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         stop_grace=20,
         metrics=(Metrics(port=PAGES, username="prometheus", password=scraping),),
         logs=LOGS,
-        checks={"traces": str(keeps_traces(context)).lower(), "forwards": ",".join(item.name for item in settings.forward_traces)},
+        checks={
+            "traces": str(keeps_traces(context)).lower(),
+            "forwards": ",".join(item.name for item in settings.forward_traces),
+        },
         credentials={"otlp": token},
-    )  # fmt: skip
+    )
 
 
 def _ports(context: Context) -> Iterator[Port]:
     settings = context.settings.of(Alloy)
-    yield Port(name="otlp-http", container=4318, host=context.host_port(settings.port), scheme="http")
+    yield Port(
+        name="otlp-http", container=4318, host=context.host_port(settings.port), scheme="http"
+    )
     yield Port(name="otlp-grpc", container=4317, host=context.host_port(settings.grpc_port))
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
     forwards = [item.name for item in stack.of(Alloy).forward_traces]
     for name in repeated(forwards):
-        yield Violation(key="groundwork:alloy.forwardTraces", reason=f"endpoint `{name}` is declared twice", fix="rename one of them")
+        yield Violation(
+            key="groundwork:alloy.forwardTraces",
+            reason=f"endpoint `{name}` is declared twice",
+            fix="rename one of them",
+        )
     if "tempo" in forwards:
-        yield Violation(key="groundwork:alloy.forwardTraces", reason="`tempo` is the name of the stack's own store of traces", fix="rename the endpoint")
+        yield Violation(
+            key="groundwork:alloy.forwardTraces",
+            reason="`tempo` is the name of the stack's own store of traces",
+            fix="rename the endpoint",
+        )
 
 
 def _environment(context: Context) -> Contract:
@@ -113,7 +158,12 @@ def _environment(context: Context) -> Contract:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.MONITORING, settings=Alloy, description="Takes traces at one OTLP endpoint, and collects logs.", image=NAME,
+    name=NAME,
+    stage=Stage.MONITORING,
+    settings=Alloy,
+    description="Takes traces at one OTLP endpoint, and collects logs.",
+    image=NAME,
     build=lambda context, services: [build(context, services)],
-    validate=_validate, environment=_environment,
-)  # fmt: skip
+    validate=_validate,
+    environment=_environment,
+)

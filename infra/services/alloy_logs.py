@@ -1,4 +1,6 @@
-"""Alloy as the reader of logs: from every container, by way of the redaction, to Loki. It takes nothing from a network."""
+"""Alloy as the reader of logs: from every container, by way of the redaction, to Loki. It takes
+nothing from a network.
+"""
 
 from collections.abc import Sequence
 
@@ -44,11 +46,18 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 path=f"{CONFIG_DIR}/config.alloy",
                 content=render_secret(
                     "alloy/logs.alloy.j2",
-                    environment=context.settings.environment, log_format=context.runtime.log_format, source=source,
-                    instance=context.settings.instance, namespaces=context.runtime.namespaces,
+                    environment=context.settings.environment,
+                    log_format=context.runtime.log_format,
+                    source=source,
+                    instance=context.settings.instance,
+                    namespaces=context.runtime.namespaces,
                     loki=loki.endpoint(context).url("http"),
-                    formats=[(service.name, service.logs) for service in services] + [(NAME, alloy.LOGS)],
-                    beginning=_BEGINNING, redactions=REDACTIONS, replacement=REPLACEMENT, scraping=scraping,
+                    formats=[(service.name, service.logs) for service in services]
+                    + [(NAME, alloy.LOGS)],
+                    beginning=_BEGINNING,
+                    redactions=REDACTIONS,
+                    replacement=REPLACEMENT,
+                    scraping=scraping,
                 ),
                 live=True,
             ),
@@ -62,10 +71,13 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         stop_grace=20,
         metrics=(Metrics(port=alloy.PAGES, username="prometheus", password=scraping),),
         logs=alloy.LOGS,
-    )  # fmt: skip
+    )
 
 
 DEFINITION = Definition(
-    name=NAME, key=alloy.NAME, stage=Stage.COLLECTOR, image=alloy.NAME,
+    name=NAME,
+    key=alloy.NAME,
+    stage=Stage.COLLECTOR,
+    image=alloy.NAME,
     build=lambda context, services: [build(context, services)] if wanted(context) else [],
-)  # fmt: skip
+)

@@ -7,7 +7,20 @@ from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings.stores import Clickhouse
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Job, Logs, Metrics, Port, Service, Variable, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Job,
+    Logs,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"
@@ -15,11 +28,25 @@ USERS = ("admin", "app", "monitoring")
 _SERVER = "/etc/clickhouse-server"
 
 SYSTEM_LOGS = (
-    "query_log", "trace_log", "query_thread_log", "query_views_log", "part_log", "text_log", "metric_log",
-    "error_log", "query_metric_log", "asynchronous_metric_log", "latency_log", "processors_profile_log",
-    "asynchronous_insert_log", "backup_log", "blob_storage_log",
-)  # fmt: skip
-"""Tables of the server's own logs that get a TTL; without one they outgrow the data of a small host."""
+    "query_log",
+    "trace_log",
+    "query_thread_log",
+    "query_views_log",
+    "part_log",
+    "text_log",
+    "metric_log",
+    "error_log",
+    "query_metric_log",
+    "asynchronous_metric_log",
+    "latency_log",
+    "processors_profile_log",
+    "asynchronous_insert_log",
+    "backup_log",
+    "blob_storage_log",
+)
+"""Tables of the server's own logs that get a TTL; without one they outgrow the data of a small
+host.
+"""
 
 
 def endpoint(context: Context, user: str = "app") -> Endpoint:
@@ -28,9 +55,13 @@ def endpoint(context: Context, user: str = "app") -> Endpoint:
     if settings.external:
         return external_endpoint(settings.external)
     return Endpoint(
-        host=NAME, port=8123, network=NAME, username=user, password=context.secret(NAME, user),
+        host=NAME,
+        port=8123,
+        network=NAME,
+        username=user,
+        password=context.secret(NAME, user),
         database=settings.database,
-    )  # fmt: skip
+    )
 
 
 def build(context: Context) -> Service:
@@ -49,7 +80,8 @@ def build(context: Context) -> Service:
                 path=f"{_SERVER}/config.d/groundwork.yaml",
                 content=render(
                     "clickhouse/config.yaml.j2",
-                    system_logs=SYSTEM_LOGS, log_days=settings.system_log_retention // 86400,
+                    system_logs=SYSTEM_LOGS,
+                    log_days=settings.system_log_retention // 86400,
                     **sizing.clickhouse(settings.memory),
                 ),
             ),
@@ -58,16 +90,24 @@ def build(context: Context) -> Service:
                 content=render_secret(
                     "clickhouse/users.yaml.j2",
                     hashes={user: _sha256(password) for user, password in passwords.items()},
-                    database=settings.database, **sizing.clickhouse(settings.memory),
+                    database=settings.database,
+                    **sizing.clickhouse(settings.memory),
                 ),
             ),
         ),
         volumes=(Volume(name="clickhouse-data", path="/var/lib/clickhouse", size=settings.disk),),
         ports=(
             Port(name="http", container=8123, host=context.host_port(settings.port), scheme="http"),
-            Port(name="native", container=9000, host=context.host_port(settings.native_port), scheme="clickhouse"),
+            Port(
+                name="native",
+                container=9000,
+                host=context.host_port(settings.native_port),
+                scheme="clickhouse",
+            ),
         ),
-        readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8123/ping"), start_period=90),
+        readiness=HealthCheck(
+            command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8123/ping"), start_period=90
+        ),
         stop_grace=60,
         open_files=262_144,
         writable_root="its image's entry point writes below /etc and /var/log",
@@ -76,13 +116,15 @@ def build(context: Context) -> Service:
         logs=Logs(first_line=r"^\d{4}\.\d{2}\.\d{2} "),
         checks={"database": settings.database},
         credentials=passwords,
-    )  # fmt: skip
+    )
 
 
 def schema(context: Context) -> str:
     """The analytics schema: monthly partitions, a TTL and an hourly materialized view."""
     settings = context.settings.of(Clickhouse)
-    return render("clickhouse/schema.sql.j2", database=settings.database, days=settings.retention // 86400)
+    return render(
+        "clickhouse/schema.sql.j2", database=settings.database, days=settings.retention // 86400
+    )
 
 
 def _provision(context: Context) -> Job:
@@ -94,7 +136,9 @@ def _provision(context: Context) -> Job:
             File(path=f"{CONFIG_DIR}/schema.sql", content=schema(context)),
             File(
                 path=f"{CONFIG_DIR}/client.xml",
-                content=render_secret("clickhouse/client.xml.j2", password=context.secret(NAME, "admin")),
+                content=render_secret(
+                    "clickhouse/client.xml.j2", password=context.secret(NAME, "admin")
+                ),
             ),
         ),
     )
@@ -118,8 +162,14 @@ def _administration(context: Context) -> Contract:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.STORE, settings=Clickhouse, description="Analytics database.", image=NAME,
+    name=NAME,
+    stage=Stage.STORE,
+    settings=Clickhouse,
+    description="Analytics database.",
+    image=NAME,
     build=lambda context, _: [build(context)],
-    external_needs=("username", "password", "database"), exposable=True,
-    environment=_environment, administration=_administration,
-)  # fmt: skip
+    external_needs=("username", "password", "database"),
+    exposable=True,
+    environment=_environment,
+    administration=_administration,
+)

@@ -21,13 +21,19 @@ class Context:
     settings: Settings
     keyring: Keyring
 
-    def secret(self, service: str, purpose: str, *, length: int = 32, of: Rotatable | None = None) -> Secret:
-        """A password that changes with the `secretGeneration` of the service's settings, or of those that it is given."""
+    def secret(
+        self, service: str, purpose: str, *, length: int = 32, of: Rotatable | None = None
+    ) -> Secret:
+        """A password that changes with the `secretGeneration` of the service's settings, or of
+        those that it is given.
+        """
         settings: Rotatable = of or getattr(self.settings, service)
         return self.keyring.derive(service, purpose, settings.secret_generation, length=length)
 
     def image(self, name: str) -> Image:
-        """The image of a service. Raises KeyError where packages carry none; ask `available` first."""
+        """The image of a service. Raises KeyError where packages carry none; ask `available`
+        first.
+        """
         found = images.image(self.settings, name)
         if found is None:
             raise KeyError(name)
@@ -67,7 +73,12 @@ def limits(settings: Sized) -> Limits:
 def external_endpoint(external: External) -> Endpoint:
     """An endpoint elsewhere; it has no network of ours."""
     return Endpoint(
-        host=external.host, port=external.port, network=None, tls=external.tls,
-        username=external.username, password=external.password, database=external.database,
+        host=external.host,
+        port=external.port,
+        network=None,
+        tls=external.tls,
+        username=external.username,
+        password=external.password,
+        database=external.database,
         authority=external.ca_certificate,
-    )  # fmt: skip
+    )

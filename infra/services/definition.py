@@ -37,12 +37,13 @@ def _nothing(*_: object) -> tuple[()]:
 class Definition:
     """A service, or services that share one group of settings.
 
-    `build` describes what is deployed. `key` is the group of settings below `groundwork:`, `settings` its model; a module
-    whose settings are part of another's has no model. `image` names the image that it cannot do without. `external_needs`
-    are the fields that dependents need of one that runs elsewhere, None where nothing connects to it. `scales` says that
-    more than one may run, `exposable` that an ingress may show its first port. `addresses` are (key, address) of what it asks
-    outside the stack. `environment` is what an application needs
-    to use it, `administration` what an administrator does.
+    `build` describes what is deployed. `key` is the group of settings below `groundwork:`,
+    `settings` its model; a module whose settings are part of another's has no model. `image` names
+    the image that it cannot do without. `external_needs` are the fields that dependents need of
+    one that runs elsewhere, None where nothing connects to it. `scales` says that more than one
+    may run, `exposable` that an ingress may show its first port. `addresses` are (key, address) of
+    what it asks outside the stack. `environment` is what an application needs to use it,
+    `administration` what an administrator does.
     """
 
     name: str

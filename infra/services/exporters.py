@@ -15,7 +15,10 @@ from infra.templating import render
 SOCKET_PROXY = "socket-proxy"
 _SOCKET_PORT = 2375
 # With or without the version of the API before it.
-_READ_OF_THE_ENGINE = "^(/v[0-9.]+)?/(_ping|info|version|events|images/json|containers/json|containers/[A-Za-z0-9_.-]+/json)$"
+_READ_OF_THE_ENGINE = (
+    "^(/v[0-9.]+)?/(_ping|info|version|events|images/json"
+    "|containers/json|containers/[A-Za-z0-9_.-]+/json)$"
+)
 _PASSWORD = f"{CONFIG_DIR}/password"
 _AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 
@@ -43,7 +46,9 @@ def _wget(url: str) -> HealthCheck:
 
 
 def _socket_proxy(context: Context) -> Service:
-    """The one process with access to the engine's socket, which is root access to the host; only cAdvisor joins its network."""
+    """The one process with access to the engine's socket, which is root access to the host; only
+    cAdvisor joins its network.
+    """
     return Service(
         name=SOCKET_PROXY,
         settings=("exporters", "socket_proxy"),
@@ -54,7 +59,14 @@ def _socket_proxy(context: Context) -> Service:
         user="0:0",
         entrypoint=("haproxy",),
         command=("-db", "-f", f"{CONFIG_DIR}/haproxy.cfg"),
-        files=(File(path=f"{CONFIG_DIR}/haproxy.cfg", content=render("socket-proxy/haproxy.cfg.j2", port=_SOCKET_PORT, known=_READ_OF_THE_ENGINE)),),
+        files=(
+            File(
+                path=f"{CONFIG_DIR}/haproxy.cfg",
+                content=render(
+                    "socket-proxy/haproxy.cfg.j2", port=_SOCKET_PORT, known=_READ_OF_THE_ENGINE
+                ),
+            ),
+        ),
         binds={"/var/run/docker.sock": "/var/run/docker.sock"},
         readiness=_wget(f"http://127.0.0.1:{_SOCKET_PORT}/_ping"),
     )
@@ -67,24 +79,33 @@ def _containers(context: Context) -> Service:
         kind="containers",
         image=context.image("cadvisor"),
         limits=limits(context.settings.of(Exporters).containers),
-        # Whose log the kernel's is. Of root's powers it keeps one: to read that, where OOM kills stand. The engine's socket it
-        # reaches through the proxy only, and of the host's files it sees what the kernel tells of processes and devices.
+        # Whose log the kernel's is. Of root's powers it keeps one: to read that, where OOM kills
+        # stand. The engine's socket it reaches through the proxy only, and of the host's files it
+        # sees what the kernel tells of processes and devices.
         user="0:0",
         capabilities=("SYSLOG",),
         devices=("/dev/kmsg",),
         entrypoint=("/usr/bin/cadvisor",),
         command=(
-            "--port=8080", f"--docker=tcp://{SOCKET_PROXY}:{_SOCKET_PORT}", "--docker_only", "--store_container_labels=false",
+            "--port=8080",
+            f"--docker=tcp://{SOCKET_PROXY}:{_SOCKET_PORT}",
+            "--docker_only",
+            "--store_container_labels=false",
             "--whitelisted_container_labels=groundwork.service,groundwork.instance,groundwork.job",
-            "--enable_metrics=cpu,memory,network,oom_event,diskIO", "--housekeeping_interval=10s",
+            "--enable_metrics=cpu,memory,network,oom_event,diskIO",
+            "--housekeeping_interval=10s",
         ),
         # Of the engine's own folder only the names of layers, by which it tells containers apart.
-        binds={"/proc": "/rootfs/proc", "/sys": "/sys", "/var/lib/docker/image": "/rootfs/var/lib/docker/image"},
+        binds={
+            "/proc": "/rootfs/proc",
+            "/sys": "/sys",
+            "/var/lib/docker/image": "/rootfs/var/lib/docker/image",
+        },
         depends_on=(SOCKET_PROXY,),
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:8080/healthz"),
         metrics=(Metrics(port=8080),),
-    )  # fmt: skip
+    )
 
 
 def _node(context: Context) -> Service:
@@ -97,8 +118,10 @@ def _node(context: Context) -> Service:
         user="65534:65534",
         entrypoint=("node_exporter",),
         command=(
-            "--path.rootfs=/host", "--no-collector.systemd",
-            "--web.listen-address=:9100", "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
+            "--path.rootfs=/host",
+            "--no-collector.systemd",
+            "--web.listen-address=:9100",
+            "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
         ),
         binds={"/": "/host"},
         host_pid=True,
@@ -107,7 +130,7 @@ def _node(context: Context) -> Service:
         readiness=_wget("http://127.0.0.1:9100/"),
         metrics=(Metrics(port=9100),),
         logs=Logs(format="logfmt"),
-    )  # fmt: skip
+    )
 
 
 def _postgres(context: Context) -> Service:
@@ -140,7 +163,9 @@ def _postgres(context: Context) -> Service:
 def _tls(at: Endpoint) -> str:
     if not at.tls:
         return "sslmode=disable"
-    return f"sslmode=verify-full&sslrootcert={_AUTHORITY}" if at.authority else "sslmode=verify-full"
+    return (
+        f"sslmode=verify-full&sslrootcert={_AUTHORITY}" if at.authority else "sslmode=verify-full"
+    )
 
 
 def _authority(at: Endpoint) -> Iterator[File]:
@@ -170,7 +195,13 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
             "REDIS_PASSWORD_FILE": _PASSWORD,
             **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": _AUTHORITY} if at.authority else {}),
         },
-        files=(File(path=_PASSWORD, content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True))), *_authority(at)),
+        files=(
+            File(
+                path=_PASSWORD,
+                content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True)),
+            ),
+            *_authority(at),
+        ),
         connects_to=(at.network,) if at.network else (),
         reaches_out=at.network is None,
         host_gateway=at.network is None,
@@ -184,7 +215,18 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
 
 
 DEFINITION = Definition(
-    name="exporters", stage=Stage.EXPORTER, settings=Exporters, description="What turns services' and the host's state into metrics.",
-    names=("cadvisor", SOCKET_PROXY, "node-exporter", "postgres-exporter", "redis-exporter", "redis-cache-exporter", "redis-queue-exporter"),
+    name="exporters",
+    stage=Stage.EXPORTER,
+    settings=Exporters,
+    description="What turns services' and the host's state into metrics.",
+    names=(
+        "cadvisor",
+        SOCKET_PROXY,
+        "node-exporter",
+        "postgres-exporter",
+        "redis-exporter",
+        "redis-cache-exporter",
+        "redis-queue-exporter",
+    ),
     build=lambda context, _: build(context),
-)  # fmt: skip
+)

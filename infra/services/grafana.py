@@ -11,7 +11,18 @@ from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Grafana, Prometheus
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Port, Service, Variable, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Endpoint,
+    File,
+    HealthCheck,
+    Logs,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import render, render_secret
 from infra.units import format_duration
 
@@ -48,18 +59,28 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             File(path=f"{CONFIG_DIR}/admin-password", content=admin),
             File(path=f"{CONFIG_DIR}/metrics-password", content=scraping),
             # It encrypts what Grafana's database keeps, so it has no generation.
-            File(path=f"{CONFIG_DIR}/secret-key", content=context.keyring.derive(NAME, "secret-key")),
+            File(
+                path=f"{CONFIG_DIR}/secret-key", content=context.keyring.derive(NAME, "secret-key")
+            ),
             *_provisioning(context, shown),
         ),
         volumes=(Volume(name="grafana-data", path="/var/lib/grafana", size=settings.disk),),
-        ports=(Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),),
+        ports=(
+            Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),
+        ),
         network=OBSERVABILITY_NETWORK,
         reaches_out=context.settings.of(Prometheus).external is not None,
-        readiness=HealthCheck(command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"), start_period=120),
+        readiness=HealthCheck(
+            command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"),
+            start_period=120,
+        ),
         stop_grace=20,
         metrics=(Metrics(port=3000, username="prometheus", password=scraping),),
         logs=Logs(format="logfmt"),
-        checks={"dashboards": ",".join(board.slug for board in shown), "sources": ",".join(uid for uid, there in _sources(context) if there)},
+        checks={
+            "dashboards": ",".join(board.slug for board in shown),
+            "sources": ",".join(uid for uid, there in _sources(context) if there),
+        },
         credentials={"admin": admin},
     )
 
@@ -73,7 +94,8 @@ def _sources(context: Context) -> Iterator[tuple[str, bool]]:
 
 
 def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
-    # Imported here: the builders take a fifth of a second, which a stack without Grafana need not wait for.
+    # Imported here: the builders take a fifth of a second, which a stack without Grafana need not
+    # wait for.
     from infra.dashboards.render import render as render_board
 
     folder = f"{CONFIG_DIR}/provisioning"
@@ -83,8 +105,12 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
         content=render_secret(
             "grafana/datasources.yaml.j2",
             interval=format_duration(context.settings.of(Prometheus).scrape_interval),
-            prometheus=_login(prometheus.endpoint(context, "grafana")) if there["prometheus"] else None,
-            alertmanager=_login(alertmanager.endpoint(context, "admin")) if there["alertmanager"] else None,
+            prometheus=(
+                _login(prometheus.endpoint(context, "grafana")) if there["prometheus"] else None
+            ),
+            alertmanager=(
+                _login(alertmanager.endpoint(context, "admin")) if there["alertmanager"] else None
+            ),
             loki=loki.endpoint(context).url("http") if there["loki"] else None,
             tempo=tempo.endpoint(context).url("http") if there["tempo"] else None,
         ),
@@ -94,11 +120,19 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
         content=render("grafana/dashboards.yaml.j2", path=f"{CONFIG_DIR}/dashboards"),
     )
     for board in boards:
-        yield File(path=f"{CONFIG_DIR}/dashboards/Groundwork/{board.slug}.json", content=render_board(board))
+        yield File(
+            path=f"{CONFIG_DIR}/dashboards/Groundwork/{board.slug}.json",
+            content=render_board(board),
+        )
 
 
 def _login(at: Endpoint) -> dict[str, object]:
-    return {"url": at.url("http"), "username": at.username, "password": at.password, "authority": at.authority}
+    return {
+        "url": at.url("http"),
+        "username": at.username,
+        "password": at.password,
+        "authority": at.authority,
+    }
 
 
 def _admin(context: Context) -> Secret:
@@ -112,7 +146,10 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:prometheus.enabled",
             reason="Grafana shows what Prometheus collects, and Prometheus is off",
-            fix="turn Prometheus on, name one under groundwork:prometheus.external, or set groundwork:grafana.enabled to false",
+            fix=(
+                "turn Prometheus on, name one under groundwork:prometheus.external, or set"
+                " groundwork:grafana.enabled to false"
+            ),
         )
     if settings.external:
         yield Violation(
@@ -130,7 +167,13 @@ def _administration(context: Context) -> Contract:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.DASHBOARDS, settings=Grafana, description="Dashboards.", image=NAME,
+    name=NAME,
+    stage=Stage.DASHBOARDS,
+    settings=Grafana,
+    description="Dashboards.",
+    image=NAME,
     build=lambda context, services: [build(context, services)],
-    exposable=True, validate=_validate, administration=_administration,
-)  # fmt: skip
+    exposable=True,
+    validate=_validate,
+    administration=_administration,
+)

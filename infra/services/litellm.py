@@ -12,14 +12,30 @@ from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.gateway import Litellm
 from infra.settings.stores import Postgres, Redis
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, LeftOut, Logs, Metrics, Port, Service, Variable
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    LeftOut,
+    Logs,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+)
 from infra.templating import TEMPLATES, render_secret
 from infra.units import MIB
 
 NAME = "litellm"
 KEYS = ("master", "app", "metrics")
-"""The administrator's key, the application's, and Prometheus'; `templates/litellm/keys.py` says what each opens."""
-_POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis"))
+"""The administrator's key, the application's, and Prometheus'; `templates/litellm/keys.py` says
+what each opens.
+"""
+_POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (
+    f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis")
+)
 _START = """\
 LITELLM_SALT_KEY=$(cat {dir}/salt-key)
 export LITELLM_SALT_KEY
@@ -30,9 +46,9 @@ fi
 exec litellm "$@"
 """
 _READY = (
-    "import sys, urllib.request\n"
-    "body = urllib.request.urlopen('http://127.0.0.1:4000/health/readiness', timeout=4).read().decode()\n"
-    "sys.exit('\"db\":\"disconnected\"' in body.replace(' ', ''))"
+    "import sys, urllib.request\nbody ="
+    " urllib.request.urlopen('http://127.0.0.1:4000/health/readiness',"
+    " timeout=4).read().decode()\nsys.exit('\"db\":\"disconnected\"' in body.replace(' ', ''))"
 )
 
 
@@ -45,7 +61,9 @@ def endpoint(context: Context) -> Endpoint:
 
 
 def has_database(context: Context) -> bool:
-    """True if spend is kept in Postgres; an image from packages lacks the database client's engine."""
+    """True if spend is kept in Postgres; an image from packages lacks the database client's
+    engine.
+    """
     return not context.image(NAME).built and context.settings.of(Postgres).usable
 
 
@@ -54,14 +72,19 @@ def chain(context: Context) -> list[dict[str, Any]]:
     providers = context.settings.of(Litellm).providers
     found: list[dict[str, Any]] = []
     if providers.ollama.url:
-        found.append({"model": f"ollama_chat/{providers.ollama.model}", "api_base": providers.ollama.url})
+        found.append(
+            {"model": f"ollama_chat/{providers.ollama.model}", "api_base": providers.ollama.url}
+        )
     for prefix, provider in (
         ("openrouter", providers.openrouter),
         ("openai", providers.openai),
         ("anthropic", providers.anthropic),
     ):
         if provider.api_key:
-            parameters: dict[str, Any] = {"model": f"{prefix}/{provider.model}", "api_key": provider.api_key}
+            parameters: dict[str, Any] = {
+                "model": f"{prefix}/{provider.model}",
+                "api_key": provider.api_key,
+            }
             if provider.base_url:
                 parameters["api_base"] = provider.base_url
             found.append(parameters)
@@ -72,7 +95,9 @@ def left_out(context: Context) -> Iterator[LeftOut]:
     """The providers that are not asked, and why."""
     providers = context.settings.of(Litellm).providers
     if not providers.ollama.url:
-        yield LeftOut(service="litellm: ollama", reason="groundwork:litellm.providers.ollama.url is not set")
+        yield LeftOut(
+            service="litellm: ollama", reason="groundwork:litellm.providers.ollama.url is not set"
+        )
     for name in ("openrouter", "openai", "anthropic"):
         if not getattr(providers, name).api_key:
             key = f"groundwork:litellm.providers.{name}.apiKey"
@@ -83,7 +108,9 @@ def build(context: Context) -> Service:
     """LiteLLM over the chain of configured providers."""
     settings = context.settings.of(Litellm)
     database = has_database(context)
-    cache = redis.endpoint(context, "cache", "litellm") if context.settings.of(Redis).usable else None
+    cache = (
+        redis.endpoint(context, "cache", "litellm") if context.settings.of(Redis).usable else None
+    )
     store = postgres.endpoint(context, "litellm").network if database else None
     keys = {name: _key(context, name) for name in KEYS}
     salt_key = Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
@@ -105,18 +132,33 @@ def build(context: Context) -> Service:
             **_tracing(context),
         },
         files=(
-            File(path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database)),
-            *(File(path=f"{CONFIG_DIR}/{name}", content=(TEMPLATES / NAME / name).read_text()) for name in ("keys.py", "sitecustomize.py")),
+            File(
+                path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database)
+            ),
+            *(
+                File(path=f"{CONFIG_DIR}/{name}", content=(TEMPLATES / NAME / name).read_text())
+                for name in ("keys.py", "sitecustomize.py")
+            ),
             *(File(path=f"{CONFIG_DIR}/{name}-key", content=key) for name, key in keys.items()),
             *_authorities(context),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),
-            File(path=f"{CONFIG_DIR}/start.sh", content=_START.format(dir=CONFIG_DIR), executable=True),
+            File(
+                path=f"{CONFIG_DIR}/start.sh",
+                content=_START.format(dir=CONFIG_DIR),
+                executable=True,
+            ),
         ),
-        ports=(Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),),
-        # Its tables are made at its start, so Postgres must be there; to Redis it connects when it needs it.
+        ports=(
+            Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),
+        ),
+        # Its tables are made at its start, so Postgres must be there; to Redis it connects when it
+        # needs it.
         depends_on=(store,) if store else (),
-        connects_to=(*((cache.network,) if cache and cache.network else ()), *((alloy.NAME,) if alloy.takes_traces(context) else ())),
+        connects_to=(
+            *((cache.network,) if cache and cache.network else ()),
+            *((alloy.NAME,) if alloy.takes_traces(context) else ()),
+        ),
         # Providers may be anywhere, and Ollama is usually on the host.
         reaches_out=True,
         host_gateway=True,
@@ -124,13 +166,24 @@ def build(context: Context) -> Service:
         stop_grace=30,
         writable={"/tmp": 256 * MIB},  # noqa: S108 - in its own container
         # Built here, it writes nowhere else; of the official image that was not seen.
-        writable_root=None if context.image(NAME).built else "its image generates a database client beside its own packages",
+        writable_root=(
+            None
+            if context.image(NAME).built
+            else "its image generates a database client beside its own packages"
+        ),
         replicas=settings.replicas,
         max_replicas=settings.max_replicas,
         metrics=(Metrics(port=4000, path="/metrics/", bearer=keys["metrics"]),),
         # Python's tracebacks span lines; an entry begins with a time, a level or a brace.
-        logs=Logs(format="json", first_line=r"^(?:\{|\x1b|\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}|[A-Z]{4,8}:|Traceback)"),
-        checks={"model": settings.model_name, "providers": str(len(chain(context))), "database": str(database).lower()},
+        logs=Logs(
+            format="json",
+            first_line=r"^(?:\{|\x1b|\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}|[A-Z]{4,8}:|Traceback)",
+        ),
+        checks={
+            "model": settings.model_name,
+            "providers": str(len(chain(context))),
+            "database": str(database).lower(),
+        },
         credentials={**{f"{name}-key": key for name, key in keys.items()}, "salt-key": salt_key},
     )
 
@@ -160,21 +213,34 @@ def _config(context: Context, cache: Endpoint | None, *, database: bool) -> Secr
         "litellm/config.yaml.j2",
         model_name=settings.model_name,
         deployments=chain(context),
-        paid=sorted({str(item["model"]).partition("/")[0] for item in chain(context)} - {"ollama_chat"}),
+        paid=sorted(
+            {str(item["model"]).partition("/")[0] for item in chain(context)} - {"ollama_chat"}
+        ),
         budget=settings.daily_budget_usd,
-        cache={"host": cache.host, "port": cache.port, "username": cache.username, "password": cache.password, "tls": cache.tls}
-        if cache
-        else None,
+        cache=(
+            {
+                "host": cache.host,
+                "port": cache.port,
+                "username": cache.username,
+                "password": cache.password,
+                "tls": cache.tls,
+            }
+            if cache
+            else None
+        ),
         database=_database_url(context) if database else None,
         traces=alloy.takes_traces(context),
         master_key=_key(context, "master"),
         redis_authority=_REDIS_AUTHORITY if cache and cache.authority else None,
-    )  # fmt: skip
+    )
 
 
 def _database_url(context: Context) -> Secret:
     at = postgres.endpoint(context, "litellm")
-    user, password = quote(at.username or "", safe=""), quote(at.password.reveal() if at.password else "", safe="")
+    user, password = (
+        quote(at.username or "", safe=""),
+        quote(at.password.reveal() if at.password else "", safe=""),
+    )
     # Prisma's words for a certificate that must be valid; it knows no verify-full.
     query = "?sslmode=require&sslaccept=strict" if at.tls else ""
     query += f"&sslcert={_POSTGRES_AUTHORITY}" if at.tls and at.authority else ""
@@ -188,7 +254,10 @@ def _key(context: Context, name: str) -> Secret:
 
 def _authorities(context: Context) -> Iterator[File]:
     """The certificate authorities of external stores."""
-    for path, external in ((_POSTGRES_AUTHORITY, context.settings.of(Postgres).external), (_REDIS_AUTHORITY, context.settings.of(Redis).external)):
+    for path, external in (
+        (_POSTGRES_AUTHORITY, context.settings.of(Postgres).external),
+        (_REDIS_AUTHORITY, context.settings.of(Redis).external),
+    ):
         if external and external.ca_certificate:
             yield File(path=path, content=external.ca_certificate)
 
@@ -199,18 +268,27 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:redis.enabled",
             reason="LiteLLM keeps its cache and its budget in Redis, and Redis is off",
-            fix="turn Redis on, name one under groundwork:redis.external, or set groundwork:litellm.enabled to false",
+            fix=(
+                "turn Redis on, name one under groundwork:redis.external, or set"
+                " groundwork:litellm.enabled to false"
+            ),
         )
     if settings.deployed and stack.images != "packages" and not stack.of(Postgres).usable:
         yield Violation(
             key="groundwork:postgres.enabled",
             reason="LiteLLM keeps its spend in Postgres, and Postgres is off",
-            fix="turn Postgres on, name one under groundwork:postgres.external, or set groundwork:litellm.enabled to false",
+            fix=(
+                "turn Postgres on, name one under groundwork:postgres.external, or set"
+                " groundwork:litellm.enabled to false"
+            ),
         )
     if 1 < settings.max_replicas < settings.replicas:
         yield Violation(
             key="groundwork:litellm.maxReplicas",
-            reason=f"{settings.max_replicas} is below groundwork:litellm.replicas ({settings.replicas})",
+            reason=(
+                f"{settings.max_replicas} is below groundwork:litellm.replicas"
+                f" ({settings.replicas})"
+            ),
             fix="raise it, or remove it for a fixed number",
         )
 
@@ -233,14 +311,31 @@ def _administration(context: Context) -> Contract:
 
 def _notes(context: Context) -> Iterator[str]:
     if not chain(context):
-        yield "LiteLLM has no provider yet, so it answers no completion: set a provider's key or Ollama's URL."
+        yield (
+            "LiteLLM has no provider yet, so it answers no completion: set a provider's key or"
+            " Ollama's URL."
+        )
     if not has_database(context):
-        yield "LiteLLM keeps no spend in Postgres here; the daily budget is held in Redis, for each paid provider."
+        yield (
+            "LiteLLM keeps no spend in Postgres here; the daily budget is held in Redis, for each"
+            " paid provider."
+        )
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.APPLICATION, settings=Litellm, description="One endpoint over a chain of model providers.", image=NAME,
+    name=NAME,
+    stage=Stage.APPLICATION,
+    settings=Litellm,
+    description="One endpoint over a chain of model providers.",
+    image=NAME,
     build=lambda context, _: [build(context)],
-    external_needs=("password",), scales=True, exposable=True,
-    addresses=_addresses, validate=_validate, environment=_environment, administration=_administration, left_out=left_out, notes=_notes,
-)  # fmt: skip
+    external_needs=("password",),
+    scales=True,
+    exposable=True,
+    addresses=_addresses,
+    validate=_validate,
+    environment=_environment,
+    administration=_administration,
+    left_out=left_out,
+    notes=_notes,
+)

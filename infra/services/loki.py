@@ -38,14 +38,20 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 content=render(
                     "loki/loki.yaml.j2",
                     retention=format_duration(settings.retention),
-                    sizes=sizing.loki(memory=settings.memory, disk=settings.disk, retention=settings.retention),
+                    sizes=sizing.loki(
+                        memory=settings.memory, disk=settings.disk, retention=settings.retention
+                    ),
                 ),
             ),
         ),
         volumes=(Volume(name="loki-data", path="/loki", size=settings.disk),),
         network=OBSERVABILITY_NETWORK,
         # The image holds nothing but this binary, which asks its own readiness.
-        readiness=HealthCheck(command=("/usr/bin/loki", "-health", "-health.url=http://127.0.0.1:3100/ready"), interval=5, start_period=90),
+        readiness=HealthCheck(
+            command=("/usr/bin/loki", "-health", "-health.url=http://127.0.0.1:3100/ready"),
+            interval=5,
+            start_period=90,
+        ),
         stop_grace=60,
         metrics=(Metrics(port=3100),),
         logs=Logs(format="logfmt"),
@@ -64,7 +70,11 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.MONITORING, settings=Loki, description="Keeps logs.", image=NAME,
+    name=NAME,
+    stage=Stage.MONITORING,
+    settings=Loki,
+    description="Keeps logs.",
+    image=NAME,
     build=lambda context, services: [build(context, services)],
     validate=_validate,
-)  # fmt: skip
+)

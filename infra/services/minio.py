@@ -1,4 +1,6 @@
-"""MinIO (S3): buckets, lifecycle, policies and the application's own key are provisioned at every deploy."""
+"""MinIO (S3): buckets, lifecycle, policies and the application's own key are provisioned at every
+deploy.
+"""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +15,20 @@ from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.stores import Bucket, Minio
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Job, Limits, Metrics, Port, Service, Variable, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Job,
+    Limits,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import render
 from infra.units import MIB
 
@@ -31,9 +46,13 @@ def endpoint(context: Context) -> Endpoint:
         return replace(external_endpoint(settings.external), bucket=settings.external.database)
     bucket = settings.buckets[0].name if settings.buckets else None
     return Endpoint(
-        host=NAME, port=9000, network=NAME, username=APPLICATION_USER,
-        password=context.secret(NAME, "app"), bucket=bucket,
-    )  # fmt: skip
+        host=NAME,
+        port=9000,
+        network=NAME,
+        username=APPLICATION_USER,
+        password=context.secret(NAME, "app"),
+        bucket=bucket,
+    )
 
 
 def build(context: Context) -> Service:
@@ -45,14 +64,18 @@ def build(context: Context) -> Service:
     # The name is part of the ciphertext's metadata: neither it nor the key may ever change.
     kms_key = Secret(f"groundwork:{context.keyring.key(NAME, 'encryption').reveal()}")
     server = "minio" if image.built else "silo"
-    ready = ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9000/minio/health/ready") if image.built else ("silo", "healthcheck", "ready")
+    ready = (
+        ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9000/minio/health/ready")
+        if image.built
+        else ("silo", "healthcheck", "ready")
+    )
     return Service(
         name=NAME,
         kind="s3",
         image=image,
         limits=limits(settings),
-        # The fork's image has no directory for a fresh volume to take its owner from, so it stays root
-        # (without any capability); ours has one.
+        # The fork's image has no directory for a fresh volume to take its owner from, so it stays
+        # root (without any capability); ours has one.
         user="1000:0" if image.built else "0:0",
         entrypoint=(server,),
         command=("server", "/data", "--address", ":9000", "--console-address", ":9001"),
@@ -76,22 +99,35 @@ def build(context: Context) -> Service:
         volumes=(Volume(name="minio-data", path="/data", size=settings.disk),),
         ports=(
             Port(name="s3", container=9000, host=context.host_port(settings.port), scheme="http"),
-            Port(name="console", container=9001, host=context.host_port(settings.console_port), scheme="http"),
+            Port(
+                name="console",
+                container=9001,
+                host=context.host_port(settings.console_port),
+                scheme="http",
+            ),
         ),
         readiness=HealthCheck(command=ready, timeout=10),
         stop_grace=30,
         jobs=(_provision(context, root_password),),
         metrics=(
-            Metrics(port=9000, path="/minio/v2/metrics/cluster", bearer=_metrics_token(root_password)),
+            Metrics(
+                port=9000, path="/minio/v2/metrics/cluster", bearer=_metrics_token(root_password)
+            ),
         ),
         checks={
             "buckets": ",".join(bucket.name for bucket in settings.buckets),
             "versioned": ",".join(bucket.name for bucket in settings.buckets if bucket.versioning),
-            "private": ",".join(bucket.name for bucket in settings.buckets if bucket.policy == "private"),
+            "private": ",".join(
+                bucket.name for bucket in settings.buckets if bucket.policy == "private"
+            ),
             "user": APPLICATION_USER,
         },
-        credentials={"root": root_password, "app": context.secret(NAME, "app"), "encryption": kms_key},
-    )  # fmt: skip
+        credentials={
+            "root": root_password,
+            "app": context.secret(NAME, "app"),
+            "encryption": kms_key,
+        },
+    )
 
 
 def _provision(context: Context, root_password: Secret) -> Job:
@@ -102,18 +138,25 @@ def _provision(context: Context, root_password: Secret) -> Job:
         # Each admin call derives a key with Argon2id, which takes 64 MiB by itself.
         limits=Limits(memory=256 * MIB, cpus=0.5),
         # The client keeps its aliases in a directory; /tmp is the one place a job may write to.
-        env={"MC_CONFIG_DIR": "/tmp/mc", "MC_DISABLE_PAGER": "1"},  # noqa: S108 - inside its own container
+        env={
+            "MC_CONFIG_DIR": "/tmp/mc",  # noqa: S108 - inside its own container
+            "MC_DISABLE_PAGER": "1",
+        },
         script=render(
             "minio/provision.sh.j2",
-            config_dir=CONFIG_DIR, buckets=[_rules(bucket) for bucket in settings.buckets], user=APPLICATION_USER,
+            config_dir=CONFIG_DIR,
+            buckets=[_rules(bucket) for bucket in settings.buckets],
+            user=APPLICATION_USER,
         ),
         files=(
             File(path=f"{CONFIG_DIR}/root-user", content=_ROOT_USER),
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
             File(path=f"{CONFIG_DIR}/app-password", content=context.secret(NAME, "app")),
-            File(path=f"{CONFIG_DIR}/app-policy.json", content=_application_policy(settings.buckets)),
+            File(
+                path=f"{CONFIG_DIR}/app-policy.json", content=_application_policy(settings.buckets)
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _metrics_token(root_password: Secret) -> Secret:
@@ -128,16 +171,29 @@ def _rules(bucket: Bucket) -> dict[str, object]:
         rules.append(f"--expire-days {bucket.expire_after // 86400}")
     if bucket.versioning and bucket.expire_noncurrent_after is not None:
         rules.append(f"--noncurrent-expire-days {bucket.expire_noncurrent_after // 86400}")
-    return {"name": bucket.name, "versioning": bucket.versioning, "policy": bucket.policy, "rules": rules}
+    return {
+        "name": bucket.name,
+        "versioning": bucket.versioning,
+        "policy": bucket.policy,
+        "rules": rules,
+    }
 
 
 def _application_policy(buckets: tuple[Bucket, ...]) -> str:
-    """Read and write in the declared buckets, and nothing else. Earlier versions it may read and not destroy."""
+    """Read and write in the declared buckets, and nothing else. Earlier versions it may read and
+    not destroy.
+    """
     arns = [f"arn:aws:s3:::{bucket.name}" for bucket in buckets]
     statements = [
         {
             "Effect": "Allow",
-            "Action": ["s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
+            "Action": [
+                "s3:GetBucketLocation",
+                "s3:GetBucketVersioning",
+                "s3:ListBucket",
+                "s3:ListBucketVersions",
+                "s3:ListBucketMultipartUploads",
+            ],
             "Resource": arns,
         },
         {
@@ -154,8 +210,13 @@ def _application_policy(buckets: tuple[Bucket, ...]) -> str:
             ],
             "Resource": [f"{arn}/*" for arn in arns],
         },
-        # MinIO takes the right to delete an object for one to delete its versions too, unless that is denied.
-        {"Effect": "Deny", "Action": ["s3:DeleteObjectVersion"], "Resource": [f"{arn}/*" for arn in arns]},
+        # MinIO takes the right to delete an object for one to delete its versions too, unless that
+        # is denied.
+        {
+            "Effect": "Deny",
+            "Action": ["s3:DeleteObjectVersion"],
+            "Resource": [f"{arn}/*" for arn in arns],
+        },
     ]
     if not arns:
         statements = [{"Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
@@ -168,7 +229,11 @@ def _root_password(context: Context) -> Secret:
 
 def _validate(stack: Settings) -> Iterator[Violation]:
     for name in repeated([bucket.name for bucket in stack.of(Minio).buckets]):
-        yield Violation(key="groundwork:minio.buckets", reason=f"bucket `{name}` is declared twice", fix="remove one of them")
+        yield Violation(
+            key="groundwork:minio.buckets",
+            reason=f"bucket `{name}` is declared twice",
+            fix="remove one of them",
+        )
 
 
 def _environment(context: Context) -> Contract:
@@ -187,12 +252,23 @@ def _administration(context: Context) -> Contract:
 
 def _notes(context: Context) -> Iterator[str]:
     if context.image(NAME).built:
-        yield "MinIO's last upstream state has two open CVEs (2026-40344, 2026-41145: unsigned writes): keep it on loopback."
+        yield (
+            "MinIO's last upstream state has two open CVEs (2026-40344, 2026-41145: unsigned"
+            " writes): keep it on loopback."
+        )
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.STORE, settings=Minio, description="S3-compatible object storage.", image=NAME,
+    name=NAME,
+    stage=Stage.STORE,
+    settings=Minio,
+    description="S3-compatible object storage.",
+    image=NAME,
     build=lambda context, _: [build(context)],
-    external_needs=("username", "password", "database"), exposable=True,
-    validate=_validate, environment=_environment, administration=_administration, notes=_notes,
-)  # fmt: skip
+    external_needs=("username", "password", "database"),
+    exposable=True,
+    validate=_validate,
+    environment=_environment,
+    administration=_administration,
+    notes=_notes,
+)

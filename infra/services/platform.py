@@ -25,17 +25,24 @@ def build(settings: Settings) -> Platform:
         left_out.extend(definition.left_out(context))
         notes.extend(definition.notes(context))
     if settings.bind_address != "127.0.0.1":
-        notes.append(f"Ports are published on {settings.bind_address}: Docker's published ports bypass the host's firewall.")
+        notes.append(
+            f"Ports are published on {settings.bind_address}: Docker's published ports bypass the"
+            " host's firewall."
+        )
     return Platform(services=tuple(services), left_out=tuple(left_out), notes=tuple(notes))
 
 
 def _why_not(context: Context, definition: Definition) -> Sequence[str] | None:
-    """None where it is deployed; else the reasons, of which there are none for what nobody wants."""
+    """None where it is deployed; else the reasons, of which there are none for what
+    nobody wants.
+    """
     group = getattr(context.settings, definition.group)
     if getattr(group, "external", None):
         return [f"runs elsewhere (groundwork:{definition.group}.external)"]
     if not getattr(group, "enabled", True):
         return []
     if definition.image is not None and not context.available(definition.image):
-        return [context.why_unavailable(definition.image)] if definition.settings is not None else []
+        return (
+            [context.why_unavailable(definition.image)] if definition.settings is not None else []
+        )
     return None

@@ -11,7 +11,19 @@ from infra.services.definition import Contract, Definition, Stage
 from infra.services.scram import verifier
 from infra.settings import Settings
 from infra.settings.stores import Postgres, Vectors
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Job, Logs, Port, Service, Variable, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Job,
+    Logs,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import render, render_secret
 from infra.units import MIB, format_size
 
@@ -29,7 +41,14 @@ def endpoint(context: Context, role: str) -> Endpoint:
         return external_endpoint(settings.external)
     # Tables are counted in the database that the exporter is connected to.
     database = LITELLM_DATABASE if role == "litellm" else settings.database
-    return Endpoint(host=NAME, port=5432, network=NAME, username=role, password=context.secret(NAME, role), database=database)
+    return Endpoint(
+        host=NAME,
+        port=5432,
+        network=NAME,
+        username=role,
+        password=context.secret(NAME, role),
+        database=database,
+    )
 
 
 def build(context: Context) -> Service:
@@ -38,11 +57,15 @@ def build(context: Context) -> Service:
     image = context.image("postgres-cluster" if settings.replicas > 1 else NAME)
     superuser = _superuser(context)
     several = settings.replicas > 1
-    tuning = sizing.postgres(memory=settings.memory, cpus=settings.cpus, max_connections=settings.max_connections)
+    tuning = sizing.postgres(
+        memory=settings.memory, cpus=settings.cpus, max_connections=settings.max_connections
+    )
     configuration = render(
         "postgres/postgresql.conf.j2",
-        data_directory=f"/var/lib/postgresql/{image.major}/docker", max_connections=settings.max_connections, **tuning,
-    )  # fmt: skip
+        data_directory=f"/var/lib/postgresql/{image.major}/docker",
+        max_connections=settings.max_connections,
+        **tuning,
+    )
     return Service(
         name=NAME,
         kind="postgres",
@@ -52,7 +75,9 @@ def build(context: Context) -> Service:
         command=("postgres", "-c", f"config_file={CONFIG_DIR}/postgresql.conf"),
         env={
             "POSTGRES_PASSWORD_FILE": _SUPERUSER_PASSWORD,
-            "POSTGRES_INITDB_ARGS": "--data-checksums --auth-local=scram-sha-256 --auth-host=scram-sha-256",
+            "POSTGRES_INITDB_ARGS": (
+                "--data-checksums --auth-local=scram-sha-256 --auth-host=scram-sha-256"
+            ),
         },
         files=(
             File(path=_SUPERUSER_PASSWORD, content=superuser),
@@ -60,19 +85,38 @@ def build(context: Context) -> Service:
             File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
         ),
         volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),
-        ports=(Port(name="postgres", container=5432, host=context.host_port(settings.port), scheme="postgresql"),),
-        writable={"/tmp": 64 * MIB, "/var/run/postgresql": MIB},  # noqa: S108 - in its own container
+        ports=(
+            Port(
+                name="postgres",
+                container=5432,
+                host=context.host_port(settings.port),
+                scheme="postgresql",
+            ),
+        ),
+        writable={
+            "/tmp": 64 * MIB,  # noqa: S108 - in its own container
+            "/var/run/postgresql": MIB,
+        },
         shm_size=sizing.postgres_shm(settings.memory),
         # TCP on purpose: the server that initialises a fresh volume listens on its socket only.
-        readiness=HealthCheck(command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"), start_period=120),
+        readiness=HealthCheck(
+            command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"), start_period=120
+        ),
         stop_grace=60,
         replicas=settings.replicas,
         operated=postgres_cluster.operated(context, configuration, superuser) if several else None,
         jobs=(_provision(context),),
         # A statement of several lines is one entry.
         logs=Logs(first_line=r"^\d{4}-\d{2}-\d{2} "),
-        checks={"database": settings.database, "dimensions": str(settings.vectors.dimensions), "index": settings.vectors.index},
-        credentials={"superuser": superuser, **{role: context.secret(NAME, role) for role in ROLES}},
+        checks={
+            "database": settings.database,
+            "dimensions": str(settings.vectors.dimensions),
+            "index": settings.vectors.index,
+        },
+        credentials={
+            "superuser": superuser,
+            **{role: context.secret(NAME, role) for role in ROLES},
+        },
     )
 
 
@@ -84,15 +128,30 @@ def _provision(context: Context) -> Job:
         if vectors.index == "hnsw"
         else {"ivfflat.probes": vectors.ivfflat.probes, "ivfflat.iterative_scan": "relaxed_order"}
     )
-    verifiers = {role: verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22)) for role in ROLES}
+    verifiers = {
+        role: verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22))
+        for role in ROLES
+    }
     return Job(
         name="postgres-provision",
         user="999:0",
-        env={"PGHOST": NAME, "PGUSER": "postgres", "PGCONNECT_TIMEOUT": "5", "APP_DATABASE": settings.database},
+        env={
+            "PGHOST": NAME,
+            "PGUSER": "postgres",
+            "PGCONNECT_TIMEOUT": "5",
+            "APP_DATABASE": settings.database,
+        },
         script=render(
-            "postgres/provision.sh.j2", superuser_password=_SUPERUSER_PASSWORD, owner_password=_OWNER_PASSWORD, config_dir=CONFIG_DIR
+            "postgres/provision.sh.j2",
+            superuser_password=_SUPERUSER_PASSWORD,
+            owner_password=_OWNER_PASSWORD,
+            config_dir=CONFIG_DIR,
         ),
-        upkeep=render("postgres/upkeep.sh.j2", owner_password=_OWNER_PASSWORD, config_dir=CONFIG_DIR) if vectors.index == "ivfflat" else None,
+        upkeep=(
+            render("postgres/upkeep.sh.j2", owner_password=_OWNER_PASSWORD, config_dir=CONFIG_DIR)
+            if vectors.index == "ivfflat"
+            else None
+        ),
         files=(
             File(path=_SUPERUSER_PASSWORD, content=context.keyring.derive(NAME, "superuser")),
             File(path=_OWNER_PASSWORD, content=context.secret(NAME, "app_owner")),
@@ -100,26 +159,39 @@ def _provision(context: Context) -> Job:
                 path=f"{CONFIG_DIR}/roles.sql",
                 content=render_secret(
                     "postgres/roles.sql.j2",
-                    verifiers=verifiers, database=settings.database, litellm_database=LITELLM_DATABASE, search=search,
+                    verifiers=verifiers,
+                    database=settings.database,
+                    litellm_database=LITELLM_DATABASE,
+                    search=search,
                 ),
             ),
             File(path=f"{CONFIG_DIR}/extensions.sql", content=render("postgres/extensions.sql.j2")),
-            File(path=f"{CONFIG_DIR}/schema.sql", content=render("postgres/schema.sql.j2", dimensions=vectors.dimensions)),
+            File(
+                path=f"{CONFIG_DIR}/schema.sql",
+                content=render("postgres/schema.sql.j2", dimensions=vectors.dimensions),
+            ),
             File(path=f"{CONFIG_DIR}/index.sql", content=_index(vectors)),
         ),
-    )  # fmt: skip
+    )
 
 
 def _index(vectors: Vectors) -> str:
     if vectors.index == "hnsw":
         options = {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction}
         return render(
-            "postgres/index.sql.j2", index="hnsw",
+            "postgres/index.sql.j2",
+            index="hnsw",
             wanted=",".join(sorted(f"{name}={value}" for name, value in options.items())),
             options=", ".join(f"{name} = {value}" for name, value in options.items()),
-        )  # fmt: skip
+        )
     lists = vectors.ivfflat.lists
-    return render("postgres/index.sql.j2", index="ivfflat", fixed=lists is not None, lists=lists, least=sizing.ivfflat_rows(lists))
+    return render(
+        "postgres/index.sql.j2",
+        index="ivfflat",
+        fixed=lists is not None,
+        lists=lists,
+        least=sizing.ivfflat_rows(lists),
+    )
 
 
 def _superuser(context: Context) -> Secret:
@@ -128,20 +200,27 @@ def _superuser(context: Context) -> Secret:
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
-    """A connection is a process: an idle one holds about a MiB that is shared with nobody (PostgreSQL wiki, number of connections)."""
+    """A connection is a process: an idle one holds about a MiB that is shared with nobody
+    (PostgreSQL wiki, number of connections).
+    """
     settings = stack.of(Postgres)
     least = settings.max_connections * MIB
     room = settings.memory * 3 // 4
     if settings.deployed and least > room:
         yield Violation(
             key="groundwork:postgres.maxConnections",
-            reason=f"so many connections hold about {format_size(least)}, and beside the shared buffers there are {format_size(room)}",
+            reason=(
+                f"so many connections hold about {format_size(least)}, and beside the shared"
+                f" buffers there are {format_size(room)}"
+            ),
             fix="lower it, or raise groundwork:postgres.memory",
         )
     if settings.replicas > 1 and stack.images == "packages":
         yield Violation(
             key="groundwork:postgres.replicas",
-            reason="an operator runs several instances, with images of its own that no package carries",
+            reason=(
+                "an operator runs several instances, with images of its own that no package carries"
+            ),
             fix="set groundwork:images to registry or to a mirror, or replicas to 1",
         )
 
@@ -157,19 +236,32 @@ def _environment(context: Context) -> Contract:
 
 
 def _administration(context: Context) -> Contract:
-    yield Address("DATABASE_OWNER_URL", endpoint(context, "app_owner"), NAME, "postgres", _url(context))
+    yield Address(
+        "DATABASE_OWNER_URL", endpoint(context, "app_owner"), NAME, "postgres", _url(context)
+    )
     if context.settings.of(Postgres).deployed:
         yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
 
 
 def _notes(context: Context) -> Iterator[str]:
     if context.image(NAME).built:
-        yield "Debian's pgvector 0.8.0 is older than 0.8.4, which fixes index corruption in vacuum: rebuild HNSW indexes after mass deletes."
+        yield (
+            "Debian's pgvector 0.8.0 is older than 0.8.4, which fixes index corruption in vacuum:"
+            " rebuild HNSW indexes after mass deletes."
+        )
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.STORE, settings=Postgres, description="Postgres with pgvector.", image=NAME,
+    name=NAME,
+    stage=Stage.STORE,
+    settings=Postgres,
+    description="Postgres with pgvector.",
+    image=NAME,
     build=lambda context, _: [build(context)],
-    external_needs=("username", "password", "database"), scales=True,
-    validate=_validate, environment=_environment, administration=_administration, notes=_notes,
-)  # fmt: skip
+    external_needs=("username", "password", "database"),
+    scales=True,
+    validate=_validate,
+    environment=_environment,
+    administration=_administration,
+    notes=_notes,
+)

@@ -12,7 +12,19 @@ from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.gateway import Litellm
 from infra.settings.observability import Exporters, Prometheus
-from infra.spec import APP_NETWORK, CONFIG_DIR, Address, Endpoint, File, HealthCheck, Logs, Port, Service, Variable, Volume
+from infra.spec import (
+    APP_NETWORK,
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Logs,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import TEMPLATES, render
 from infra.units import format_duration
 
@@ -25,7 +37,13 @@ def endpoint(context: Context, user: str) -> Endpoint:
     external = context.settings.of(Prometheus).external
     if external:
         return external_endpoint(external)
-    return Endpoint(host=NAME, port=9090, network=OBSERVABILITY_NETWORK, username=user, password=context.secret(NAME, user))
+    return Endpoint(
+        host=NAME,
+        port=9090,
+        network=OBSERVABILITY_NETWORK,
+        username=user,
+        password=context.secret(NAME, user),
+    )
 
 
 def build(context: Context, services: Sequence[Service]) -> Service:
@@ -58,17 +76,26 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 path=f"{CONFIG_DIR}/prometheus.yml",
                 content=render(
                     "prometheus/prometheus.yml.j2",
-                    interval=format_duration(settings.scrape_interval), environment=context.settings.environment,
-                    alertmanager=_alertmanager(context), instance=context.settings.instance,
-                    jobs=jobs, targets=settings.targets, config_dir=CONFIG_DIR,
-                    kubelets=watching_nodes, verify_kubelets=context.settings.kubernetes.verify_kubelets, namespaces=namespaces,
+                    interval=format_duration(settings.scrape_interval),
+                    environment=context.settings.environment,
+                    alertmanager=_alertmanager(context),
+                    instance=context.settings.instance,
+                    jobs=jobs,
+                    targets=settings.targets,
+                    config_dir=CONFIG_DIR,
+                    kubelets=watching_nodes,
+                    verify_kubelets=context.settings.kubernetes.verify_kubelets,
+                    namespaces=namespaces,
                 ),
                 live=True,
             ),
             *_rules(context, jobs),
             File(path=f"{CONFIG_DIR}/web.yml", content=web_config.config(passwords), live=True),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
-            File(path=f"{CONFIG_DIR}/client.yml", content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR)),
+            File(
+                path=f"{CONFIG_DIR}/client.yml",
+                content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR),
+            ),
             *_logins(context, scraped),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
@@ -76,7 +103,9 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         node_metrics=watching_nodes,
         pod_discovery_namespaces=namespaces,
         volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
-        ports=(Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),),
+        ports=(
+            Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),
+        ),
         # The application's own containers join the app network to be scraped; it has no other use.
         connects_to=(*sorted(networks), APP_NETWORK),
         network=OBSERVABILITY_NETWORK,
@@ -85,7 +114,11 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         host_gateway=True,
         readiness=HealthCheck(
             command=(
-                "promtool", "check", "ready", "--url=http://127.0.0.1:9090", f"--http.config.file={CONFIG_DIR}/client.yml",
+                "promtool",
+                "check",
+                "ready",
+                "--url=http://127.0.0.1:9090",
+                f"--http.config.file={CONFIG_DIR}/client.yml",
             ),
             interval=5,
         ),
@@ -94,12 +127,20 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         checks={
             "targets": ",".join(sorted(target.name for target in settings.targets)),
             "interval": str(settings.scrape_interval),
-            "jobs": ",".join(sorted([NAME, *(service.name for service in scraped), *(("kubelet", "containers") if watching_nodes else ())])),
+            "jobs": ",".join(
+                sorted(
+                    [
+                        NAME,
+                        *(service.name for service in scraped),
+                        *(("kubelet", "containers") if watching_nodes else ()),
+                    ]
+                )
+            ),
             "containers": str(context.settings.of(Exporters).containers.enabled).lower(),
             "alertmanager": str(context.deploys(alertmanager.NAME)).lower(),
         },
         credentials=passwords,
-    )  # fmt: skip
+    )
 
 
 def asks_kubelets(context: Context) -> bool:
@@ -115,17 +156,24 @@ def _alertmanager(context: Context) -> str | None:
 
 
 def _rules(context: Context, jobs: Sequence[Mapping[str, Any]]) -> Iterator[File]:
-    """The rules as they stand under templates/, and what a stack adds: its budget, and which services answer at all."""
+    """The rules as they stand under templates/, and what a stack adds: its budget, and which
+    services answer at all.
+    """
     for path in rule_files():
         yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text(), live=True)
     yield File(
         path=f"{CONFIG_DIR}/rules/budget.yml",
-        content=render("prometheus/budget.yml.j2", budget=context.settings.of(Litellm).daily_budget_usd),
+        content=render(
+            "prometheus/budget.yml.j2", budget=context.settings.of(Litellm).daily_budget_usd
+        ),
         live=True,
     )
     yield File(
         path=f"{CONFIG_DIR}/rules/expected.yml",
-        content=render("prometheus/expected.yml.j2", services=sorted({job["service"] for job in jobs if job["role"] == "service"})),
+        content=render(
+            "prometheus/expected.yml.j2",
+            services=sorted({job["service"] for job in jobs if job["role"] == "service"}),
+        ),
         live=True,
     )
 
@@ -142,7 +190,11 @@ def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
             if secret := metrics.bearer or metrics.password:
                 yield File(path=_login_path(service, index), content=secret, live=True)
     if context.deploys(alertmanager.NAME):
-        yield File(path=f"{CONFIG_DIR}/alertmanager-password", content=context.secret(alertmanager.NAME, "prometheus"), live=True)
+        yield File(
+            path=f"{CONFIG_DIR}/alertmanager-password",
+            content=context.secret(alertmanager.NAME, "prometheus"),
+            live=True,
+        )
 
 
 def _login_path(service: Service, index: int) -> str:
@@ -179,7 +231,11 @@ def _administration(context: Context) -> Contract:
 def _validate(stack: Settings) -> Iterator[Violation]:
     targets = stack.of(Prometheus).targets
     for name in repeated([target.name for target in targets]):
-        yield Violation(key="groundwork:prometheus.targets", reason=f"target `{name}` is declared twice", fix="rename one of them")
+        yield Violation(
+            key="groundwork:prometheus.targets",
+            reason=f"target `{name}` is declared twice",
+            fix="rename one of them",
+        )
 
 
 def _addresses(stack: Settings) -> Iterator[tuple[str, str]]:
@@ -188,7 +244,15 @@ def _addresses(stack: Settings) -> Iterator[tuple[str, str]]:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.SCRAPER, settings=Prometheus, description="Metrics.", image=NAME,
+    name=NAME,
+    stage=Stage.SCRAPER,
+    settings=Prometheus,
+    description="Metrics.",
+    image=NAME,
     build=lambda context, services: [build(context, services)],
-    external_needs=(), exposable=True, addresses=_addresses, validate=_validate, administration=_administration,
-)  # fmt: skip
+    external_needs=(),
+    exposable=True,
+    addresses=_addresses,
+    validate=_validate,
+    administration=_administration,
+)

@@ -3,14 +3,25 @@
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings.stores import Qdrant
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Metrics, Port, Service, Variable, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Metrics,
+    Port,
+    Service,
+    Variable,
+    Volume,
+)
 from infra.templating import render_secret
 from infra.units import GIB
 
 NAME = "qdrant"
 _PEER_PORT = 6335
-# The first replica founds the cluster, the others join it; each tells the others its own name. A peer
-# that was a member before goes by what its volume says.
+# The first replica founds the cluster, the others join it; each tells the others its own name. A
+# peer that was a member before goes by what its volume says.
 _JOIN = f"""\
 own="$HOSTNAME.{NAME}-members:{_PEER_PORT}"
 case "$HOSTNAME" in
@@ -48,7 +59,11 @@ def build(context: Context) -> Service:
                 path=f"{CONFIG_DIR}/qdrant.yaml",
                 content=render_secret(
                     "qdrant/qdrant.yaml.j2",
-                    api_key=api_key, read_only_key=read_only, small=small, distributed=distributed, peer_port=_PEER_PORT,
+                    api_key=api_key,
+                    read_only_key=read_only,
+                    small=small,
+                    distributed=distributed,
+                    peer_port=_PEER_PORT,
                     optimizer_threads=1 if small else max(1, int(settings.cpus) - 1),
                 ),
             ),
@@ -57,13 +72,22 @@ def build(context: Context) -> Service:
         volumes=(Volume(name="qdrant-data", path="/qdrant/storage", size=settings.disk),),
         ports=(
             Port(name="rest", container=6333, host=context.host_port(settings.port), scheme="http"),
-            Port(name="grpc", container=6334, host=context.host_port(settings.grpc_port), scheme="grpc"),
+            Port(
+                name="grpc",
+                container=6334,
+                host=context.host_port(settings.grpc_port),
+                scheme="grpc",
+            ),
         ),
         # The image has bash and neither curl nor wget.
         readiness=HealthCheck(
             command=(
-                "bash", "-c",
-                "exec 3<>/dev/tcp/127.0.0.1/6333; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3 | grep -q ' 200 '",
+                "bash",
+                "-c",
+                (
+                    "exec 3<>/dev/tcp/127.0.0.1/6333; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n'"
+                    " >&3; head -1 <&3 | grep -q ' 200 '"
+                ),
             ),
         ),
         stop_grace=30,
@@ -71,7 +95,7 @@ def build(context: Context) -> Service:
         peer_ports=(_PEER_PORT,) if distributed else (),
         metrics=(Metrics(port=6333, bearer=read_only),),
         credentials={"api-key": api_key, "read-only-key": read_only},
-    )  # fmt: skip
+    )
 
 
 def _environment(context: Context) -> Contract:
@@ -81,7 +105,14 @@ def _environment(context: Context) -> Contract:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.STORE, settings=Qdrant, description="Vector database.", image=NAME,
+    name=NAME,
+    stage=Stage.STORE,
+    settings=Qdrant,
+    description="Vector database.",
+    image=NAME,
     build=lambda context, _: [build(context)],
-    external_needs=(), scales=True, exposable=True, environment=_environment,
-)  # fmt: skip
+    external_needs=(),
+    scales=True,
+    exposable=True,
+    environment=_environment,
+)

@@ -40,7 +40,9 @@ def endpoint(context: Context, use: Use, user: str) -> Endpoint:
     if external:
         return external_endpoint(external)
     name = name_for(context, use)
-    return Endpoint(host=name, port=6379, network=name, username=user, password=_password(context, name, user))
+    return Endpoint(
+        host=name, port=6379, network=name, username=user, password=_password(context, name, user)
+    )
 
 
 def build(context: Context, name: str) -> Service:
@@ -61,13 +63,17 @@ def build(context: Context, name: str) -> Service:
                 path=f"{CONFIG_DIR}/redis.conf",
                 content=render(
                     "redis/redis.conf.j2",
-                    **sizing.redis(settings.memory), policy=settings.policy,
-                    max_clients=settings.max_clients, acl_file=f"{CONFIG_DIR}/users.acl",
+                    **sizing.redis(settings.memory),
+                    policy=settings.policy,
+                    max_clients=settings.max_clients,
+                    acl_file=f"{CONFIG_DIR}/users.acl",
                 ),
             ),
             File(
                 path=f"{CONFIG_DIR}/users.acl",
-                content=render_secret("redis/users.acl.j2", hashes={user: _sha256(passwords[user]) for user in USERS}),
+                content=render_secret(
+                    "redis/users.acl.j2", hashes={user: _sha256(passwords[user]) for user in USERS}
+                ),
                 live=True,
             ),
             File(path=_HEALTH_PASSWORD, content=passwords["health"]),
@@ -75,7 +81,11 @@ def build(context: Context, name: str) -> Service:
         # Not for a rotation: what asks for it logs in as one of the users.
         reload=("sh", "-c", f"{_CLIENT} acl load | grep -q OK"),
         volumes=(Volume(name=f"{name}-data", path="/data", size=settings.disk),),
-        ports=(Port(name="redis", container=6379, host=context.host_port(settings.port), scheme="redis"),),
+        ports=(
+            Port(
+                name="redis", container=6379, host=context.host_port(settings.port), scheme="redis"
+            ),
+        ),
         readiness=HealthCheck(
             command=("sh", "-c", f"{_CLIENT} ping | grep -q PONG"),
             start_period=60,
@@ -85,7 +95,7 @@ def build(context: Context, name: str) -> Service:
         open_files=settings.max_clients + 128,
         checks={"policy": settings.policy},
         credentials=passwords,
-    )  # fmt: skip
+    )
 
 
 def _sha256(password: Secret) -> str:
@@ -106,7 +116,9 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if settings.shared and "cache" in settings.model_fields_set:
         yield Violation(
             key="groundwork:redis.cache",
-            reason="with `shared` there is no cache of its own, and these settings would do nothing",
+            reason=(
+                "with `shared` there is no cache of its own, and these settings would do nothing"
+            ),
             fix="set groundwork:redis.queue instead, or shared to false",
         )
     if settings.queue.policy != "noeviction":
@@ -121,7 +133,10 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         if settings.deployed and instance.disk < least:
             yield Violation(
                 key=f"groundwork:redis.{name}.disk",
-                reason=f"{format_size(instance.disk)} do not hold two append-only files of {format_size(instance.memory)} of memory, as a rewrite needs",
+                reason=(
+                    f"{format_size(instance.disk)} do not hold two append-only files of"
+                    f" {format_size(instance.memory)} of memory, as a rewrite needs"
+                ),
                 fix=f"raise it to {format_size(least)} or more",
             )
 
@@ -130,12 +145,24 @@ def _environment(context: Context) -> Contract:
     uses: tuple[tuple[str, Use], ...] = (("REDIS_CACHE_URL", "cache"), ("REDIS_QUEUE_URL", "queue"))
     for variable, use in uses:
         at = endpoint(context, use, "app")
-        yield Address(variable, at, name_for(context, use), "redis", f"redis{'s' if at.tls else ''}://{{username}}:{{password}}@{{host}}:{{port}}/0")
+        yield Address(
+            variable,
+            at,
+            name_for(context, use),
+            "redis",
+            f"redis{'s' if at.tls else ''}://{{username}}:{{password}}@{{host}}:{{port}}/0",
+        )
 
 
 DEFINITION = Definition(
-    name="redis", stage=Stage.STORE, settings=Redis, description="Redis for cache, queues and pub/sub.", image="redis",
+    name="redis",
+    stage=Stage.STORE,
+    settings=Redis,
+    description="Redis for cache, queues and pub/sub.",
+    image="redis",
     names=("redis-cache", "redis-queue"),
     build=lambda context, _: [build(context, name) for name in names(context)],
-    external_needs=(), validate=_validate, environment=_environment,
-)  # fmt: skip
+    external_needs=(),
+    validate=_validate,
+    environment=_environment,
+)

@@ -18,16 +18,26 @@ _added: list[Definition] = []
 @cache
 def definitions() -> tuple[Definition, ...]:
     """All of them, each after those whose descriptions it is given."""
-    modules = (import_module(f"{services.__name__}.{info.name}") for info in pkgutil.iter_modules(services.__path__))
+    modules = (
+        import_module(f"{services.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(services.__path__)
+    )
     found = [module.DEFINITION for module in modules if hasattr(module, "DEFINITION")]
     return tuple(sorted((*found, *_added), key=lambda item: (item.stage, item.name)))
 
 
 @cache
 def settings_model() -> type[Settings]:
-    """The model of a whole stack file: the general settings, and a group for each service that has one."""
+    """The model of a whole stack file: the general settings, and a group for each service that has
+    one.
+    """
     groups = {
-        item.group: (item.settings, Field(default_factory=item.settings, description=item.description)) for item in definitions() if item.settings is not None
+        item.group: (
+            item.settings,
+            Field(default_factory=item.settings, description=item.description),
+        )
+        for item in definitions()
+        if item.settings is not None
     }
     return create_model("Settings", __base__=Settings, **groups)  # type: ignore[call-overload,no-any-return]
 

@@ -1,4 +1,6 @@
-"""SCRAM-SHA-256 verifiers as Postgres stores them (RFC 5803): what checks a password and is not one."""
+"""SCRAM-SHA-256 verifiers as Postgres stores them (RFC 5803): what checks a password and is not
+one.
+"""
 
 import base64
 import hashlib
@@ -21,6 +23,10 @@ def verifier(password: Secret, salt: Secret) -> Secret:
 def compute(password: bytes, salt: bytes) -> str:
     """`SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`, the latter three in base64."""
     salted = hashlib.pbkdf2_hmac("sha256", password, salt, _ITERATIONS)
-    client, server = (hmac.digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key"))
-    shown = (base64.b64encode(part).decode() for part in (salt, hashlib.sha256(client).digest(), server))
+    client, server = (
+        hmac.digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key")
+    )
+    shown = (
+        base64.b64encode(part).decode() for part in (salt, hashlib.sha256(client).digest(), server)
+    )
     return "SCRAM-SHA-256${}:{}${}:{}".format(_ITERATIONS, *shown)

@@ -1,4 +1,6 @@
-"""Tempo: keeps traces. It knows no users, so only its own network reaches it; spans come through Alloy."""
+"""Tempo: keeps traces. It knows no users, so only its own network reaches it; spans come through
+Alloy.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +10,18 @@ from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Tempo
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Image, Logs, Metrics, Port, Service, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Endpoint,
+    File,
+    HealthCheck,
+    Image,
+    Logs,
+    Metrics,
+    Port,
+    Service,
+    Volume,
+)
 from infra.templating import render
 from infra.units import go_duration
 
@@ -40,14 +53,17 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     "tempo/tempo.yaml.j2",
                     major=image.major,
                     retention=go_duration(settings.retention),
-                    sizes=sizing.tempo(memory=settings.memory, disk=settings.disk, retention=settings.retention),
+                    sizes=sizing.tempo(
+                        memory=settings.memory, disk=settings.disk, retention=settings.retention
+                    ),
                 ),
             ),
         ),
         volumes=(Volume(name="tempo-data", path="/var/tempo", size=settings.disk),),
         network=OBSERVABILITY_NETWORK,
         readiness=HealthCheck(command=_ready(image), interval=5, start_period=120),
-        # Version 2 may hang when it is told to end soon after a search (grafana/tempo#7967); what it took is in its log ahead of blocks.
+        # Version 2 may hang when it is told to end soon after a search (grafana/tempo#7967); what
+        # it took is in its log ahead of blocks.
         stop_grace=15,
         metrics=(Metrics(port=3200),),
         ports=(Port(name="otlp-http", container=4318),),
@@ -56,9 +72,14 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
 
 
 def _ready(image: Image) -> tuple[str, ...]:
-    # The official image of version 3 holds nothing but this binary, which asks its own readiness; version 2 cannot.
+    # The official image of version 3 holds nothing but this binary, which asks its own readiness;
+    # version 2 cannot.
     url = "http://127.0.0.1:3200/ready"
-    return ("/tempo", "-health", f"-health.url={url}") if image.major > 2 else ("wget", "-q", "-O", "/dev/null", url)
+    return (
+        ("/tempo", "-health", f"-health.url={url}")
+        if image.major > 2
+        else ("wget", "-q", "-O", "/dev/null", url)
+    )
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
@@ -70,13 +91,18 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 def _notes(context: Context) -> Iterator[str]:
     if context.image(NAME).built:
         yield (
-            "Tempo 2.9.0 is the newest release that modules carry, and public scans list CVE-2026-28377 and CVE-2026-21728 "
-            "for that line: it publishes no port, keep it so."
+            "Tempo 2.9.0 is the newest release that modules carry, and public scans list"
+            " CVE-2026-28377 and CVE-2026-21728 for that line: it publishes no port, keep it so."
         )
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.MONITORING, settings=Tempo, description="Keeps traces.", image=NAME,
+    name=NAME,
+    stage=Stage.MONITORING,
+    settings=Tempo,
+    description="Keeps traces.",
+    image=NAME,
     build=lambda context, services: [build(context, services)],
-    validate=_validate, notes=_notes,
-)  # fmt: skip
+    validate=_validate,
+    notes=_notes,
+)

@@ -12,7 +12,10 @@ from infra.templating import render_secret
 
 def config(passwords: Mapping[str, Secret]) -> Secret:
     """The web server's configuration: user to bcrypt hash."""
-    return render_secret("prometheus/web.yml.j2", hashes={user: _bcrypt(user, password) for user, password in passwords.items()})
+    return render_secret(
+        "prometheus/web.yml.j2",
+        hashes={user: _bcrypt(user, password) for user, password in passwords.items()},
+    )
 
 
 def _bcrypt(user: str, password: Secret) -> str:
@@ -22,5 +25,7 @@ def _bcrypt(user: str, password: Secret) -> str:
     """
     # Any 21 characters of bcrypt's alphabet are a salt; the 22nd carries two bits only, and O has
     # the other four at zero.
-    seed = base64.b64encode(hashlib.sha256(f"{user}:{password.reveal()}".encode()).digest(), altchars=b"./").decode()
+    seed = base64.b64encode(
+        hashlib.sha256(f"{user}:{password.reveal()}".encode()).digest(), altchars=b"./"
+    ).decode()
     return bcrypt.hashpw(password.reveal().encode(), f"$2b$06${seed[:21]}O".encode()).decode()

@@ -1,4 +1,5 @@
-"""One stack's configuration, typed: what is general here; each service adds its group (`infra/services/registry.py`).
+"""One stack's configuration, typed: what is general here; each service adds its group
+(`infra/services/registry.py`).
 
 Unknown keys are errors. `docs/configuration.md` is generated from these models.
 """
@@ -17,41 +18,80 @@ Group = TypeVar("Group", bound=Model)
 class Observability(Model):
     """All that watches, as a group."""
 
-    enabled: Flag = Field(True, description="`false` turns off each part that does not say `enabled: true` itself.")
+    enabled: Flag = Field(
+        True, description="`false` turns off each part that does not say `enabled: true` itself."
+    )
 
 
 class Settings(Model):
     """The configuration of one stack."""
 
     target: Literal["docker", "kubernetes"] = Field("docker", description="Where the services run.")
-    kubernetes: Kubernetes = Field(default_factory=Kubernetes, description="The cluster, where the target is Kubernetes.")
+    kubernetes: Kubernetes = Field(
+        default_factory=Kubernetes, description="The cluster, where the target is Kubernetes."
+    )
     images: ImageSource = Field(
         "registry",
-        description="`registry` (official images by digest), `packages` (built here from distribution packages), "
-        "or a mirror's prefix such as `mirror.example.org:5000/groundwork`.",
+        description=(
+            "`registry` (official images by digest), `packages` (built here from distribution"
+            " packages), or a mirror's prefix such as `mirror.example.org:5000/groundwork`."
+        ),
     )
-    master_secret: SecretValue = Field(description="All other secrets derive from it. `make up` generates it once.")
-    instance: InstanceId = Field(description="Tells this stack's resources from another clone's. `make up` generates it once.")
-    environment: EnvironmentName | None = Field(None, description="Value of the label `environment` on metrics, alerts and logs; the stack's name if unset.")
-    bind_address: BindAddress = Field("127.0.0.1", description="Address that ports are published on. Published ports bypass host firewalls.")
-    port_offset: Annotated[int, Field(strict=True, ge=0, le=50000), Because("ports end at 65535, and those of the services begin above 3000")] = Field(
-        0, description="Added to every port on the host, for a second stack on one machine."
+    master_secret: SecretValue = Field(
+        description="All other secrets derive from it. `make up` generates it once."
     )
-    protect: Flag = Field(False, description="Refuse to delete volumes even when the stack is destroyed.")
-    observability: Observability = Field(default_factory=Observability, description="All that watches, as a group.")
+    instance: InstanceId = Field(
+        description=(
+            "Tells this stack's resources from another clone's. `make up` generates it once."
+        )
+    )
+    environment: EnvironmentName | None = Field(
+        None,
+        description=(
+            "Value of the label `environment` on metrics, alerts and logs; the stack's name if"
+            " unset."
+        ),
+    )
+    bind_address: BindAddress = Field(
+        "127.0.0.1",
+        description="Address that ports are published on. Published ports bypass host firewalls.",
+    )
+    port_offset: Annotated[
+        int,
+        Field(strict=True, ge=0, le=50000),
+        Because("ports end at 65535, and those of the services begin above 3000"),
+    ] = Field(0, description="Added to every port on the host, for a second stack on one machine.")
+    protect: Flag = Field(
+        False, description="Refuse to delete volumes even when the stack is destroyed."
+    )
+    observability: Observability = Field(
+        default_factory=Observability, description="All that watches, as a group."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _without_observability(cls, raw: Any) -> Any:
         """With the group turned off, each part of it is, unless it says otherwise itself."""
-        if not isinstance(raw, dict) or not isinstance(group := raw.get("observability"), dict) or group.get("enabled", True) is not False:
+        if (
+            not isinstance(raw, dict)
+            or not isinstance(group := raw.get("observability"), dict)
+            or group.get("enabled", True) is not False
+        ):
             return raw
-        parts = [(field.alias or name, field.annotation) for name, field in cls.model_fields.items()]
-        off = {key: _off(model, _mapping(raw.get(key))) for key, model in parts if getattr(model, "monitors", False)}
+        parts = [
+            (field.alias or name, field.annotation) for name, field in cls.model_fields.items()
+        ]
+        off = {
+            key: _off(model, _mapping(raw.get(key)))
+            for key, model in parts
+            if getattr(model, "monitors", False)
+        }
         return {**raw, **off}
 
     def of(self, model: type[Group]) -> Group:
-        """The group of settings of a model, such as `of(Postgres)`. Raises StopIteration if no service has it."""
+        """The group of settings of a model, such as `of(Postgres)`. Raises StopIteration if no
+        service has it.
+        """
         return next(value for value in self.__dict__.values() if type(value) is model)
 
     @property
@@ -61,7 +101,9 @@ class Settings(Model):
 
     @property
     def namespace(self) -> str:
-        """The stack's namespace on Kubernetes. `load` has put the default there, which has the stack's name in it."""
+        """The stack's namespace on Kubernetes. `load` has put the default there, which has the
+        stack's name in it.
+        """
         return self.kubernetes.namespace or ""
 
     @property
@@ -76,11 +118,23 @@ class Settings(Model):
 
 
 def _off(model: Any, raw: dict[str, Any]) -> dict[str, Any]:
-    """A group of settings, or where it is a group of groups each of those, turned off unless it says otherwise."""
+    """A group of settings, or where it is a group of groups each of those, turned off unless it
+    says otherwise.
+    """
     if "enabled" in model.model_fields:
         return {"enabled": False, **raw}
-    switches = [field.alias or name for name, field in model.model_fields.items() if "enabled" in getattr(field.annotation, "model_fields", {})]
-    return {**raw, **{key: _off(model.model_fields[key].annotation, _mapping(raw.get(key))) for key in switches}}
+    switches = [
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if "enabled" in getattr(field.annotation, "model_fields", {})
+    ]
+    return {
+        **raw,
+        **{
+            key: _off(model.model_fields[key].annotation, _mapping(raw.get(key)))
+            for key in switches
+        },
+    }
 
 
 def _mapping(raw: Any) -> dict[str, Any]:

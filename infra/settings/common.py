@@ -21,24 +21,47 @@ Flag = Annotated[bool, Field(strict=True)]
 """`true` or `false`, and nothing that only looks like it."""
 
 Cores = Annotated[
-    float, Field(strict=True, allow_inf_nan=False, ge=0.01, le=256), Because("the kernel's quota is set in hundredths of a core, and no host has more than 256")
+    float,
+    Field(strict=True, allow_inf_nan=False, ge=0.01, le=256),
+    Because("the kernel's quota is set in hundredths of a core, and no host has more than 256"),
 ]
-HostPort = Annotated[int, Field(strict=True, ge=1, le=65535), Because("ports are numbered from 1 to 65535")]
-Replicas = Annotated[int, Field(strict=True, ge=1, le=100), Because("a service that is on has at least one, and no service here gains by more than 100")]
-Generation = Annotated[int, Field(strict=True, ge=1, le=1_000_000), Because("it counts rotations, from 1")]
+HostPort = Annotated[
+    int, Field(strict=True, ge=1, le=65535), Because("ports are numbered from 1 to 65535")
+]
+Replicas = Annotated[
+    int,
+    Field(strict=True, ge=1, le=100),
+    Because("a service that is on has at least one, and no service here gains by more than 100"),
+]
+Generation = Annotated[
+    int, Field(strict=True, ge=1, le=1_000_000), Because("it counts rotations, from 1")
+]
 Disk = Annotated[
-    Size, Field(ge=16 * MIB, le=1024 * TIB), Because("a file system smaller than 16 MiB holds nothing, and one of more than 1024 TiB is a typing error")
+    Size,
+    Field(ge=16 * MIB, le=1024 * TIB),
+    Because(
+        "a file system smaller than 16 MiB holds nothing, and one of more than 1024 TiB is a typing"
+        " error"
+    ),
 ]
-Memory = Annotated[Size, Field(le=64 * TIB), Because("the service does not start in less, and no host has more than 64 TiB")]
+Memory = Annotated[
+    Size,
+    Field(le=64 * TIB),
+    Because("the service does not start in less, and no host has more than 64 TiB"),
+]
 
 
 class Model(BaseModel):
     """Keys are written in camelCase, unknown ones are refused, values never change."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True,
-        arbitrary_types_allowed=True, hide_input_in_errors=True,
-    )  # fmt: skip
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
 
 
 class External(Model):
@@ -46,11 +69,28 @@ class External(Model):
 
     host: HostName = Field(description="Host name or address, reachable from the containers.")
     port: HostPort = Field(description="Its port.")
-    tls: Flag = Field(True, description="Whether clients speak TLS to it; `false` only where its host is a private address or a name without dots.")
-    ca_certificate: Certificates | None = Field(None, description="Certificate authority (PEM) that signed its certificate; the system's, if not set.")
-    username: User | None = Field(None, description="User that dependents log in as, where it has users.")
-    password: SecretValue | None = Field(None, description="Password or key for it; set it with `--secret`.")
-    database: ExternalName | None = Field(None, description="Database or bucket that dependents use, where it has any.")
+    tls: Flag = Field(
+        True,
+        description=(
+            "Whether clients speak TLS to it; `false` only where its host is a private address or a"
+            " name without dots."
+        ),
+    )
+    ca_certificate: Certificates | None = Field(
+        None,
+        description=(
+            "Certificate authority (PEM) that signed its certificate; the system's, if not set."
+        ),
+    )
+    username: User | None = Field(
+        None, description="User that dependents log in as, where it has users."
+    )
+    password: SecretValue | None = Field(
+        None, description="Password or key for it; set it with `--secret`."
+    )
+    database: ExternalName | None = Field(
+        None, description="Database or bucket that dependents use, where it has any."
+    )
 
 
 class Sized(Model):
@@ -63,14 +103,18 @@ class Sized(Model):
 class Rotatable(Model):
     """Settings of services with generated, rotatable passwords."""
 
-    secret_generation: Generation = Field(1, description="Raise by one to rotate its generated passwords.")
+    secret_generation: Generation = Field(
+        1, description="Raise by one to rotate its generated passwords."
+    )
 
 
 class Switchable(Model):
     """Settings of services that can be disabled or replaced by an external one."""
 
     enabled: Flag = Field(True, description="Whether it is deployed.")
-    external: External | None = Field(None, description="Use a service that runs elsewhere instead; nothing of ours is deployed.")
+    external: External | None = Field(
+        None, description="Use a service that runs elsewhere instead; nothing of ours is deployed."
+    )
 
     @property
     def deployed(self) -> bool:
@@ -86,4 +130,9 @@ class Switchable(Model):
 class ServiceSettings(Sized, Rotatable, Switchable):
     """Settings of every service."""
 
-    replicas: Replicas = Field(1, description="How many of it run; more than one on Kubernetes only, and not of every service.")
+    replicas: Replicas = Field(
+        1,
+        description=(
+            "How many of it run; more than one on Kubernetes only, and not of every service."
+        ),
+    )

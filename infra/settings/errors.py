@@ -44,16 +44,26 @@ def _problem(error: dict[str, Any], root: type[BaseModel]) -> Violation:
         case "extra_forbidden":
             return Violation(key=key, reason="no such key", fix=_near(location, root))
         case "missing":
-            return Violation(key=key, reason="this key is required", fix=f"set it: `pulumi config set --path {key} …`")
+            return Violation(
+                key=key,
+                reason="this key is required",
+                fix=f"set it: `pulumi config set --path {key} …`",
+            )
         case "value_error":
             cause = error["ctx"]["error"]
             return Violation(key=key, reason=str(cause), fix=getattr(cause, "fix", _REFERENCE))
         case "literal_error":
-            return Violation(key=key, reason=f"only {error['ctx']['expected']} is allowed here", fix=_REFERENCE)
+            return Violation(
+                key=key, reason=f"only {error['ctx']['expected']} is allowed here", fix=_REFERENCE
+            )
         case "greater_than_equal" | "less_than_equal":
             return Violation(key=key, reason=_out_of_bounds(error, location, root), fix=_REFERENCE)
         case other:
-            return Violation(key=key, reason=_SENTENCES.get(other, "it is not a value that is allowed here"), fix=_REFERENCE)
+            return Violation(
+                key=key,
+                reason=_SENTENCES.get(other, "it is not a value that is allowed here"),
+                fix=_REFERENCE,
+            )
 
 
 def _readable(part: int | str) -> str:
@@ -69,7 +79,9 @@ def _near(location: Sequence[int | str], root: type[BaseModel]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
 
 
-def _out_of_bounds(error: dict[str, Any], location: Sequence[int | str], root: type[BaseModel]) -> str:
+def _out_of_bounds(
+    error: dict[str, Any], location: Sequence[int | str], root: type[BaseModel]
+) -> str:
     name, sentence = _BOUNDS[error["type"]]
     field = field_at(root, location)
     limit = _number(error["ctx"][name], field)

@@ -12,16 +12,22 @@ from infra.units import GIB, MIB
 class Ollama(Model):
     """A local Ollama; it needs no key."""
 
-    url: Url | None = Field(None, description="Base URL; `http://host.docker.internal:11434` for one on the host.")
+    url: Url | None = Field(
+        None, description="Base URL; `http://host.docker.internal:11434` for one on the host."
+    )
     model: ModelName = Field("llama3.2", description="Model it serves.")
 
 
 class Provider(Model):
     """A provider behind an API key."""
 
-    api_key: ApiKey | None = Field(None, description="Key; set it with `--secret`. Without one the provider is left out.")
+    api_key: ApiKey | None = Field(
+        None, description="Key; set it with `--secret`. Without one the provider is left out."
+    )
     model: ModelName = Field(description="Model asked for.")
-    base_url: Url | None = Field(None, description="Another endpoint that speaks the same protocol.")
+    base_url: Url | None = Field(
+        None, description="Another endpoint that speaks the same protocol."
+    )
 
 
 class OpenRouter(Provider):
@@ -57,7 +63,9 @@ class Litellm(ServiceSettings):
     memory: Memory = Field(GIB, ge=512 * MIB, description="Memory limit.")
     cpus: Cores = Field(2, description="Cores it may use at most.")
     port: HostPort = Field(4000, description="Port of the OpenAI-compatible endpoint on the host.")
-    max_replicas: Replicas = Field(1, description="On Kubernetes, up to this many while they are busy.")
+    max_replicas: Replicas = Field(
+        1, description="On Kubernetes, up to this many while they are busy."
+    )
     model_name: ModelName = Field("default", description="Model name that applications ask for.")
     daily_budget_usd: Annotated[
         float,

@@ -4,28 +4,52 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from infra.settings.common import Because, Disk, Flag, HostPort, Memory, Model, Replicas, Rotatable, ServiceSettings, Sized, Switchable
+from infra.settings.common import (
+    Because,
+    Disk,
+    Flag,
+    HostPort,
+    Memory,
+    Model,
+    Replicas,
+    Rotatable,
+    ServiceSettings,
+    Sized,
+    Switchable,
+)
 from infra.settings.text import AnalyticsDatabase, BucketName, Database
 from infra.units import GIB, MIB, Days
 
 _DAY = 86400
 _PGVECTOR = Because("pgvector takes no other")
-# A TTL is computed in 32-bit seconds, which end in 2106, and a wrapped one deletes every row at once (ClickHouse#101763).
-_TTL = Because("ClickHouse computes expiry in 32-bit seconds, which end in 2106, and deletes every row whose expiry wraps; twenty years (7300d) is the most")
+# A TTL is computed in 32-bit seconds, which end in 2106, and a wrapped one deletes every row at
+# once (ClickHouse#101763).
+_TTL = Because(
+    "ClickHouse computes expiry in 32-bit seconds, which end in 2106, and deletes every row whose"
+    " expiry wraps; twenty years (7300d) is the most"
+)
 _LIFECYCLE = Because("S3 counts whole days, and a hundred years (36500d) is for ever")
 
 
 class Hnsw(Model):
     """Parameters of an HNSW index (hierarchical navigable small worlds)."""
 
-    m: Annotated[int, Field(strict=True, ge=2, le=100), _PGVECTOR] = Field(16, description="Links of each node.")
-    ef_construction: Annotated[int, Field(strict=True, ge=4, le=1000), _PGVECTOR] = Field(64, description="Candidates looked at while building.")
-    ef_search: Annotated[int, Field(strict=True, ge=1, le=1000), _PGVECTOR] = Field(40, description="Candidates looked at by a query.")
+    m: Annotated[int, Field(strict=True, ge=2, le=100), _PGVECTOR] = Field(
+        16, description="Links of each node."
+    )
+    ef_construction: Annotated[int, Field(strict=True, ge=4, le=1000), _PGVECTOR] = Field(
+        64, description="Candidates looked at while building."
+    )
+    ef_search: Annotated[int, Field(strict=True, ge=1, le=1000), _PGVECTOR] = Field(
+        40, description="Candidates looked at by a query."
+    )
 
     @model_validator(mode="after")
     def _enough_candidates(self) -> Self:
         if self.ef_construction < 2 * self.m:
-            raise ValueError(f"efConstruction ({self.ef_construction}) must be at least twice m ({self.m})")
+            raise ValueError(
+                f"efConstruction ({self.ef_construction}) must be at least twice m ({self.m})"
+            )
         return self
 
 
@@ -33,24 +57,37 @@ class Ivfflat(Model):
     """Parameters of an IVFFlat index (inverted lists)."""
 
     lists: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] | None = Field(
-        None, description="Clusters; if not set, a thousandth of the rows, and from a million rows on their square root."
+        None,
+        description=(
+            "Clusters; if not set, a thousandth of the rows, and from a million rows on their"
+            " square root."
+        ),
     )
-    probes: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] = Field(10, description="Clusters that a query looks into.")
+    probes: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] = Field(
+        10, description="Clusters that a query looks into."
+    )
 
     @model_validator(mode="after")
     def _no_more_probes_than_lists(self) -> Self:
         if self.lists is not None and self.probes > self.lists:
-            raise ValueError(f"probes ({self.probes}) must be at most lists ({self.lists}): there are no more clusters to look into")
+            raise ValueError(
+                f"probes ({self.probes}) must be at most lists ({self.lists}): there are no more"
+                " clusters to look into"
+            )
         return self
 
 
 class Vectors(Model):
     """The `document_vectors` table."""
 
-    dimensions: Annotated[int, Field(strict=True, ge=1, le=2000), Because("pgvector indexes vectors of at most 2000 dimensions")] = Field(
-        1536, description="Length of each vector."
+    dimensions: Annotated[
+        int,
+        Field(strict=True, ge=1, le=2000),
+        Because("pgvector indexes vectors of at most 2000 dimensions"),
+    ] = Field(1536, description="Length of each vector.")
+    index: Literal["hnsw", "ivfflat"] = Field(
+        "hnsw", description="Kind of index on `document_vectors`."
     )
-    index: Literal["hnsw", "ivfflat"] = Field("hnsw", description="Kind of index on `document_vectors`.")
     hnsw: Hnsw = Field(default_factory=Hnsw, description="HNSW parameters.")
     ivfflat: Ivfflat = Field(default_factory=Ivfflat, description="IVFFlat parameters.")
 
@@ -58,11 +95,21 @@ class Vectors(Model):
 class Postgres(ServiceSettings):
     """Postgres with pgvector."""
 
-    memory: Memory = Field(GIB, ge=256 * MIB, description="Memory limit; buffers and work memory are computed from it.")
-    disk: Disk = Field(10 * GIB, description="Room its data may take; checked against the host, not enforced by Docker.")
+    memory: Memory = Field(
+        GIB, ge=256 * MIB, description="Memory limit; buffers and work memory are computed from it."
+    )
+    disk: Disk = Field(
+        10 * GIB,
+        description="Room its data may take; checked against the host, not enforced by Docker.",
+    )
     port: HostPort = Field(5432, description="Port on the host.")
     max_connections: Annotated[
-        int, Field(strict=True, ge=20, le=5000), Because("Groundwork's own clients need some, and beyond 5000 a pooler is faster than more connections")
+        int,
+        Field(strict=True, ge=20, le=5000),
+        Because(
+            "Groundwork's own clients need some, and beyond 5000 a pooler is faster than more"
+            " connections"
+        ),
     ] = Field(150, description="Connections at the same time.")
     database: Database = Field("app", description="The application's database.")
     vectors: Vectors = Field(default_factory=Vectors, description="The `document_vectors` table.")
@@ -71,36 +118,53 @@ class Postgres(ServiceSettings):
 class RedisInstance(Sized, Rotatable):
     """Settings of a Redis instance."""
 
-    replicas: Replicas = Field(1, description="Always 1: a Redis with copies is a managed one, under groundwork:redis.external.")
-    memory: Memory = Field(256 * MIB, ge=32 * MIB, description="Memory limit; `maxmemory` is half of it, clients take a quarter at most.")
+    replicas: Replicas = Field(
+        1,
+        description=(
+            "Always 1: a Redis with copies is a managed one, under groundwork:redis.external."
+        ),
+    )
+    memory: Memory = Field(
+        256 * MIB,
+        ge=32 * MIB,
+        description="Memory limit; `maxmemory` is half of it, clients take a quarter at most.",
+    )
     disk: Disk = Field(2 * GIB, description="Room its append-only file may take.")
     port: HostPort = Field(6379, description="Port on the host.")
     max_clients: Annotated[
-        int, Field(strict=True, ge=10, le=100_000), Because("Groundwork's own clients need some, and each holds a descriptor and memory")
+        int,
+        Field(strict=True, ge=10, le=100_000),
+        Because("Groundwork's own clients need some, and each holds a descriptor and memory"),
     ] = Field(10000, description="Connections at the same time.")
 
 
 class RedisCache(RedisInstance):
     """The evicting instance."""
 
-    policy: Literal["allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu", "volatile-ttl"] = Field(
-        "allkeys-lru", description="What is evicted when the cache is full."
-    )
+    policy: Literal[
+        "allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu", "volatile-ttl"
+    ] = Field("allkeys-lru", description="What is evicted when the cache is full.")
 
 
 class RedisQueue(RedisInstance):
     """The instance that never evicts."""
 
     port: HostPort = Field(6380, description="Port on the host.")
-    policy: str = Field("noeviction", description="Always `noeviction`: an evicting queue loses jobs.")
+    policy: str = Field(
+        "noeviction", description="Always `noeviction`: an evicting queue loses jobs."
+    )
 
 
 class Redis(Switchable):
     """Redis for cache, queues and pub/sub."""
 
-    shared: Flag = Field(False, description="One instance for cache and queue (never evicting), instead of two.")
+    shared: Flag = Field(
+        False, description="One instance for cache and queue (never evicting), instead of two."
+    )
     cache: RedisCache = Field(default_factory=RedisCache, description="The evicting instance.")
-    queue: RedisQueue = Field(default_factory=RedisQueue, description="The instance for queues and pub/sub.")
+    queue: RedisQueue = Field(
+        default_factory=RedisQueue, description="The instance for queues and pub/sub."
+    )
 
 
 class Bucket(Model):
@@ -114,23 +178,32 @@ class Bucket(Model):
     expire_noncurrent_after: Annotated[Days, Field(le=36500 * _DAY), _LIFECYCLE] | None = Field(
         30 * _DAY, description="Delete earlier versions after this long (whole days)."
     )
-    policy: Literal["private", "download"] = Field("private", description="`download` lets anyone read who reaches the endpoint.")
+    policy: Literal["private", "download"] = Field(
+        "private", description="`download` lets anyone read who reaches the endpoint."
+    )
 
 
 class Minio(ServiceSettings):
     """S3-compatible object storage."""
 
-    memory: Memory = Field(512 * MIB, ge=256 * MIB, description="Memory limit; the server's own limit is 80 % of it.")
+    memory: Memory = Field(
+        512 * MIB, ge=256 * MIB, description="Memory limit; the server's own limit is 80 % of it."
+    )
     disk: Disk = Field(10 * GIB, description="Room its objects may take.")
     port: HostPort = Field(9000, description="Port of the S3 endpoint on the host.")
     console_port: HostPort = Field(9001, description="Port of the web console on the host.")
-    buckets: tuple[Bucket, ...] = Field((Bucket(name="documents"),), description="Buckets made at deploy; never deleted by a deploy.")
+    buckets: tuple[Bucket, ...] = Field(
+        (Bucket(name="documents"),),
+        description="Buckets made at deploy; never deleted by a deploy.",
+    )
 
 
 class Qdrant(ServiceSettings):
     """Vector database."""
 
-    memory: Memory = Field(512 * MIB, ge=256 * MIB, description="Memory limit; low-memory mode below 1 GiB.")
+    memory: Memory = Field(
+        512 * MIB, ge=256 * MIB, description="Memory limit; low-memory mode below 1 GiB."
+    )
     disk: Disk = Field(5 * GIB, description="Room its collections and snapshots may take.")
     port: HostPort = Field(6333, description="Port of the REST endpoint on the host.")
     grpc_port: HostPort = Field(6334, description="Port of the gRPC endpoint on the host.")
@@ -139,12 +212,20 @@ class Qdrant(ServiceSettings):
 class Clickhouse(ServiceSettings):
     """Analytics database."""
 
-    memory: Memory = Field(1536 * MIB, ge=GIB, description="Memory limit; caches and query memory are computed from it.")
+    memory: Memory = Field(
+        1536 * MIB,
+        ge=GIB,
+        description="Memory limit; caches and query memory are computed from it.",
+    )
     disk: Disk = Field(10 * GIB, description="Room its tables may take.")
     port: HostPort = Field(8123, description="Port of the HTTP endpoint on the host.")
     native_port: HostPort = Field(9004, description="Port of the native protocol on the host.")
     database: AnalyticsDatabase = Field("analytics", description="The analytics database.")
-    retention: Annotated[Days, Field(le=7300 * _DAY), _TTL] = Field(90 * _DAY, description="How long raw events are kept.")
-    system_log_retention: Annotated[Days, Field(le=3650 * _DAY), Because("the server's own logs outgrow the data; ten years (3650d) is the most")] = Field(
-        7 * _DAY, description="How long ClickHouse's own logs are kept."
+    retention: Annotated[Days, Field(le=7300 * _DAY), _TTL] = Field(
+        90 * _DAY, description="How long raw events are kept."
     )
+    system_log_retention: Annotated[
+        Days,
+        Field(le=3650 * _DAY),
+        Because("the server's own logs outgrow the data; ten years (3650d) is the most"),
+    ] = Field(7 * _DAY, description="How long ClickHouse's own logs are kept.")

@@ -40,7 +40,17 @@ _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _RESERVED_BUCKETS = ("minio",)
 _RESERVED_PREFIXES, _RESERVED_SUFFIXES = ("xn--", "sthree-"), ("-s3alias", "--ol-s3")
 _RESERVED_ANALYTICS = ("system", "information_schema")
-_RESERVED_DATABASES = ("postgres", "template0", "template1", "litellm", "user", "all", "default", "table", "select")
+_RESERVED_DATABASES = (
+    "postgres",
+    "template0",
+    "template1",
+    "litellm",
+    "user",
+    "all",
+    "default",
+    "table",
+    "select",
+)
 # A word that LiteLLM replaces by a variable of its own environment, among them its salt key.
 _INDIRECT = "os.environ/"
 
@@ -80,23 +90,34 @@ def host(value: str) -> str:
     """A host name or an IPv4 address that a container can connect to, in lower case."""
     name = value.lower()
     if ":" in name or "/" in name or "@" in name:
-        raise ValueError("it must be a bare host name or IPv4 address: no scheme, login, port or path")
+        raise ValueError(
+            "it must be a bare host name or IPv4 address: no scheme, login, port or path"
+        )
     labels = name.rstrip(".").split(".")
     if labels[-1].isdigit():
         _routable(name)
     elif len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("it is neither a host name nor an IPv4 address")
     if name.rstrip(".") == "localhost" or name.endswith(".localhost"):
-        raise Unusable("inside a container this is the container itself", "write host.docker.internal for what runs on this host")
+        raise Unusable(
+            "inside a container this is the container itself",
+            "write host.docker.internal for what runs on this host",
+        )
     return name
 
 
 def _routable(name: str) -> None:
     address = _ipv4(name)
     if address.is_loopback or address.is_unspecified:
-        raise Unusable("inside a container this is the container itself", "write host.docker.internal for what runs on this host")
+        raise Unusable(
+            "inside a container this is the container itself",
+            "write host.docker.internal for what runs on this host",
+        )
     if address.is_link_local:
-        raise Unusable("link-local addresses reach a cloud's metadata service and nothing else", "write the service's own address")
+        raise Unusable(
+            "link-local addresses reach a cloud's metadata service and nothing else",
+            "write the service's own address",
+        )
     if address.is_multicast or address.is_reserved:
         raise ValueError("it is not the address of a host")
 
@@ -105,7 +126,9 @@ def _ipv4(value: str) -> ipaddress.IPv4Address:
     try:
         return ipaddress.IPv4Address(value)
     except ValueError:
-        raise Unusable("it is not an IPv4 address", "write one such as 127.0.0.1 or 192.0.2.10") from None
+        raise Unusable(
+            "it is not an IPv4 address", "write one such as 127.0.0.1 or 192.0.2.10"
+        ) from None
 
 
 def bind_address(value: str) -> str:
@@ -121,7 +144,9 @@ def cidr(value: str) -> str:
     try:
         return str(ipaddress.IPv4Network(value))
     except ValueError:
-        raise Unusable("it is not a range of IPv4 addresses", "write one such as 10.96.0.10/32") from None
+        raise Unusable(
+            "it is not a range of IPv4 addresses", "write one such as 10.96.0.10/32"
+        ) from None
 
 
 def port_number(text: str) -> int:
@@ -154,7 +179,9 @@ def http_url(value: str) -> str:
 
 def _split(value: str) -> SplitResult:
     if not _TOKEN.fullmatch(value) or '"' in value or "\\" in value:
-        raise ValueError("it must be a URL of printable ASCII characters, without spaces, quotes and backslashes")
+        raise ValueError(
+            "it must be a URL of printable ASCII characters, without spaces, quotes and backslashes"
+        )
     try:
         url = urlsplit(value)
         name, port = url.hostname, url.port
@@ -172,13 +199,17 @@ def path(value: str) -> str:
     """The path of a URL."""
     if "?" in value or "#" in value:
         raise ValueError("it must be a path alone: a scrape sends no query and no fragment")
-    return _matching(_PATH, "it must begin with / and hold only characters that a URL's path may have")(value)
+    return _matching(
+        _PATH, "it must begin with / and hold only characters that a URL's path may have"
+    )(value)
 
 
 def database(value: str) -> str:
     """The name of a Postgres database that Groundwork may make."""
     if value in _RESERVED_DATABASES or value.startswith("pg_"):
-        raise Unusable("this name is used by Postgres or by LiteLLM itself", "choose another, such as app")
+        raise Unusable(
+            "this name is used by Postgres or by LiteLLM itself", "choose another, such as app"
+        )
     return _identifier(value)
 
 
@@ -189,13 +220,24 @@ def analytics_database(value: str) -> str:
     return _identifier(value)
 
 
-_identifier = _matching(_IDENTIFIER, "it must be 1 to 63 lower-case letters, digits and underscores, and not begin with a digit")
+_identifier = _matching(
+    _IDENTIFIER,
+    "it must be 1 to 63 lower-case letters, digits and underscores, and not begin with a digit",
+)
 
 
 def bucket(value: str) -> str:
     """The name of an S3 bucket that MinIO takes."""
-    _matching(_BUCKET, "it must be 3 to 63 lower-case letters, digits, single dots and hyphens, and begin and end with a letter or digit")(value)
-    if value in _RESERVED_BUCKETS or value.startswith(_RESERVED_PREFIXES) or value.endswith(_RESERVED_SUFFIXES):
+    _matching(
+        _BUCKET,
+        "it must be 3 to 63 lower-case letters, digits, single dots and hyphens, and begin and end"
+        " with a letter or digit",
+    )(value)
+    if (
+        value in _RESERVED_BUCKETS
+        or value.startswith(_RESERVED_PREFIXES)
+        or value.endswith(_RESERVED_SUFFIXES)
+    ):
         raise Unusable("S3 or MinIO keeps this name for itself", "choose another")
     if re.fullmatch(r"[\d.]+", value) and value.count(".") == 3:
         raise ValueError("S3 takes no bucket whose name looks like an IPv4 address")
@@ -205,15 +247,24 @@ def bucket(value: str) -> str:
 def forward_name(value: str) -> str:
     """A name in the collector's configuration, where three words are values."""
     if value in ("null", "true", "false"):
-        raise Unusable("this word has a meaning of its own in the collector's configuration", "choose another name")
-    return _matching(_FORWARD, "it must be 1 to 31 lower-case letters, digits and underscores, and begin with a letter")(value)
+        raise Unusable(
+            "this word has a meaning of its own in the collector's configuration",
+            "choose another name",
+        )
+    return _matching(
+        _FORWARD,
+        "it must be 1 to 31 lower-case letters, digits and underscores, and begin with a letter",
+    )(value)
 
 
 def dns_name(value: str) -> str:
     """A DNS name in lower case, as Kubernetes takes it."""
     labels = value.split(".")
     if len(value) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("it must be a DNS name: lower-case letters, digits, hyphens, and single dots between them")
+        raise ValueError(
+            "it must be a DNS name: lower-case letters, digits, hyphens, and single dots between"
+            " them"
+        )
     return value
 
 
@@ -228,7 +279,10 @@ def host_name(value: str) -> str:
 def namespace(value: str) -> str:
     """A Kubernetes name to which five more characters can be added."""
     if len(value) > 58 or not _DNS_LABEL.fullmatch(value):
-        raise ValueError("it must be 1 to 58 lower-case letters, digits and hyphens, and begin and end with a letter or digit")
+        raise ValueError(
+            "it must be 1 to 58 lower-case letters, digits and hyphens, and begin and end with a"
+            " letter or digit"
+        )
     return value
 
 
@@ -238,20 +292,28 @@ def label_key(value: str) -> str:
     if slash:
         dns_name(prefix)
     if not _LABEL_NAME.fullmatch(name):
-        raise ValueError("it must be the key of a label, such as example.org/pool: at most 63 letters, digits, dots, hyphens and underscores")
+        raise ValueError(
+            "it must be the key of a label, such as example.org/pool: at most 63 letters, digits,"
+            " dots, hyphens and underscores"
+        )
     return value
 
 
 def label_value(value: str) -> str:
     """The value of a Kubernetes label; it may be empty."""
     if value and not _LABEL_NAME.fullmatch(value):
-        raise ValueError("it must be the value of a label: at most 63 letters, digits, dots, hyphens and underscores")
+        raise ValueError(
+            "it must be the value of a label: at most 63 letters, digits, dots, hyphens and"
+            " underscores"
+        )
     return value
 
 
 def annotation(value: str) -> str:
     """The value of a Kubernetes annotation."""
-    if len(value) > 4096 or not all(character.isprintable() or character in "\n\t" for character in value):
+    if len(value) > 4096 or not all(
+        character.isprintable() or character in "\n\t" for character in value
+    ):
         raise ValueError("it must be at most 4096 printable characters")
     return value
 
@@ -273,14 +335,19 @@ def image_source(value: str) -> str:
     name, colon, port = place.partition(":")
     if colon:
         port_number(port)
-    if not _DNS_LABEL.fullmatch(name.partition(".")[0]) or not ({".", ":"} & set(place) or name == "localhost"):
+    if not _DNS_LABEL.fullmatch(name.partition(".")[0]) or not (
+        {".", ":"} & set(place) or name == "localhost"
+    ):
         raise Unusable(
             "it is neither `registry` nor `packages`, and it does not begin with a registry's host",
-            "write `registry`, `packages`, or a mirror with its host, such as mirror.example.org/groundwork",
+            "write `registry`, `packages`, or a mirror with its host, such as"
+            " mirror.example.org/groundwork",
         )
     dns_name(name)
     if "/" in value and not all(_REPOSITORY.fullmatch(part) for part in rest.split("/")):
-        raise ValueError("a mirror's path must be lower-case names between single slashes, without a tag")
+        raise ValueError(
+            "a mirror's path must be lower-case names between single slashes, without a tag"
+        )
     return value
 
 
@@ -288,7 +355,9 @@ def _secret(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str) or not value:
-        raise Unusable("a secret is text that is not empty", "set it with `pulumi config set --secret`")
+        raise Unusable(
+            "a secret is text that is not empty", "set it with `pulumi config set --secret`"
+        )
     return Secret(value)
 
 
@@ -296,7 +365,10 @@ def secret_line(value: object) -> Secret:
     """A secret that fits on one line, wherever it is written."""
     secret = _secret(value)
     if len(secret.reveal()) > 4096 or not secret.reveal().isprintable():
-        raise Unusable("it must be one line of at most 4096 printable characters", "set it again; was a newline copied with it?")
+        raise Unusable(
+            "it must be one line of at most 4096 printable characters",
+            "set it again; was a newline copied with it?",
+        )
     return secret
 
 
@@ -304,8 +376,13 @@ def api_key(value: object) -> Secret:
     """A key that goes into an HTTP header."""
     secret = _secret(value)
     if secret.reveal().startswith(_INDIRECT):
-        raise Unusable("LiteLLM would send a variable of its own environment in its place", "set the key itself")
-    _matching(_TOKEN, "it must be printable ASCII characters without spaces and newlines")(secret.reveal())
+        raise Unusable(
+            "LiteLLM would send a variable of its own environment in its place",
+            "set the key itself",
+        )
+    _matching(_TOKEN, "it must be printable ASCII characters without spaces and newlines")(
+        secret.reveal()
+    )
     return secret
 
 
@@ -342,11 +419,17 @@ def pull_login(value: object) -> Secret:
     except (ValueError, RecursionError):
         logins = None
     if not isinstance(logins, dict) or not isinstance(logins.get("auths"), dict):
-        raise Unusable("it is not the contents of a Docker config.json", 'write {"auths": {"registry.example.org": {...}}}')
+        raise Unusable(
+            "it is not the contents of a Docker config.json",
+            'write {"auths": {"registry.example.org": {...}}}',
+        )
     return secret
 
 
-_label_name = _matching(_JOB, "it must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit")
+_label_name = _matching(
+    _JOB,
+    "it must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit",
+)
 
 Line = Annotated[str, AfterValidator(line), Kind("text")]
 HostName = Annotated[str, AfterValidator(host), Kind("host")]
@@ -359,18 +442,30 @@ Database = Annotated[str, AfterValidator(database), Kind("name")]
 AnalyticsDatabase = Annotated[str, AfterValidator(analytics_database), Kind("name")]
 ExternalName = Annotated[
     str,
-    AfterValidator(_matching(_EXTERNAL_NAME, "it must be 1 to 63 letters, digits, underscores, dots and hyphens")),
+    AfterValidator(
+        _matching(
+            _EXTERNAL_NAME, "it must be 1 to 63 letters, digits, underscores, dots and hyphens"
+        )
+    ),
     Kind("name"),
 ]
 User = Annotated[
     str,
-    AfterValidator(_matching(_USER, "it must be a user's name: letters, digits and . _ @ + = - without spaces")),
+    AfterValidator(
+        _matching(_USER, "it must be a user's name: letters, digits and . _ @ + = - without spaces")
+    ),
     Kind("user"),
 ]
 BucketName = Annotated[str, AfterValidator(bucket), Kind("bucket")]
 ModelName = Annotated[
     str,
-    AfterValidator(_matching(_MODEL, "it must be 1 to 128 letters, digits and . _ : / @ + - and begin with a letter or digit")),
+    AfterValidator(
+        _matching(
+            _MODEL,
+            "it must be 1 to 128 letters, digits and . _ : / @ + - and begin with a letter or"
+            " digit",
+        )
+    ),
     Kind("model"),
 ]
 JobName = Annotated[
@@ -381,7 +476,11 @@ JobName = Annotated[
 ForwardName = Annotated[str, AfterValidator(forward_name), Kind("name")]
 InstanceId = Annotated[
     str,
-    AfterValidator(_matching(_INSTANCE, "it must be 4 to 12 lower-case letters and digits, and begin with a letter")),
+    AfterValidator(
+        _matching(
+            _INSTANCE, "it must be 4 to 12 lower-case letters and digits, and begin with a letter"
+        )
+    ),
     Kind("name"),
 ]
 EnvironmentName = Annotated[
@@ -391,13 +490,20 @@ EnvironmentName = Annotated[
 ]
 Channel = Annotated[
     str,
-    AfterValidator(_matching(_CHANNEL, "it must be # or @ and a name of letters, digits, dots, hyphens and underscores")),
+    AfterValidator(
+        _matching(
+            _CHANNEL,
+            "it must be # or @ and a name of letters, digits, dots, hyphens and underscores",
+        )
+    ),
     Kind("channel"),
 ]
 Mailbox = Annotated[str, AfterValidator(mailbox), Kind("e-mail address")]
 HeaderName = Annotated[
     str,
-    AfterValidator(_matching(_HEADER, "it must be the name of an HTTP header: letters, digits and hyphens")),
+    AfterValidator(
+        _matching(_HEADER, "it must be the name of an HTTP header: letters, digits and hyphens")
+    ),
     Kind("header"),
 ]
 DnsName = Annotated[str, AfterValidator(dns_name), Kind("DNS name")]

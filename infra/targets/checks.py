@@ -1,4 +1,6 @@
-"""Checks shared by both targets: limits against capacity, ports, and versions against the version record. Pure."""
+"""Checks shared by both targets: limits against capacity, ports, and versions against the version
+record. Pure.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from infra.units import MIB, format_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """A target's capacity: `memory` (bytes) and cores for `one` service, `total` bytes for `all` of them.
+    """A target's capacity: `memory` (bytes) and cores for `one` service, `total` bytes for `all`
+    of them.
 
     `one` and `all` are words for who gives it, `more` is the advice where it is too little.
     """
@@ -29,23 +32,39 @@ def limits(platform: Platform, capacity: Capacity) -> Iterator[Violation]:
         if service.limits.memory > capacity.memory:
             yield Violation(
                 key=f"{service.settings_key}.memory",
-                reason=f"{format_size(service.limits.memory)} is more than {capacity.one} has ({_about(capacity.memory)})",
+                reason=(
+                    f"{format_size(service.limits.memory)} is more than {capacity.one} has"
+                    f" ({_about(capacity.memory)})"
+                ),
                 fix=f"lower it, or {capacity.more}",
             )
         if service.limits.cpus > capacity.cpus:
             yield Violation(
                 key=f"{service.settings_key}.cpus",
-                reason=f"{service.limits.cpus:g} cores are more than {capacity.one} has ({capacity.cpus:g})",
+                reason=(
+                    f"{service.limits.cpus:g} cores are more than {capacity.one} has"
+                    f" ({capacity.cpus:g})"
+                ),
                 fix=f"set at most {capacity.cpus:g}",
             )
-    wanted = {service.name: service.limits.memory * service.replicas for service in platform.services}
+    wanted = {
+        service.name: service.limits.memory * service.replicas for service in platform.services
+    }
     total = sum(wanted.values())
-    if total > capacity.total and all(service.limits.memory <= capacity.memory for service in platform.services):
+    if total > capacity.total and all(
+        service.limits.memory <= capacity.memory for service in platform.services
+    ):
         greediest = max(platform.services, key=lambda service: wanted[service.name])
         yield Violation(
             key=f"{greediest.settings_key}.memory",
-            reason=f"all limits together are {format_size(total)}; {capacity.all} can give {_about(capacity.total)}",
-            fix=f"lower the largest limits, turn services off (`enabled: false`), or {capacity.more}",
+            reason=(
+                f"all limits together are {format_size(total)}; {capacity.all} can give"
+                f" {_about(capacity.total)}"
+            ),
+            fix=(
+                "lower the largest limits, turn services off (`enabled: false`), or"
+                f" {capacity.more}"
+            ),
         )
 
 
@@ -55,14 +74,24 @@ def _about(size: int) -> str:
 
 
 def port_clashes(platform: Platform) -> Iterator[Violation]:
-    """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them on this machine."""
+    """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them
+    on this machine.
+    """
     seen: dict[int, str] = {}
     for service, port, number in published(platform):
         key = f"{service.settings_key} (port {number}, {port.name})"
         if number > 65535:
-            yield Violation(key=key, reason="the port is beyond 65535", fix="lower groundwork:portOffset or the port")
+            yield Violation(
+                key=key,
+                reason="the port is beyond 65535",
+                fix="lower groundwork:portOffset or the port",
+            )
         elif number in seen:
-            yield Violation(key=key, reason=f"port {number} is already given to {seen[number]}", fix="give one of them another port")
+            yield Violation(
+                key=key,
+                reason=f"port {number} is already given to {seen[number]}",
+                fix="give one of them another port",
+            )
         seen.setdefault(number, f"{service.name} ({port.name})")
 
 
@@ -95,12 +124,21 @@ def version_problems(service: Service, before: str, volume: str) -> Iterator[Vio
     if service.kind == "postgres" and had[:1] != wanted[:1]:
         yield Violation(
             key="groundwork:images",
-            reason=f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings Postgres {wanted[0]}",
-            fix="keep the former image source, or dump with the old major version and restore into a new volume",
+            reason=(
+                f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings"
+                f" Postgres {wanted[0]}"
+            ),
+            fix=(
+                "keep the former image source, or dump with the old major version and restore into"
+                " a new volume"
+            ),
         )
     elif wanted < had:
         yield Violation(
             key="groundwork:images",
-            reason=f"{service.name} {service.image.version} is older than {before}, which has already opened its volume",
+            reason=(
+                f"{service.name} {service.image.version} is older than {before}, which has already"
+                " opened its volume"
+            ),
             fix="keep the former image source; stores do not read what a newer version has written",
         )

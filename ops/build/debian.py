@@ -37,11 +37,19 @@ def ensure_base(client: docker.DockerClient) -> None:
         except console.Failed:
             if age is None:
                 raise
-            console.err.print(f"images: the base image is {age.days} days old and could not be refreshed; see that Debian's packages can be reached")
+            console.err.print(
+                f"images: the base image is {age.days} days old and could not be refreshed; "
+                "see that Debian's packages can be reached"
+            )
     elif age.days:
-        console.out.print(f"images: the base image is {age.days} days old; it is refreshed after {OLDEST_BASE.days}")
+        console.out.print(
+            f"images: the base image is {age.days} days old; "
+            f"it is refreshed after {OLDEST_BASE.days}"
+        )
     if _made(client, BASE_TAG) < archive.stat().st_mtime:
-        console.run(["docker", "import", archive, BASE_TAG], env={**os.environ, "DOCKER_CONTEXT": "default"})
+        console.run(
+            ["docker", "import", archive, BASE_TAG], env={**os.environ, "DOCKER_CONTEXT": "default"}
+        )
 
 
 def outdated(client: docker.DockerClient, tag: str) -> bool:
@@ -61,13 +69,21 @@ def _made(client: docker.DockerClient, tag: str) -> float:
         created = str(client.images.get(tag).attrs["Created"])
     except ImageNotFound:
         return 0
-    return dt.datetime.fromisoformat(created.partition(".")[0].rstrip("Z")).replace(tzinfo=dt.UTC).timestamp() + 1
+    return (
+        dt.datetime.fromisoformat(created.partition(".")[0].rstrip("Z"))
+        .replace(tzinfo=dt.UTC)
+        .timestamp()
+        + 1
+    )
 
 
 def _make(archive: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         _install_mmdebstrap()
-    with console.step(f"images: making the base image from Debian {DEBIAN_RELEASE}"), tempfile.TemporaryDirectory(dir=cache()) as scratch:
+    with (
+        console.step(f"images: making the base image from Debian {DEBIAN_RELEASE}"),
+        tempfile.TemporaryDirectory(dir=cache()) as scratch,
+    ):
         fresh = Path(scratch) / "base.tar"
         console.run(
             ["mmdebstrap", "--variant=minbase", f"--include={_INCLUDED}", DEBIAN_RELEASE, fresh],
@@ -84,31 +100,47 @@ def _install_mmdebstrap() -> None:
         )
     with console.step("images: installing mmdebstrap"):
         console.run(["apt-get", "update", "-qq"])
-        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        console.run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
 
 
-def resolve(client: docker.DockerClient, recipes: Mapping[str, Recipe]) -> dict[str, dict[str, str]]:
-    """Recipe to its package versions by build argument: the pinned ones, or what Debian has in their place.
+def resolve(
+    client: docker.DockerClient, recipes: Mapping[str, Recipe]
+) -> dict[str, dict[str, str]]:
+    """Recipe to its package versions by build argument: the pinned ones, or what Debian has in
+    their place.
 
-    Debian keeps one version of a package in each suite, so a security update takes the pinned one away. Then the newest
-    of the same upstream major is taken, and said. Raises Failed where there is none.
+    Debian keeps one version of a package in each suite, so a security update takes the pinned one
+    away. Then the newest of the same upstream major is taken, and said. Raises Failed where there
+    is none.
     """
     pins = {name: dict(_pins(recipe)) for name, recipe in recipes.items()}
-    offered = _offered(client, sorted({package for found in pins.values() for package in found.values()}))
+    offered = _offered(
+        client, sorted({package for found in pins.values() for package in found.values()})
+    )
     chosen = {
-        name: {argument: _choose(package, recipes[name].arguments[argument], offered.get(package, [])) for argument, package in found.items()}
+        name: {
+            argument: _choose(package, recipes[name].arguments[argument], offered.get(package, []))
+            for argument, package in found.items()
+        }
         for name, found in pins.items()
     }
     for name, found in chosen.items():
         for argument, version in found.items():
             if version != recipes[name].arguments[argument]:
                 replaced = f"{pins[name][argument]} {recipes[name].arguments[argument]}"
-                console.out.print(f"images: {name}: Debian has replaced {replaced}; taking {version}")
+                console.out.print(
+                    f"images: {name}: Debian has replaced {replaced}; taking {version}"
+                )
     return chosen
 
 
 def version_of(recipe: Recipe, chosen: Mapping[str, str]) -> str:
-    """The version of the service in an image built with the `chosen` packages: the recipe's, or that of its replacement."""
+    """The version of the service in an image built with the `chosen` packages: the recipe's, or
+    that of its replacement.
+    """
     for argument, pinned in recipe.arguments.items():
         if argument in chosen and upstream(pinned) == recipe.version:
             return upstream(chosen[argument])
@@ -131,13 +163,26 @@ def _offered(client: docker.DockerClient, packages: list[str]) -> dict[str, list
     """Package to the versions that Debian offers to an image built here, newest first."""
     if not packages:
         return {}
-    proxies = {name: os.environ[name] for name in ("http_proxy", "https_proxy", "no_proxy") if os.environ.get(name)}
+    proxies = {
+        name: os.environ[name]
+        for name in ("http_proxy", "https_proxy", "no_proxy")
+        if os.environ.get(name)
+    }
     script = f"apt-get update -qq >&2 && apt-cache madison {' '.join(packages)}"
     try:
         with console.step("images: asking Debian for its versions"):
-            output = client.containers.run(BASE_TAG, ["sh", "-c", script], network_mode="host", environment=proxies, remove=True)
+            output = client.containers.run(
+                BASE_TAG,
+                ["sh", "-c", script],
+                network_mode="host",
+                environment=proxies,
+                remove=True,
+            )
     except (APIError, ContainerError) as error:
-        raise console.Failed(f"Debian's package lists cannot be read: {error}", "see that Debian's packages can be reached, then run make again") from None
+        raise console.Failed(
+            f"Debian's package lists cannot be read: {error}",
+            "see that Debian's packages can be reached, then run make again",
+        ) from None
     found: dict[str, list[str]] = {}
     for line in output.decode().splitlines():
         package, version, _ = (part.strip() for part in line.split("|"))
@@ -153,6 +198,7 @@ def _choose(package: str, pinned: str, offered: list[str]) -> str:
         if upstream(version).split(".")[0] == major:
             return version
     raise console.Failed(
-        f"Debian {DEBIAN_RELEASE} has no {package} {major} any more (it offers {', '.join(offered) or 'none'})",
+        f"Debian {DEBIAN_RELEASE} has no {package} {major} any more "
+        f"(it offers {', '.join(offered) or 'none'})",
         "take a newer Groundwork, or set groundwork:images to registry or to a mirror",
     )

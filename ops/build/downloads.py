@@ -11,22 +11,26 @@ import httpx
 from ops import console
 from ops.paths import cache
 
-# Long enough for a slow name server, short enough not to be a wait on a machine without the internet.
+# Long enough for a slow name server, short enough not to be a wait on a machine without the
+# internet.
 _REACH_SECONDS = 3.0
 
 
 def fetch(url: str, sums: str, folder: Path, what: str) -> bool:
     """Unpacks an official download into a folder; False where it cannot be reached.
 
-    Nothing is unpacked before its SHA-256 is that which `sums` publishes; False too where that cannot be had.
-    Raises Failed where it is another.
+    Nothing is unpacked before its SHA-256 is that which `sums` publishes; False too where that
+    cannot be had. Raises Failed where it is another.
     """
     timeout = httpx.Timeout(60, connect=_REACH_SECONDS)
     digest = hashlib.sha256()
     try:
         with tempfile.TemporaryDirectory(dir=cache()) as scratch:
             archive = Path(scratch) / "archive.tar.gz"
-            with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response, archive.open("wb") as stream:
+            with (
+                httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response,
+                archive.open("wb") as stream,
+            ):
                 response.raise_for_status()
                 with console.step(f"downloading {what}"):
                     for chunk in response.iter_bytes():
@@ -41,33 +45,49 @@ def fetch(url: str, sums: str, folder: Path, what: str) -> bool:
             shutil.rmtree(folder, ignore_errors=True)
             unpacked.rename(folder)
     except (httpx.HTTPError, tarfile.TarError, OSError) as error:
-        console.out.print(f"{what}: the official download cannot be reached ({type(error).__name__})")
+        console.out.print(
+            f"{what}: the official download cannot be reached ({type(error).__name__})"
+        )
         return False
     return True
 
 
 def _verified(url: str, sums: str, found: str, what: str) -> bool:
-    """True if a file of published sums names a download with the sum that was found. Raises Failed for another sum."""
+    """True if a file of published sums names a download with the sum that was found. Raises Failed
+    for another sum.
+    """
     try:
         text = httpx.get(sums, timeout=60, follow_redirects=True).raise_for_status().text
     except httpx.HTTPError as error:
-        console.out.print(f"{what}: not used, since its published checksum cannot be had ({type(error).__name__})")
+        console.out.print(
+            f"{what}: not used, since its published checksum cannot be had ({type(error).__name__})"
+        )
         return False
     rows = (line.split() for line in text.splitlines())
-    published = next((row[0].lower() for row in rows if len(row) == 2 and row[1].lstrip("*") == url.rpartition("/")[2]), None)
+    published = next(
+        (
+            row[0].lower()
+            for row in rows
+            if len(row) == 2 and row[1].lstrip("*") == url.rpartition("/")[2]
+        ),
+        None,
+    )
     if published is None:
         console.out.print(f"{what}: not used, since no checksum of it is published at {sums}")
         return False
     if published != found:
         raise console.Failed(
-            f"{what} was downloaded, and is not what was published: its SHA-256 is {found}, not {published}",
+            f"{what} was downloaded, and is not what was published: "
+            f"its SHA-256 is {found}, not {published}",
             f"see why, from a network that you trust; or put {what} on the PATH yourself",
         )
     return True
 
 
 def extract(tar: tarfile.TarFile, folder: Path) -> None:
-    """Unpacks without leaving the folder. Python before 3.11.4, Debian 12's among them, knows no filters."""
+    """Unpacks without leaving the folder. Python before 3.11.4, Debian 12's among them, knows no
+    filters.
+    """
     if hasattr(tarfile, "data_filter"):
         tar.extractall(folder, filter="data")
         return

@@ -13,7 +13,9 @@ from ops.paths import cache
 
 
 def place(module: Path) -> Path:
-    """The folder in the cache that holds what a module builds; another one whenever its sources or versions change."""
+    """The folder in the cache that holds what a module builds; another one whenever its sources or
+    versions change.
+    """
     digest = hashlib.sha256()
     for path in sorted(path for path in module.iterdir() if path.suffix in (".go", ".mod", ".sum")):
         digest.update(path.name.encode() + path.read_bytes())
@@ -36,8 +38,8 @@ def build(
 ) -> Path:
     """Builds the tools that a module names, or the `program` that it is; returns their folder.
 
-    It builds into a scratch folder first, so that an interrupted build leaves nothing; `finish` adds to it.
-    Raises Failed without Go.
+    It builds into a scratch folder first, so that an interrupted build leaves nothing; `finish`
+    adds to it. Raises Failed without Go.
     """
     folder = place(module)
     if folder.exists():
@@ -47,12 +49,23 @@ def build(
             f"{module.name} is built from Go modules, and there is no Go here",
             "install Go 1.26; none is needed where the official download or image can be reached",
         )
-    with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.step(f"building {module.name} from Go modules (once; minutes)"):
+    with (
+        tempfile.TemporaryDirectory(dir=cache()) as scratch,
+        console.step(f"building {module.name} from Go modules (once; minutes)"),
+    ):
         target = Path(scratch) / "bin"
         target.mkdir()
         what = ["install", *flags, "-ldflags", f"-s -w {linker}", "tool"]
         if program is not None:
-            what = ["build", *flags, "-ldflags", f"-s -w {linker}", "-o", str(target / program), "."]
+            what = [
+                "build",
+                *flags,
+                "-ldflags",
+                f"-s -w {linker}",
+                "-o",
+                str(target / program),
+                ".",
+            ]
         console.run(["go", *what], cwd=module, env=environment(target))
         if finish is not None:
             finish(target)
@@ -61,11 +74,21 @@ def build(
 
 
 def sources(module: Path, name: str) -> Path:
-    """The folder with the sources of a module that `module` depends on, of the version that it pins."""
-    found = console.run(["go", "mod", "download", "-json", name], cwd=module, env=environment(cache()))
+    """The folder with the sources of a module that `module` depends on, of the version that it
+    pins.
+    """
+    found = console.run(
+        ["go", "mod", "download", "-json", name], cwd=module, env=environment(cache())
+    )
     return Path(json.loads(found)["Dir"])
 
 
 def environment(target: Path) -> dict[str, str]:
     """The environment in which Go builds exactly what the module files pin, into a folder."""
-    return {**os.environ, "GOBIN": str(target), "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    return {
+        **os.environ,
+        "GOBIN": str(target),
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+    }

@@ -23,7 +23,9 @@ _LONGEST = ("loki", "minio", "litellm")
 
 
 def choose(stack: Stack) -> str:
-    """The stack's image source: what its configuration says, else chosen once, printed and stored."""
+    """The stack's image source: what its configuration says, else chosen once, printed
+    and stored.
+    """
     named = stack.config().get(f"{NAMESPACE}:images")
     if isinstance(named, str):
         return named
@@ -33,14 +35,20 @@ def choose(stack: Stack) -> str:
         console.out.print("images: registry (official images by digest)")
     else:
         source = "packages"
-        console.out.print(f"images: no registry can be reached ({why}); taking packages: images are built here from distribution packages")
+        console.out.print(
+            f"images: no registry can be reached ({why}); taking packages: "
+            "images are built here from distribution packages"
+        )
     stack.set_images(source)
-    console.out.print(f"images: stored as {NAMESPACE}:images in {stack.file.name}; it will not change by itself")
+    console.out.print(
+        f"images: stored as {NAMESPACE}:images in {stack.file.name}; it will not change by itself"
+    )
     return source
 
 
 def _registry_unreachable() -> str | None:
-    # The first service's registry stands for all; the engine pulls, so an engine elsewhere may see more.
+    # The first service's registry stands for all; the engine pulls, so an engine elsewhere may see
+    # more.
     host = OFFICIAL["postgres"].repository.partition("/")[0]
     host = {"docker.io": "registry-1.docker.io"}.get(host, host)
     try:
@@ -59,7 +67,11 @@ def build_missing(wanted: Callable[[], Container[str]] = lambda: RECIPES) -> lis
     client = docker.from_env()
     try:
         debian.ensure_base(client)
-        missing = {name: recipe for name, recipe in RECIPES.items() if debian.outdated(client, local_tag(name, recipe))}
+        missing = {
+            name: recipe
+            for name, recipe in RECIPES.items()
+            if debian.outdated(client, local_tag(name, recipe))
+        }
         needed = wanted() if missing else ()
         missing = {name: recipe for name, recipe in missing.items() if name in needed}
         if not missing:
@@ -79,29 +91,43 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         context = Path(scratch) / "context"
         shutil.copytree(IMAGES / recipe.folder, context)
-        # Where a proxy re-signs traffic, its certificate is among the host's. The recipes use it in a
-        # stage that is thrown away.
+        # Where a proxy re-signs traffic, its certificate is among the host's. The recipes use it
+        # in a stage that is thrown away.
         certificates = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
-        (context / "host-ca.crt").write_bytes(certificates.read_bytes() if certificates.exists() else b"")
+        (context / "host-ca.crt").write_bytes(
+            certificates.read_bytes() if certificates.exists() else b""
+        )
         if recipe.go_tool:
             module = IMAGES / recipe.folder
             # A program of ours around a module's packages, or a module's own.
             program = recipe.go_tool if (module / "main.go").exists() else None
             shutil.copy2(golang.build(module, program) / recipe.go_tool, context / recipe.go_tool)
         arguments = {"BASE": BASE_TAG, **recipe.arguments, **packages}
-        command = ["docker", "build", "--network", "host", "--tag", tag, "--label", "groundwork.image=packages"]
+        command = [
+            "docker",
+            "build",
+            "--network",
+            "host",
+            "--tag",
+            tag,
+            "--label",
+            "groundwork.image=packages",
+        ]
         command += ["--label", f"{VERSION_LABEL}={debian.version_of(recipe, packages)}"]
         for key, value in arguments.items():
             command += ["--build-arg", f"{key}={value}"]
         for key in _proxies():
-            # By name only: an address may hold a password, and Docker takes the value from the environment.
+            # By name only: an address may hold a password, and Docker takes the value from the
+            # environment.
             command += ["--build-arg", key]
         with console.step(f"images: building {name} {recipe.version}"):
-            # The builder that every engine has; BuildKit's plug-in is a download on some distributions.
+            # The builder that every engine has; BuildKit's plug-in is a download on some
+            # distributions.
             console.run(
-                [*command, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
-                fix="see that Debian's packages can be reached and the disk has room, then run it again",
-            )  # fmt: skip
+                [*command, str(context)],
+                env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
+                fix="see that Debian's packages can be reached and that there is disk space",
+            )
     return tag
 
 

@@ -1,4 +1,6 @@
-"""Pulumi's CLI, Python language host and the target's plug-in: found, downloaded, or built from Go modules."""
+"""Pulumi's CLI, Python language host and the target's plug-in: found, downloaded, or built from Go
+modules.
+"""
 
 import os
 import platform
@@ -41,11 +43,17 @@ class Toolchain:
 
 
 def ensure(target: str = "docker") -> Toolchain:
-    """Finds or makes every tool for a target; what is there is left alone. Raises Failed for what cannot be had."""
+    """Finds or makes every tool for a target; what is there is left alone. Raises Failed for what
+    cannot be had.
+    """
     origin: dict[str, str] = {}
     folders: list[Path] = []
     plugin_name = f"pulumi-resource-{target}"
-    for name, find in (("pulumi", _cli), ("pulumi-language-python", _language_host), (plugin_name, lambda: _plugin(target))):
+    for name, find in (
+        ("pulumi", _cli),
+        ("pulumi-language-python", _language_host),
+        (plugin_name, lambda: _plugin(target)),
+    ):
         folder, how = find()
         origin[name] = how
         if folder is not None and folder not in folders:
@@ -55,7 +63,9 @@ def ensure(target: str = "docker") -> Toolchain:
 
 
 def _beside_cli(folders: list[Path]) -> list[Path]:
-    """Gives a CLI that was built here its language host as a neighbour: one on the PATH makes it warn at every command."""
+    """Gives a CLI that was built here its language host as a neighbour: one on the PATH makes it
+    warn at every command.
+    """
     cli, host = golang.built(_MODULES / "pulumi"), golang.built(_MODULES / "language-python")
     if cli is None or host is None or cli not in folders:
         return folders
@@ -75,7 +85,10 @@ def _cli() -> tuple[Path | None, str]:
     built = golang.built(_MODULES / "pulumi")
     if built is None and _download_cli(downloaded):
         return downloaded, "downloaded"
-    return golang.build(_MODULES / "pulumi", linker=f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}"), "built from Go modules"
+    return golang.build(
+        _MODULES / "pulumi",
+        linker=f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",
+    ), "built from Go modules"
 
 
 def _language_host() -> tuple[Path | None, str]:
@@ -103,14 +116,23 @@ def _plugin(target: str) -> tuple[Path | None, str]:
     url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
     # The plug-ins' sums are published beside their sources, elsewhere than the plug-ins.
     sums = f"https://github.com/pulumi/pulumi-{target}/releases/download/v{version}/pulumi-{target}_{version}_checksums.txt"
-    if (target != "docker" or golang.built(_MODULES / "docker-provider") is None) and downloads.fetch(url, sums, downloaded, f"pulumi's {target} plug-in"):
+    if (
+        target != "docker" or golang.built(_MODULES / "docker-provider") is None
+    ) and downloads.fetch(url, sums, downloaded, f"pulumi's {target} plug-in"):
         return downloaded, "downloaded"
     if target != "docker":
         raise console.Failed(
-            f"Pulumi's {target} plug-in {version} is not here, its download cannot be reached, and no package carries it",
-            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; `make test-kubernetes` tests the same chart by Helm alone",
+            f"Pulumi's {target} plug-in {version} is not here, its download cannot be reached, "
+            "and no package carries it",
+            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; "
+            "`make test-kubernetes` tests the same chart by Helm alone",
         )
-    built = golang.build(_MODULES / "docker-provider", name, linker=f"-X main.version={version}", flags=("-tags", "no_compose"))
+    built = golang.build(
+        _MODULES / "docker-provider",
+        name,
+        linker=f"-X main.version={version}",
+        flags=("-tags", "no_compose"),
+    )
     return built, "built from Go modules"
 
 
@@ -120,7 +142,9 @@ def _pulumi_home() -> Path:
 
 def _version_of(binary: Path) -> tuple[int, ...]:
     try:
-        text = console.run([binary, "version"], env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"})
+        text = console.run(
+            [binary, "version"], env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        )
     except (console.Failed, OSError):
         return (0,)
     match = re.search(r"v(\d+)\.(\d+)\.(\d+)", text)
@@ -128,17 +152,23 @@ def _version_of(binary: Path) -> tuple[int, ...]:
 
 
 def _system(x86: str) -> str:
-    machine = {"x86_64": x86, "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+    machine = {"x86_64": x86, "aarch64": "arm64", "arm64": "arm64"}.get(
+        platform.machine(), platform.machine()
+    )
     return f"{platform.system().lower()}-{machine}"
 
 
 def _download_cli(folder: Path) -> bool:
     url = f"{_DOWNLOAD}/sdk/pulumi-v{PULUMI}-{_system('x64')}.tar.gz"
-    return downloads.fetch(url, f"{_DOWNLOAD}/sdk/pulumi-{PULUMI}-checksums.txt", folder.parent, "the Pulumi CLI")
+    return downloads.fetch(
+        url, f"{_DOWNLOAD}/sdk/pulumi-{PULUMI}-checksums.txt", folder.parent, "the Pulumi CLI"
+    )
 
 
 def _add_script(target: Path) -> None:
-    """The script that runs a program comes with the SDK of the CLI's version, in the CLI's own module."""
+    """The script that runs a program comes with the SDK of the CLI's version, in the CLI's own
+    module.
+    """
     sdk = golang.sources(_MODULES / "pulumi", "github.com/pulumi/pulumi/sdk/v3")
     script = sdk / "python" / "cmd" / "pulumi-language-python-exec"
     copy = target / script.name

@@ -29,14 +29,19 @@ def _up() -> None:
     place.recover(stack, resources)
     clock = time.monotonic()
     drifted, mending = place.repairs(resources)
-    console.out.print(f"[bold]deploying `{stack.name}`[/bold] …" + (f" (differs from the state: {', '.join(drifted)})" if drifted else ""))
+    console.out.print(
+        f"[bold]deploying `{stack.name}`[/bold] …"
+        + (f" (differs from the state: {', '.join(drifted)})" if drifted else "")
+    )
     prefix = name_prefix(stack.name, instance_of(stack.name))
     if resources:
         interruptions.announce(stack, prefix)
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
         with place.watching(stack) as watch:
-            status = stack.show("up", "--yes", "--skip-preview", "--suppress-outputs", *mending, log=events)
+            status = stack.show(
+                "up", "--yes", "--skip-preview", "--suppress-outputs", *mending, log=events
+            )
         if status != 0:
             place.show_failed(stack)
             raise failures.explain(failures.read(events), prefix=prefix, again=_again(stack))
@@ -45,7 +50,10 @@ def _up() -> None:
     interruptions.remember(stack, watch, outputs)
     health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
     summary.show(place, outputs, watch)
-    console.out.print(f"Deployed in {deployed:.1f} s; set-up, deploy and checks together {time.monotonic() - total:.1f} s.")
+    console.out.print(
+        f"Deployed in {deployed:.1f} s; set-up, deploy and checks together"
+        f" {time.monotonic() - total:.1f} s."
+    )
 
 
 def initialise() -> None:
@@ -66,7 +74,9 @@ def preview() -> None:
     """Shows what `up` would change. Nothing is changed, built or stored."""
     stack = _open()
     if stack.export() is None:
-        raise console.Failed(f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}")
+        raise console.Failed(
+            f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}"
+        )
     stack.check_passphrase()
     if stack.show("preview", "--diff") != 0:
         raise console.Failed("the preview was refused; the reasons are above")
@@ -85,15 +95,22 @@ def _down() -> None:
     if resources is None:
         if instance_of(stack.name) is None:
             raise console.Failed(f"the stack `{stack.name}` does not exist")
-        # Its state is gone; what runs is found by its labels, and the master secret is read with a state that is new.
+        # Its state is gone; what runs is found by its labels, and the master secret is read with a
+        # state that is new.
         resources = stack.initialise()
     place.recover(stack, resources)
     place.release(stack)
-    protected = ["--exclude-protected"] if any(resource.get("protect") for resource in resources) else []
+    protected = (
+        ["--exclude-protected"] if any(resource.get("protect") for resource in resources) else []
+    )
     if stack.show("destroy", "--yes", "--skip-preview", "--refresh", *protected) != 0:
-        raise console.Failed("not everything could be removed; the messages are above", "run `make down` again")
+        raise console.Failed(
+            "not everything could be removed; the messages are above", "run `make down` again"
+        )
     kept = [name for name in place.data(stack) if name.startswith("volume")]
-    console.out.print(f"Data is kept in {len(kept)} volumes; `make up` uses it again, `make purge` deletes it.")
+    console.out.print(
+        f"Data is kept in {len(kept)} volumes; `make up` uses it again, `make purge` deletes it."
+    )
 
 
 def purge(*, confirmation: str | None = None) -> None:
@@ -110,7 +127,10 @@ def _purge(confirmation: str | None) -> None:
         console.out.print(f"  {name}")
     if confirmation is None:
         if not sys.stdin.isatty():
-            raise console.Failed("purge asks for the stack's name, and there is no terminal to ask at", f"python -m ops purge --confirm {stack.name}")
+            raise console.Failed(
+                "purge asks for the stack's name, and there is no terminal to ask at",
+                f"python -m ops purge --confirm {stack.name}",
+            )
         confirmation = console.out.input("Type the stack's name to go on: ").strip()
     if confirmation != stack.name:
         raise console.Failed(f"`{confirmation}` is not `{stack.name}`; nothing was deleted")
@@ -123,12 +143,16 @@ def _purge(confirmation: str | None) -> None:
         if any(resource.get("protect") for resource in resources):
             stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
         if stack.show("destroy", "--yes", "--skip-preview", "--refresh") != 0:
-            raise console.Failed("not everything could be removed; the messages are above", "run `make purge` again")
+            raise console.Failed(
+                "not everything could be removed; the messages are above", "run `make purge` again"
+            )
         stack.ask("stack", "rm", "--yes", "--preserve-config", stack.name)
     for name in place.delete_data(stack):
         console.out.print(f"  deleted {name}")
     key_backup.forget(stack.name)
-    console.out.print(f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}.")
+    console.out.print(
+        f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}."
+    )
 
 
 def _held(command: str) -> AbstractContextManager[None]:

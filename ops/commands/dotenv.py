@@ -23,13 +23,17 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,?-]*")
 
 
 def write(stack: Stack, *, force: bool = False) -> None:
-    """Writes `.env` and `.env.admin` (for the stack `dev`) or `.env.<stack>` and `.env.<stack>.admin`.
+    """Writes `.env` and `.env.admin` (for the stack `dev`) or `.env.<stack>` and
+    `.env.<stack>.admin`.
 
-    Both are readable by their owner only. Raises Failed rather than replace a file that it has not written.
+    Both are readable by their owner only. Raises Failed rather than replace a file that it has not
+    written.
     """
     outputs = stack.outputs()
     path = ROOT / (".env" if stack.name == "dev" else f".env.{stack.name}")
-    networks = {f"GROUNDWORK_NETWORK_{_upper(name)}": full for name, full in outputs["networks"].items()}
+    networks = {
+        f"GROUNDWORK_NETWORK_{_upper(name)}": full for name, full in outputs["networks"].items()
+    }
     written = {
         path: (_APPLICATION, {**outputs["environment"], **networks}),
         path.with_name(f"{path.name}.admin"): (_ADMINISTRATORS, outputs["administration"]),
@@ -61,7 +65,9 @@ def quote(value: str) -> str:
         return value
     if "'" not in value and "\\" not in value:
         return f"'{value}'"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+    escaped = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+    )
     return f'"{escaped}"'
 
 

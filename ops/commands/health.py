@@ -26,12 +26,16 @@ def verify(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool 
     arguments = ["-q", "--no-header", "-p", "no:cacheprovider", "tests/health"]
     if not deep:
         arguments += ["-m", "not deep"]
-    console.out.print(f"[bold]verifying `{stack.name}`[/bold] …" + ("" if deep else " (nothing changed: without the check over 10,000 vectors)"))
+    console.out.print(
+        f"[bold]verifying `{stack.name}`[/bold] …"
+        + ("" if deep else " (nothing changed: without the check over 10,000 vectors)")
+    )
     record = _record(stack)
     if run(outputs, arguments) != 0:
         record.unlink(missing_ok=True)
         raise console.Failed(
-            f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above", "make logs S=<service> shows why; then `make health`"
+            f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above",
+            "make logs S=<service> shows why; then `make health`",
         )
     if deep:
         write_private(record, json.dumps(place.identities(outputs)))
@@ -55,4 +59,6 @@ def run(outputs: Mapping[str, Any], arguments: list[str]) -> int:
         path.write_text(json.dumps(outputs))
         sys.stdout.flush()
         environment = {**os.environ, _ENVIRONMENT: str(path), "PYTHONPATH": str(ROOT)}
-        return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment, check=False).returncode
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment, check=False
+        ).returncode

@@ -1,4 +1,6 @@
-"""Which services an `up` will interrupt, said before it does, and for about how long, from what their last starts took."""
+"""Which services an `up` will interrupt, said before it does, and for about how long, from what
+their last starts took.
+"""
 
 import hashlib
 import json
@@ -20,7 +22,9 @@ _PROGRAM = ("infra", "templates", "images", "charts")
 
 
 def announce(stack: Stack, prefix: str) -> None:
-    """Prints them. Where nothing has changed since the last successful `up`, nothing is computed."""
+    """Prints them. Where nothing has changed since the last successful `up`, nothing is
+    computed.
+    """
     if _record(stack).get("inputs") == _inputs(stack):
         return
     done = stack.pulumi("preview", "--json", "--suppress-outputs", "--stack", stack.name)
@@ -30,7 +34,9 @@ def announce(stack: Stack, prefix: str) -> None:
     names = sorted(set(replaced(json.loads(done.stdout), prefix)))
     if names:
         seconds = _record(stack).get("seconds") or {}
-        told = (f"{name} (about {seconds[name]:.0f} s)" if name in seconds else name for name in names)
+        told = (
+            f"{name} (about {seconds[name]:.0f} s)" if name in seconds else name for name in names
+        )
         console.out.print(f"will be interrupted while it is replaced: {', '.join(told)}")
 
 
@@ -38,7 +44,11 @@ def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """The services whose containers a preview replaces; provisioning jobs serve nobody."""
     for step in preview.get("steps") or ():
         kind, _, name = str(step.get("urn", "")).rpartition("::")
-        if step.get("op") in _REPLACED and kind.endswith(_CONTAINER) and not name.endswith(("-provision", f"-{FILES_ROLE}")):
+        if (
+            step.get("op") in _REPLACED
+            and kind.endswith(_CONTAINER)
+            and not name.endswith(("-provision", f"-{FILES_ROLE}"))
+        ):
             yield name.removeprefix(prefix)
 
 

@@ -11,23 +11,36 @@ from ops.stacks.progress import Watch
 
 
 def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
-    """Prints the table of services from a stack's outputs, with the times that a deploy's watch saw."""
-    table = Table(title=f"Groundwork `{outputs['identity']['groundwork.stack']}`", title_justify="left")
+    """Prints the table of services from a stack's outputs, with the times that a deploy's watch
+    saw.
+    """
+    table = Table(
+        title=f"Groundwork `{outputs['identity']['groundwork.stack']}`", title_justify="left"
+    )
     for column in ("service", "state", "endpoint", "image", "memory", "cpus", "time to healthy"):
         table.add_column(column, overflow="fold")
     states = place.states(outputs)
     for name, service in outputs["services"].items():
         limits = service["limits"]
         table.add_row(
-            name, _colour(states[name]), "\n".join(_addresses(name, service)) or "inside only", service["image"].partition("@")[0],
-            limits["memory"], f"{limits['cpus']:g}", _wait(watch, service["container"]),
-        )  # fmt: skip
+            name,
+            _colour(states[name]),
+            "\n".join(_addresses(name, service)) or "inside only",
+            service["image"].partition("@")[0],
+            limits["memory"],
+            f"{limits['cpus']:g}",
+            _wait(watch, service["container"]),
+        )
     console.out.print(table)
     if outputs["target"]["kind"] == "kubernetes":
-        console.out.print("These addresses are inside the cluster; `make forward` brings them to this machine, on the ports that .env names.")
+        console.out.print(
+            "These addresses are inside the cluster; `make forward` brings them to this machine, on"
+            " the ports that .env names."
+        )
     images = outputs["images"]
     console.out.print(
-        f"Images: {images}. Credentials: `make env` writes the application's to .env; all of them: `pulumi stack output credentials --show-secrets`."
+        f"Images: {images}. Credentials: `make env` writes the application's to .env; all of them:"
+        " `pulumi stack output credentials --show-secrets`."
     )
     for item in outputs["leftOut"]:
         console.out.print(f"  left out: {item['service']}: {item['reason']}")
@@ -39,7 +52,9 @@ def _addresses(name: str, service: Mapping[str, Any]) -> list[str]:
     """The endpoint column: on this machine, or inside the cluster."""
     ends = service["endpoints"].values()
     if "namespace" in service:
-        return [f"{end['scheme']}://{name}.{service['namespace']}:{end['servicePort']}" for end in ends]
+        return [
+            f"{end['scheme']}://{name}.{service['namespace']}:{end['servicePort']}" for end in ends
+        ]
     return [f"{end['scheme']}://{end['host']}:{end['port']}" for end in ends]
 
 

@@ -1,7 +1,10 @@
-"""Measures a deployed stack: memory at rest, and how long what people wait for takes. It asserts nothing."""
+"""Measures a deployed stack: memory at rest, and how long what people wait for takes. It asserts
+nothing.
+"""
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -32,22 +35,29 @@ def _memory(place: Site, outputs: Mapping[str, Any]) -> None:
     for name, used, limit in sorted(place.memory(outputs)):
         total += used
         table.add_row(name, f"{used / MIB:.0f}", f"{limit / MIB:.0f}")
-    table.add_row(f"together ({len(outputs['services'])} services and their jobs)", f"{total / MIB:.0f}", "")
+    table.add_row(
+        f"together ({len(outputs['services'])} services and their jobs)", f"{total / MIB:.0f}", ""
+    )
     console.out.print(table)
 
 
 def _times(stack: Stack) -> None:
-    table = Table(title=f"seconds with nothing to change, best and worst of {_REPEATS}", title_justify="left")
+    table = Table(
+        title=f"seconds with nothing to change, best and worst of {_REPEATS}", title_justify="left"
+    )
     for column in ("command", "best", "worst"):
         table.add_column(column, justify="right" if column != "command" else "left")
     name = ("--stack", stack.name)
     commands = (
         ("pulumi preview", ("preview", *name)),
         ("pulumi up --skip-preview", ("up", "--yes", "--skip-preview", *name)),
-        ("pulumi up --skip-preview --refresh", ("up", "--yes", "--skip-preview", "--refresh", *name)),
+        (
+            "pulumi up --skip-preview --refresh",
+            ("up", "--yes", "--skip-preview", "--refresh", *name),
+        ),
     )
     for title, arguments in commands:
-        times = sorted(_timed(lambda arguments=arguments: stack.ask(*arguments)) for _ in range(_REPEATS))  # type: ignore[misc]
+        times = sorted(_timed(partial(stack.ask, *arguments)) for _ in range(_REPEATS))
         table.add_row(title, f"{times[0]:.1f}", f"{times[-1]:.1f}")
     console.out.print(table)
 

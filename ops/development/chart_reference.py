@@ -26,7 +26,10 @@ def render() -> str:
     """The whole page."""
     schema = json.loads((_CHART / "values.schema.json").read_text())
     defaults = yaml.safe_load((_CHART / "values.yaml").read_text())
-    rows = (f"| `{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(schema, defaults, ""))
+    rows = (
+        f"| `{key}` | {kind} | {default} | {meaning} |"
+        for key, kind, default, meaning in _rows(schema, defaults, "")
+    )
     return _HEAD + "\n".join(rows) + "\n"
 
 
@@ -36,7 +39,9 @@ def write() -> None:
     console.out.print(f"Wrote {PATH.relative_to(ROOT)}.")
 
 
-def _rows(node: Mapping[str, Any], defaults: Any, prefix: str) -> Iterator[tuple[str, str, str, str]]:
+def _rows(
+    node: Mapping[str, Any], defaults: Any, prefix: str
+) -> Iterator[tuple[str, str, str, str]]:
     for name, field in node.get("properties", {}).items():
         key = prefix + name
         default = defaults.get(name) if isinstance(defaults, Mapping) else None

@@ -1,4 +1,5 @@
-"""Pictures of the dashboards where no Grafana can be run: each panel's queries, asked of the deployed stack, drawn to PNG.
+"""Pictures of the dashboards where no Grafana can be run: each panel's queries, asked of the
+deployed stack, drawn to PNG.
 
 They say on their face that they are no screenshots.
 """
@@ -17,35 +18,52 @@ from ops import console
 from ops.paths import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
-_LABEL = "Live data of the panels' own queries, drawn by `make pictures`. Not a screenshot of Grafana."
+_LABEL = (
+    "Live data of the panels' own queries, drawn by `make pictures`. Not a screenshot of Grafana."
+)
 _INK, _GRID, _PAPER = "#d8d9da", "#33363c", "#181b1f"
 
 
 def draw(environment: dict[str, str], *, minutes: int) -> list[Path]:
-    """One file for each dashboard of metrics that has data: the last minutes of the deployed stack."""
+    """One file for each dashboard of metrics that has data: the last minutes of the deployed
+    stack.
+    """
     FOLDER.mkdir(exist_ok=True)
     auth = (environment["PROMETHEUS_USER"], environment["PROMETHEUS_PASSWORD"])
     drawn = []
     with httpx.Client(base_url=environment["PROMETHEUS_URL"], auth=auth, timeout=20) as client:
         for board in BOARDS:
-            panels = [(row.title, panel, found) for row, panel in board.panels() if (found := list(_series(client, panel, minutes)))]
+            panels = [
+                (row.title, panel, found)
+                for row, panel in board.panels()
+                if (found := list(_series(client, panel, minutes)))
+            ]
             if panels:
                 drawn.append(_page(board, panels))
                 console.out.print(f"Drew {drawn[-1].relative_to(ROOT)}: {len(panels)} panels.")
     return drawn
 
 
-def _series(client: httpx.Client, panel: Panel, minutes: int) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+def _series(
+    client: httpx.Client, panel: Panel, minutes: int
+) -> Iterator[tuple[str, list[tuple[float, float]]]]:
     """Each series of a panel with its name in the legend."""
     if panel.source != "prometheus":
         return
     end = time.time()
     for query in panel.queries:
-        asked = {"query": query.expression.replace("$__rate_interval", "1m"), "start": str(end - 60 * minutes), "end": str(end), "step": "10"}
+        asked = {
+            "query": query.expression.replace("$__rate_interval", "1m"),
+            "start": str(end - 60 * minutes),
+            "end": str(end),
+            "step": "10",
+        }
         answer = client.get("/api/v1/query_range", params=asked)
         answer.raise_for_status()
         for item in answer.json()["data"]["result"]:
-            values = [(float(when), float(value)) for when, value in item["values"] if value != "NaN"]
+            values = [
+                (float(when), float(value)) for when, value in item["values"] if value != "NaN"
+            ]
             if values:
                 yield _named(query.legend, item["metric"]), values
 
@@ -56,7 +74,9 @@ def _named(legend: str, labels: dict[str, str]) -> str:
     return legend.replace("{{service}}", "").strip()
 
 
-def _page(board: Board, panels: list[tuple[str, Panel, list[tuple[str, list[tuple[float, float]]]]]]) -> Path:
+def _page(
+    board: Board, panels: list[tuple[str, Panel, list[tuple[str, list[tuple[float, float]]]]]]
+) -> Path:
     # Imported here: only who draws needs it.
     import matplotlib as mpl
 
@@ -65,7 +85,9 @@ def _page(board: Board, panels: list[tuple[str, Panel, list[tuple[str, list[tupl
 
     columns = 3
     rows = -(-len(panels) // columns)
-    figure, grid = pyplot.subplots(rows, columns, figsize=(16, 2.6 * rows + 1), squeeze=False, facecolor=_PAPER)
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(16, 2.6 * rows + 1), squeeze=False, facecolor=_PAPER
+    )
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     for axes, (row, panel, series) in zip(grid.flat, panels, strict=False):
@@ -79,11 +101,18 @@ def _page(board: Board, panels: list[tuple[str, Panel, list[tuple[str, list[tupl
     return path
 
 
-def _panel(axes: Any, row: str, panel: Panel, series: list[tuple[str, list[tuple[float, float]]]]) -> None:
+def _panel(
+    axes: Any, row: str, panel: Panel, series: list[tuple[str, list[tuple[float, float]]]]
+) -> None:
     axes.set_facecolor(_PAPER)
     axes.set_title(f"{row} · {panel.title} ({panel.unit})", color=_INK, fontsize=9, loc="left")
     for name, values in series[:8]:
-        axes.plot([datetime.fromtimestamp(when, UTC) for when, _ in values], [value for _, value in values], linewidth=1.2, label=name or None)
+        axes.plot(
+            [datetime.fromtimestamp(when, UTC) for when, _ in values],
+            [value for _, value in values],
+            linewidth=1.2,
+            label=name or None,
+        )
     axes.tick_params(colors=_INK, labelsize=7)
     axes.grid(color=_GRID, linewidth=0.5)
     for spine in axes.spines.values():
@@ -91,7 +120,14 @@ def _panel(axes: Any, row: str, panel: Panel, series: list[tuple[str, list[tuple
     axes.xaxis.set_major_formatter(_clock())
     axes.set_ylim(bottom=0, top=panel.maximum * 1.05 if panel.maximum else None)
     if any(name for name, _ in series):
-        axes.legend(fontsize=6, ncols=2, loc="upper left", facecolor=_PAPER, edgecolor=_GRID, labelcolor=_INK)
+        axes.legend(
+            fontsize=6,
+            ncols=2,
+            loc="upper left",
+            facecolor=_PAPER,
+            edgecolor=_GRID,
+            labelcolor=_INK,
+        )
 
 
 def _clock() -> Any:

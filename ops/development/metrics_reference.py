@@ -43,7 +43,11 @@ not deployed.
 
 def render() -> str:
     """The whole page."""
-    rows = (f"| {board.title} | {len(list(board.panels()))} | {sum(len(panel.queries) for _, panel in board.panels())} | {board.purpose} |" for board in BOARDS)
+    rows = (
+        f"| {board.title} | {len(list(board.panels()))} |"
+        f" {sum(len(panel.queries) for _, panel in board.panels())} | {board.purpose} |"
+        for board in BOARDS
+    )
     return _HEAD + "".join(_groups()) + _BOARDS + "\n".join(rows) + "\n"
 
 

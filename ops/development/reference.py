@@ -33,7 +33,10 @@ are refused.
 
 def render() -> str:
     """The whole page."""
-    rows = (f"| `{NAMESPACE}:{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(settings_model(), "", None))
+    rows = (
+        f"| `{NAMESPACE}:{key}` | {kind} | {default} | {meaning} |"
+        for key, kind, default, meaning in _rows(settings_model(), "", None)
+    )
     return _HEAD + "\n".join(rows) + "\n"
 
 
@@ -44,17 +47,29 @@ def write() -> None:
     console.out.print(f"Wrote {PATH.relative_to(ROOT)}.")
 
 
-def _rows(model: type[BaseModel], prefix: str, defaults: Any) -> Iterator[tuple[str, str, str, str]]:
+def _rows(
+    model: type[BaseModel], prefix: str, defaults: Any
+) -> Iterator[tuple[str, str, str, str]]:
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
         default = getattr(defaults, name) if defaults is not None else _default(field)
         inner = nested_model(field.annotation)
         if inner is None and _is_list(field):
-            yield key, "list of text", "empty" if not default else f"`{', '.join(default)}`", _escape(field.description or "")
+            yield (
+                key,
+                "list of text",
+                "empty" if not default else f"`{', '.join(default)}`",
+                _escape(field.description or ""),
+            )
         elif inner is None:
             yield key, _kind(field), _show(field, default), _escape(field.description or "")
         elif _is_list(field):
-            yield key, "list", f"{len(default)} item{'s' * (len(default) != 1)}" if default else "empty", _escape(field.description or "")
+            yield (
+                key,
+                "list",
+                f"{len(default)} item{'s' * (len(default) != 1)}" if default else "empty",
+                _escape(field.description or ""),
+            )
             yield from _rows(inner, f"{key}[].", None)
         else:
             if default is None:
@@ -75,7 +90,12 @@ def _kind(field: FieldInfo) -> str:
     if named and "dict[" not in str(field.annotation):
         return named
     arguments = get_args(field.annotation)
-    choices = [str(choice) for argument in (field.annotation, *arguments) for choice in get_args(argument) if isinstance(choice, str)]
+    choices = [
+        str(choice)
+        for argument in (field.annotation, *arguments)
+        for choice in get_args(argument)
+        if isinstance(choice, str)
+    ]
     if choices:
         return " or ".join(f"`{choice}`" for choice in choices)
     text = str(field.annotation)
@@ -83,7 +103,12 @@ def _kind(field: FieldInfo) -> str:
         return "map of text"
     if is_secret(field.annotation):
         return "secret"
-    for python, word in (("bool", "true or false"), ("int", "whole number"), ("float", "number"), ("str", "text")):
+    for python, word in (
+        ("bool", "true or false"),
+        ("int", "whole number"),
+        ("float", "number"),
+        ("str", "text"),
+    ):
         if python in text:
             return word
     return text
@@ -101,7 +126,13 @@ def _show(field: FieldInfo, default: Any) -> str:
     measured = unit(field)
     if isinstance(default, dict):
         return "empty"
-    shown = format_size(default) if measured == "size" else format_duration(default) if measured in ("duration", "days") else default
+    shown = (
+        format_size(default)
+        if measured == "size"
+        else format_duration(default)
+        if measured in ("duration", "days")
+        else default
+    )
     return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
 
 

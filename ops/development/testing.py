@@ -1,4 +1,6 @@
-"""`make test`: lint, types, pure tests, then a real deployment; and at the end what was never executed."""
+"""`make test`: lint, types, pure tests, then a real deployment; and at the end what was never
+executed.
+"""
 
 import json
 import os
@@ -50,7 +52,9 @@ def run(*, live: bool) -> None:
 
 
 def kubernetes() -> None:
-    """The chart and the platform on a real cluster: the one that GROUNDWORK_TEST_CONTEXT names, or one made from packages."""
+    """The chart and the platform on a real cluster: the one that GROUNDWORK_TEST_CONTEXT names, or
+    one made from packages.
+    """
     if "GROUNDWORK_TEST_CONTEXT" not in os.environ:
         engine.ensure()
         cluster_packages.ensure()
@@ -73,11 +77,18 @@ def _call(title: str, command: list[str]) -> None:
 def _never_executed(outcomes: Path) -> None:
     records = [json.loads(line) for line in outcomes.read_text().splitlines()]
     executed = {record["check"] for record in records if record["outcome"] != "skipped"}
-    skipped = {record["check"]: record["reason"].removeprefix("Skipped: ") for record in records if record["check"] not in executed}
+    skipped = {
+        record["check"]: record["reason"].removeprefix("Skipped: ")
+        for record in records
+        if record["check"] not in executed
+    }
     by_reason: dict[str, list[str]] = {}
     for check, reason in sorted(skipped.items()):
         by_reason.setdefault(reason, []).append(check)
-    console.out.print(f"\n[bold]Never executed here: {len(skipped)} checks[/bold] (of {len(executed) + len(skipped)})")
+    console.out.print(
+        f"\n[bold]Never executed here: {len(skipped)} checks[/bold] (of"
+        f" {len(executed) + len(skipped)})"
+    )
     for reason, checks in by_reason.items():
         console.out.print(f"  {len(checks)}: {reason}")
         for check in checks:

@@ -24,15 +24,23 @@ class DockerSite:
     def prepare(self, stack: Stack) -> None:
         """Chooses the image source once; builds what comes from packages."""
         if images.choose(stack) == "packages":
-            # Bad settings are refused before minutes are spent on images, and only what is declared is built.
-            images.build_missing(lambda: {str(service.image.recipe) for service in build_platform(stack.settings()).services})
+            # Bad settings are refused before minutes are spent on images, and only what is
+            # declared is built.
+            images.build_missing(
+                lambda: {
+                    str(service.image.recipe)
+                    for service in build_platform(stack.settings()).services
+                }
+            )
 
     def recover(self, stack: Stack, resources: Resources) -> None:
         """Removes a dead run's lock and the containers that no state records."""
         recovery.recover(stack, resources)
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
-        """Drift, found by one look at the engine in a tenth of a refresh's time; Pulumi refreshes only where there is any."""
+        """Drift, found by one look at the engine in a tenth of a refresh's time; Pulumi refreshes
+        only where there is any.
+        """
         drifted = drift.find(resources)
         return drifted, ["--refresh"] if drifted else []
 
@@ -41,16 +49,27 @@ class DockerSite:
         return progress.watching(recovery.owner_labels(stack))
 
     def show_failed(self, stack: Stack) -> None:
-        """The last words of this stack's containers that are not healthy: a job's error is only there."""
+        """The last words of this stack's containers that are not healthy: a job's error is only
+        there.
+        """
         client = docker.from_env()
         try:
-            for container in client.containers.list(all=True, filters=recovery.owner_filter(stack), ignore_removed=True):
+            for container in client.containers.list(
+                all=True, filters=recovery.owner_filter(stack), ignore_removed=True
+            ):
                 state = container.attrs["State"]
                 status = (state.get("Health") or {}).get("Status", "")
                 if container.labels.get("groundwork.role"):
                     continue
-                if status in ("unhealthy", "starting") or state.get("Restarting") or not state.get("Running"):
-                    console.err.print(f"\n[bold]{container.name}[/bold] is {status or state.get('Status')}; its last lines:")
+                if (
+                    status in ("unhealthy", "starting")
+                    or state.get("Restarting")
+                    or not state.get("Running")
+                ):
+                    console.err.print(
+                        f"\n[bold]{container.name}[/bold] is {status or state.get('Status')}; its"
+                        " last lines:"
+                    )
                     for line in container.logs(tail=15).decode(errors="replace").splitlines():
                         console.err.print(f"    {line}", markup=False)
         finally:
@@ -74,7 +93,12 @@ class DockerSite:
                 stats: dict[str, Any] = container.stats(stream=False)  # type: ignore[assignment]
                 memory = stats["memory_stats"]
                 details = memory.get("stats") or {}
-                yield str(container.name), memory["usage"] - details.get("total_inactive_file", details.get("inactive_file", 0)), memory["limit"]
+                yield (
+                    str(container.name),
+                    memory["usage"]
+                    - details.get("total_inactive_file", details.get("inactive_file", 0)),
+                    memory["limit"],
+                )
         finally:
             client.close()
 
@@ -94,16 +118,24 @@ class DockerSite:
 
     def follow(self, service: str, entry: Mapping[str, Any]) -> None:
         """`docker logs`."""
-        subprocess.run(["docker", "logs", "--follow", "--tail", "200", entry["container"]], check=False)
+        subprocess.run(
+            ["docker", "logs", "--follow", "--tail", "200", entry["container"]], check=False
+        )
 
 
 def _listed(outputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     client = docker.from_env()
     try:
-        shown = {str(item["Names"][0]).lstrip("/"): item for item in client.api.containers(all=True) if item.get("Names")}
+        shown = {
+            str(item["Names"][0]).lstrip("/"): item
+            for item in client.api.containers(all=True)
+            if item.get("Names")
+        }
     finally:
         client.close()
-    return {name: shown.get(service["container"], {}) for name, service in outputs["services"].items()}
+    return {
+        name: shown.get(service["container"], {}) for name, service in outputs["services"].items()
+    }
 
 
 def _state(shown: Mapping[str, Any]) -> str:
@@ -112,7 +144,9 @@ def _state(shown: Mapping[str, Any]) -> str:
         return "missing"
     if shown["State"] != "running":
         return str(shown["State"])
-    health = str(shown["Status"]).rpartition("(")[2].rstrip(")") if "(" in shown["Status"] else "running"
+    health = (
+        str(shown["Status"]).rpartition("(")[2].rstrip(")") if "(" in shown["Status"] else "running"
+    )
     return health.removeprefix("health: ")
 
 

@@ -1,4 +1,6 @@
-"""True if the engine still shows what the state records. It reads the engine once, where a refresh asks for each resource."""
+"""True if the engine still shows what the state records. It reads the engine once, where a refresh
+asks for each resource.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,23 +9,41 @@ import docker
 
 from infra.units import MIB
 
-_CONTAINER, _NETWORK, _VOLUME = (f"docker:index/{kind}" for kind in ("container:Container", "network:Network", "volume:Volume"))
+_CONTAINER, _NETWORK, _VOLUME = (
+    f"docker:index/{kind}" for kind in ("container:Container", "network:Network", "volume:Volume")
+)
 
 
 def find(resources: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of what is gone, stopped or other than recorded; empty when all is as the state says."""
-    wanted = [resource for resource in resources if resource["type"] in (_CONTAINER, _NETWORK, _VOLUME) and not resource.get("delete")]
+    """Names of what is gone, stopped or other than recorded; empty when all is as the
+    state says.
+    """
+    wanted = [
+        resource
+        for resource in resources
+        if resource["type"] in (_CONTAINER, _NETWORK, _VOLUME) and not resource.get("delete")
+    ]
     client = docker.from_env()
     try:
         networks = {item["Id"] for item in client.api.networks()}
         volumes = {item["Name"] for item in client.api.volumes()["Volumes"] or []}
         known = {item["Id"] for item in client.api.containers(all=True)}
-        return [str(resource["inputs"]["name"]) for resource in wanted if any(_differs(client, resource, known, networks, volumes))]
+        return [
+            str(resource["inputs"]["name"])
+            for resource in wanted
+            if any(_differs(client, resource, known, networks, volumes))
+        ]
     finally:
         client.close()
 
 
-def _differs(client: docker.DockerClient, resource: Mapping[str, Any], containers: set[str], networks: set[str], volumes: set[str]) -> Iterator[bool]:
+def _differs(
+    client: docker.DockerClient,
+    resource: Mapping[str, Any],
+    containers: set[str],
+    networks: set[str],
+    volumes: set[str],
+) -> Iterator[bool]:
     match resource["type"]:
         case kind if kind == _NETWORK:
             yield resource.get("id") not in networks
@@ -32,7 +52,9 @@ def _differs(client: docker.DockerClient, resource: Mapping[str, Any], container
         case _ if resource.get("id") not in containers:
             yield True
         case _:
-            yield from _container_differs(client.api.inspect_container(resource["id"]), resource["inputs"])
+            yield from _container_differs(
+                client.api.inspect_container(resource["id"]), resource["inputs"]
+            )
 
 
 def _container_differs(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[bool]:
@@ -47,6 +69,10 @@ def _container_differs(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> I
     yield host["CpuQuota"] != int(inputs["cpuQuota"])
     yield host["RestartPolicy"]["Name"] != inputs["restart"]
     mounted = {mount.get("Name") for mount in shown["Mounts"]}
-    yield any(mount["source"] not in mounted for mount in inputs.get("mounts", ()) if mount["type"] == "volume")
+    yield any(
+        mount["source"] not in mounted
+        for mount in inputs.get("mounts", ())
+        if mount["type"] == "volume"
+    )
     joined = {network["NetworkID"] for network in shown["NetworkSettings"]["Networks"].values()}
     yield len(joined) != len(inputs["networksAdvanced"])

@@ -1,4 +1,6 @@
-"""The Docker engine: the one that answers, or on Debian and Ubuntu one that is installed and started here."""
+"""The Docker engine: the one that answers, or on Debian and Ubuntu one that is installed and
+started here.
+"""
 
 import os
 import shutil
@@ -11,7 +13,10 @@ from docker.errors import DockerException
 
 from ops import console
 
-_MANUAL = "install Docker (https://docs.docker.com/engine/install/) and start it, or point DOCKER_HOST at an engine"
+_MANUAL = (
+    "install Docker (https://docs.docker.com/engine/install/) and start it, or point DOCKER_HOST at"
+    " an engine"
+)
 _SECONDS = 60
 
 
@@ -37,7 +42,9 @@ def ensure() -> None:
             "start that engine, correct DOCKER_HOST, or unset it to use this machine's own",
         )
     if os.geteuid() != 0:
-        raise console.Failed("no Docker engine answers", f"as root: systemctl start docker; or {_MANUAL}")
+        raise console.Failed(
+            "no Docker engine answers", f"as root: systemctl start docker; or {_MANUAL}"
+        )
     if shutil.which("dockerd") is None or shutil.which("iptables") is None:
         _install()
     _share_root()
@@ -46,9 +53,16 @@ def ensure() -> None:
 
 
 def _share_root() -> None:
-    """Makes `/` a shared mount where no systemd has done it: node-exporter cannot see the host's disks otherwise."""
+    """Makes `/` a shared mount where no systemd has done it: node-exporter cannot see the host's
+    disks otherwise.
+    """
     local = not os.environ.get("DOCKER_HOST", "unix://").startswith(("tcp:", "ssh:"))
-    if local and os.geteuid() == 0 and not Path("/run/systemd/system").is_dir() and shutil.which("mount"):
+    if (
+        local
+        and os.geteuid() == 0
+        and not Path("/run/systemd/system").is_dir()
+        and shutil.which("mount")
+    ):
         subprocess.run(["mount", "--make-rshared", "/"], capture_output=True, check=False)
 
 
@@ -58,19 +72,42 @@ def _install() -> None:
     with console.step("docker: installing the engine from the distribution's packages"):
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         console.run(["apt-get", "update", "-qq"], env=env, fix=_MANUAL)
-        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables", "iproute2"], env=env, fix=_MANUAL)
+        console.run(
+            [
+                "apt-get",
+                "install",
+                "-y",
+                "-qq",
+                "--no-install-recommends",
+                "docker.io",
+                "iptables",
+                "iproute2",
+            ],
+            env=env,
+            fix=_MANUAL,
+        )
 
 
 def _start() -> None:
     if Path("/run/systemd/system").is_dir():
         console.run(["systemctl", "start", "docker"], fix="journalctl -u docker -n 50")
     else:
-        # No init runs here (a container, a small virtual machine), so the engine gets a session of its own.
+        # No init runs here (a container, a small virtual machine), so the engine gets a session of
+        # its own.
         log = Path("/var/log/groundwork-dockerd.log")
         with log.open("ab") as stream:
-            subprocess.Popen(["dockerd"], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, start_new_session=True)
+            subprocess.Popen(
+                ["dockerd"],
+                stdout=stream,
+                stderr=stream,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
     deadline = time.monotonic() + _SECONDS
     while not answers():
         if time.monotonic() > deadline:
-            raise console.Failed(f"the Docker engine did not answer within {_SECONDS} s", "see /var/log/groundwork-dockerd.log or `journalctl -u docker`")
+            raise console.Failed(
+                f"the Docker engine did not answer within {_SECONDS} s",
+                "see /var/log/groundwork-dockerd.log or `journalctl -u docker`",
+            )
         time.sleep(0.3)

@@ -16,11 +16,20 @@ _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
 def kubectl(target: Mapping[str, str]) -> list[str]:
-    """The command that reaches a stack's cluster, from its `target` output. Raises Failed without kubectl."""
+    """The command that reaches a stack's cluster, from its `target` output. Raises Failed without
+    kubectl.
+    """
     found = shutil.which("kubectl")
     if found is None:
-        raise console.Failed("what runs inside a cluster is reached by kubectl, and there is none here", "install it: https://kubernetes.io/docs/tasks/tools/")
-    return [found, f"--context={target['context']}", *([f"--kubeconfig={target['kubeconfig']}"] if target["kubeconfig"] else [])]
+        raise console.Failed(
+            "what runs inside a cluster is reached by kubectl, and there is none here",
+            "install it: https://kubernetes.io/docs/tasks/tools/",
+        )
+    return [
+        found,
+        f"--context={target['context']}",
+        *([f"--kubeconfig={target['kubeconfig']}"] if target["kubeconfig"] else []),
+    ]
 
 
 @dataclass(slots=True)
@@ -28,17 +37,31 @@ class Forwards:
     """Open forwards, one for each service and port; `close` ends them."""
 
     target: Mapping[str, str]
-    _open: dict[tuple[str, str, int], tuple[subprocess.Popen[str], int]] = field(default_factory=dict)
+    _open: dict[tuple[str, str, int], tuple[subprocess.Popen[str], int]] = field(
+        default_factory=dict
+    )
 
     def local_port(self, namespace: str, service: str, port: int, *, local: int = 0) -> int:
-        """The port on 127.0.0.1 that leads to a Service's port; any free one, or `local`. Raises Failed."""
+        """The port on 127.0.0.1 that leads to a Service's port; any free one, or `local`. Raises
+        Failed.
+        """
         key = (namespace, service, port)
         if key in self._open and self._open[key][0].poll() is None:
             return self._open[key][1]
         process = subprocess.Popen(
-            [*kubectl(self.target), "--namespace", namespace, "port-forward", f"service/{service}", f"{local or ''}:{port}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [
+                *kubectl(self.target),
+                "--namespace",
+                namespace,
+                "port-forward",
+                f"service/{service}",
+                f"{local or ''}:{port}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         lines: Queue[str] = Queue()
         threading.Thread(target=_read, args=(process, lines), daemon=True).start()
         said = ""
@@ -56,8 +79,10 @@ class Forwards:
                 process.kill()
                 process.wait()
                 raise console.Failed(
-                    f"{service}.{namespace}:{port} cannot be reached: {said.strip() or 'kubectl port-forward said nothing'}",
-                    f"make logs S={service}; where the port is taken on this machine, free it or set groundwork:portOffset",
+                    f"{service}.{namespace}:{port} cannot be reached:"
+                    f" {said.strip() or 'kubectl port-forward said nothing'}",
+                    f"make logs S={service}; where the port is taken on this machine, free it or"
+                    " set groundwork:portOffset",
                 )
 
     def wait(self) -> None:
@@ -82,12 +107,16 @@ def _read(process: subprocess.Popen[str], lines: "Queue[str]") -> None:
 
 
 def everything(outputs: Mapping[str, Any]) -> None:
-    """Brings every endpoint of a stack to the ports that its outputs and `.env` name, until it is interrupted."""
+    """Brings every endpoint of a stack to the ports that its outputs and `.env` name, until it is
+    interrupted.
+    """
     forwards = Forwards(outputs["target"])
     try:
         for name, service in outputs["services"].items():
             for end in service["endpoints"].values():
-                port = forwards.local_port(service["namespace"], name, end["servicePort"], local=end["port"])
+                port = forwards.local_port(
+                    service["namespace"], name, end["servicePort"], local=end["port"]
+                )
                 console.out.print(f"  {name}: {end['scheme']}://127.0.0.1:{port}")
         console.out.print("Everything is reached until this ends (Ctrl-C).")
         forwards.wait()

@@ -34,16 +34,23 @@ class KubernetesSite:
         """From the stack's file. What is wrong in it the program refuses in its own words."""
         cluster = stack.config().get(f"{NAMESPACE}:kubernetes") or {}
         namespace = str(cluster.get("namespace") or f"groundwork-{stack.name}")
-        kubeconfig = str(ROOT / Path(cluster["kubeconfig"]).expanduser()) if cluster.get("kubeconfig") else ""
+        kubeconfig = (
+            str(ROOT / Path(cluster["kubeconfig"]).expanduser())
+            if cluster.get("kubeconfig")
+            else ""
+        )
         target = {"context": str(cluster.get("context") or ""), "kubeconfig": kubeconfig}
         return cls(target, (namespace, f"{namespace}-host"))
 
     def prepare(self, stack: Stack) -> None:
-        """The nodes pull their images themselves; that there is a kubectl is asked before anything changes."""
+        """The nodes pull their images themselves; that there is a kubectl is asked before anything
+        changes.
+        """
         self._kubectl()
 
     def recover(self, stack: Stack, resources: Resources) -> None:
-        """Removes a dead run's lock, and Helm's record of what it left half-way or finished without Pulumi's knowing: Helm refuses to go on from there.
+        """Removes a dead run's lock, and Helm's record of what it left half-way or finished
+        without Pulumi's knowing: Helm refuses to go on from there.
 
         The objects stay, and the same release takes them over.
         """
@@ -55,22 +62,52 @@ class KubernetesSite:
         recorded = {str(item["inputs"]["name"]) for item in resources if item["type"] == _RELEASE}
         spaces = {item["metadata"]["name"] for item in owned}
         kept = self._list("secrets", "owner=helm") if spaces else []
-        stuck = [item for item in kept if item["metadata"]["namespace"] in spaces and _stuck(item["metadata"]["labels"], recorded)]
+        stuck = [
+            item
+            for item in kept
+            if item["metadata"]["namespace"] in spaces
+            and _stuck(item["metadata"]["labels"], recorded)
+        ]
         for item in stuck:
-            self._run("--namespace", item["metadata"]["namespace"], "delete", "secret", item["metadata"]["name"])
+            self._run(
+                "--namespace",
+                item["metadata"]["namespace"],
+                "delete",
+                "secret",
+                item["metadata"]["name"],
+            )
         if interrupted or stuck:
             # What was being created is made again, so nothing is pending any more.
-            stack.ask("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", stack.name)
+            stack.ask(
+                "refresh",
+                "--yes",
+                "--skip-preview",
+                "--clear-pending-creates",
+                "--stack",
+                stack.name,
+            )
         if stuck:
-            console.out.print(f"recovery: forgot {len(stuck)} unfinished releases; this run makes them again")
+            console.out.print(
+                f"recovery: forgot {len(stuck)} unfinished releases; this run makes them again"
+            )
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
-        """A release whose workload is gone is made anew: to Helm, and so to Pulumi, it still looks deployed."""
-        releases = {str(item["inputs"]["name"]): item for item in resources if item["type"] == _RELEASE and not item.get("delete")}
+        """A release whose workload is gone is made anew: to Helm, and so to Pulumi, it still looks
+        deployed.
+        """
+        releases = {
+            str(item["inputs"]["name"]): item
+            for item in resources
+            if item["type"] == _RELEASE and not item.get("delete")
+        }
         if not releases:
             return [], []
         there = {item["metadata"]["name"] for item in self._list(_WORKLOADS)}
-        gone = sorted(name for name, item in releases.items() if name not in there and item["inputs"]["values"].get("workload") != "None")
+        gone = sorted(
+            name
+            for name, item in releases.items()
+            if name not in there and item["inputs"]["values"].get("workload") != "None"
+        )
         return gone, [f"--replace={releases[name]['urn']}" for name in gone]
 
     @contextmanager
@@ -83,21 +120,50 @@ class KubernetesSite:
             service = pod["metadata"]["labels"].get("app.kubernetes.io/instance", "")
             if pod["metadata"]["uid"] not in known:
                 for condition in pod["status"].get("conditions") or ():
-                    if condition["status"] == "True" and condition["type"] in ("PodScheduled", "Ready"):
-                        watch.at(service, _seconds(condition["lastTransitionTime"]), healthy=condition["type"] == "Ready")
+                    if condition["status"] == "True" and condition["type"] in (
+                        "PodScheduled",
+                        "Ready",
+                    ):
+                        watch.at(
+                            service,
+                            _seconds(condition["lastTransitionTime"]),
+                            healthy=condition["type"] == "Ready",
+                        )
 
     def show_failed(self, stack: Stack) -> None:
-        """Prints why pods are not ready, and their last lines; those of a job remain after its release is rolled back."""
+        """Prints why pods are not ready, and their last lines; those of a job remain after its
+        release is rolled back.
+        """
         for pod in self._seen(lambda: self._list("pods", "app.kubernetes.io/part-of=groundwork")):
             name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
             statuses = pod["status"].get("containerStatuses") or []
-            if pod["status"]["phase"] == "Succeeded" or (statuses and all(status["ready"] for status in statuses)):
+            if pod["status"]["phase"] == "Succeeded" or (
+                statuses and all(status["ready"] for status in statuses)
+            ):
                 continue
-            waiting = [status["state"]["waiting"] for status in statuses if "waiting" in status["state"]]
-            unplaced = [item for item in pod["status"].get("conditions") or () if item["type"] == "PodScheduled" and item["status"] != "True"]
-            why = "; ".join(f"{item['reason']}: {item.get('message', '')}" for item in (*waiting, *unplaced)) or pod["status"]["phase"]
-            console.err.print(f"\n[bold]{name}[/bold] in {namespace}: {console.plain(why)}; its last lines:")
-            done = subprocess.run([*self._kubectl(), "--namespace", namespace, "logs", "--tail=15", name], capture_output=True, text=True, check=False)
+            waiting = [
+                status["state"]["waiting"] for status in statuses if "waiting" in status["state"]
+            ]
+            unplaced = [
+                item
+                for item in pod["status"].get("conditions") or ()
+                if item["type"] == "PodScheduled" and item["status"] != "True"
+            ]
+            why = (
+                "; ".join(
+                    f"{item['reason']}: {item.get('message', '')}" for item in (*waiting, *unplaced)
+                )
+                or pod["status"]["phase"]
+            )
+            console.err.print(
+                f"\n[bold]{name}[/bold] in {namespace}: {console.plain(why)}; its last lines:"
+            )
+            done = subprocess.run(
+                [*self._kubectl(), "--namespace", namespace, "logs", "--tail=15", name],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             for line in done.stdout.splitlines():
                 console.err.print(f"    {line}", markup=False)
 
@@ -107,7 +173,9 @@ class KubernetesSite:
         for pod in self._pods():
             statuses = pod["status"].get("containerStatuses") or [{}]
             began = statuses[0].get("state", {}).get("running", {}).get("startedAt", "")
-            found.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(f"{pod['metadata']['uid']} {began}")
+            found.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(
+                f"{pod['metadata']['uid']} {began}"
+            )
         return {name: " ".join(sorted(parts)) for name, parts in found.items()}
 
     def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
@@ -115,18 +183,31 @@ class KubernetesSite:
         ready: dict[str, list[bool]] = {name: [] for name in outputs["services"]}
         for pod in self._pods():
             statuses = pod["status"].get("containerStatuses") or []
-            ready.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(bool(statuses) and statuses[0]["ready"])
+            ready.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/instance"], []).append(
+                bool(statuses) and statuses[0]["ready"]
+            )
         return {name: _state(pods) for name, pods in ready.items()}
 
     def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
         """From the kubelets' own summaries."""
-        limits = {name: float(parse_size(service["limits"]["memory"])) for name, service in outputs["services"].items()}
+        limits = {
+            name: float(parse_size(service["limits"]["memory"]))
+            for name, service in outputs["services"].items()
+        }
         for node in json.loads(self._run("get", "nodes", "-o", "json"))["items"]:
-            summary = json.loads(self._run("get", "--raw", f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"))
+            summary = json.loads(
+                self._run(
+                    "get", "--raw", f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"
+                )
+            )
             for pod in summary["pods"]:
                 if pod["podRef"]["namespace"] in self.namespaces:
                     for container in pod.get("containers", []):
-                        yield pod["podRef"]["name"], container.get("memory", {}).get("workingSetBytes", 0), limits.get(container["name"], 0)
+                        yield (
+                            pod["podRef"]["name"],
+                            container.get("memory", {}).get("workingSetBytes", 0),
+                            limits.get(container["name"], 0),
+                        )
 
     def release(self, stack: Stack) -> None:
         """Nothing: an application's pods hold nothing of ours."""
@@ -134,8 +215,15 @@ class KubernetesSite:
     def data(self, stack: Stack) -> list[str]:
         """The stack's namespaces, with the volume claims in them."""
         owned = self._owned(stack)
-        claims = [item for item in self._list("persistentvolumeclaims") if item["metadata"]["namespace"] in owned]
-        return [*(f"namespace {name}" for name in owned), *(f"volume claim {item['metadata']['name']}" for item in claims)]
+        claims = [
+            item
+            for item in self._list("persistentvolumeclaims")
+            if item["metadata"]["namespace"] in owned
+        ]
+        return [
+            *(f"namespace {name}" for name in owned),
+            *(f"volume claim {item['metadata']['name']}" for item in claims),
+        ]
 
     def delete_data(self, stack: Stack) -> Iterator[str]:
         """Deletes the namespaces that carry this stack's labels, and with them the claims."""
@@ -146,43 +234,84 @@ class KubernetesSite:
     def follow(self, service: str, entry: Mapping[str, Any]) -> None:
         """`kubectl logs`."""
         selector = f"app.kubernetes.io/instance={service},app.kubernetes.io/component=server"
-        subprocess.run([*self._kubectl(), "--namespace", entry["namespace"], "logs", "--follow", "--tail=200", "--prefix", "--selector", selector], check=False)
+        subprocess.run(
+            [
+                *self._kubectl(),
+                "--namespace",
+                entry["namespace"],
+                "logs",
+                "--follow",
+                "--tail=200",
+                "--prefix",
+                "--selector",
+                selector,
+            ],
+            check=False,
+        )
 
     def _owned(self, stack: Stack) -> list[str]:
-        """Those of the namespaces that carry this stack's labels: a name alone may be somebody else's."""
-        return [str(item["metadata"]["name"]) for item in self._list("namespaces", ",".join(recovery.owner_labels(stack)))]
+        """Those of the namespaces that carry this stack's labels: a name alone may be somebody
+        else's.
+        """
+        return [
+            str(item["metadata"]["name"])
+            for item in self._list("namespaces", ",".join(recovery.owner_labels(stack)))
+        ]
 
     def _seen(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """The result of a query; nothing if the cluster does not answer, which the program reports better."""
+        """The result of a query; nothing if the cluster does not answer, which the program reports
+        better.
+        """
         try:
             return look()
         except console.Failed:
             return []
 
     def _pods(self) -> list[dict[str, Any]]:
-        found = self._list("pods", "app.kubernetes.io/part-of=groundwork,app.kubernetes.io/component=server")
+        found = self._list(
+            "pods", "app.kubernetes.io/part-of=groundwork,app.kubernetes.io/component=server"
+        )
         # What an operator runs to set up an instance has its labels too, and ends.
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] != "Succeeded"]
+        return [
+            pod
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] != "Succeeded"
+        ]
 
     def _list(self, what: str, selector: str = "") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self._run("get", what, "--all-namespaces", f"--selector={selector}", "-o", "json"))["items"]
-        return [item for item in found if item["metadata"].get("namespace", item["metadata"]["name"]) in self.namespaces]
+        found: list[dict[str, Any]] = json.loads(
+            self._run("get", what, "--all-namespaces", f"--selector={selector}", "-o", "json")
+        )["items"]
+        return [
+            item
+            for item in found
+            if item["metadata"].get("namespace", item["metadata"]["name"]) in self.namespaces
+        ]
 
     def _kubectl(self) -> list[str]:
         return forward.kubectl(self.target)
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run([*self._kubectl(), "--request-timeout=30s", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*self._kubectl(), "--request-timeout=30s", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             raise console.Failed(
-                f"kubectl {' '.join(arguments[:2])}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}",
-                f"see that `kubectl --context={self.target['context']} get nodes` works, and groundwork:kubernetes in the stack's file",
+                f"kubectl {' '.join(arguments[:2])}:"
+                f" {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}",
+                f"see that `kubectl --context={self.target['context']} get nodes` works, and"
+                " groundwork:kubernetes in the stack's file",
             )
         return done.stdout
 
 
 def _stuck(labels: Mapping[str, str], recorded: Set[str]) -> bool:
-    """True if one of Helm's records, by its labels, is of a release that is half-made or that no state knows."""
+    """True if one of Helm's records, by its labels, is of a release that is half-made or that no
+    state knows.
+    """
     return labels["status"].startswith("pending-") or labels["name"] not in recorded
 
 

@@ -23,8 +23,9 @@ from ops.stacks.state import read_record
 def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
     """Makes the next `up` possible; `resources` are what the state records.
 
-    What carries this stack's labels and is in no state is in the way of every deploy: an interrupted run left it, the
-    state was lost, or another clone deployed it. Containers and networks are removed, after saying so; never a volume.
+    What carries this stack's labels and is in no state is in the way of every deploy: an
+    interrupted run left it, the state was lost, or another clone deployed it. Containers and
+    networks are removed, after saying so; never a volume.
     """
     interrupted = unlock(stack)
     if interrupted:
@@ -37,8 +38,14 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
     found = _orphaned(stack, recorded)
     if not found:
         return
-    why = "an interrupted run left them" if interrupted else "the state was lost, or another clone deployed them"
-    console.out.print(f"recovery: found what carries this stack's labels and is in no state ({why}):")
+    why = (
+        "an interrupted run left them"
+        if interrupted
+        else "the state was lost, or another clone deployed them"
+    )
+    console.out.print(
+        f"recovery: found what carries this stack's labels and is in no state ({why}):"
+    )
     for kind, name, _ in found:
         console.out.print(f"  {kind} {name}")
     _remove(found)
@@ -46,17 +53,23 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _remove_loader(stack: Stack) -> None:
-    """True if engines have read what was placed last is not known, so the next `up` places it again and makes them."""
+    """True if engines have read what was placed last is not known, so the next `up` places it
+    again and makes them.
+    """
     client = docker.from_env()
     try:
-        for container in client.containers.list(all=True, filters={"label": [*owner_labels(stack), f"{PREFIX}role={FILES_ROLE}"]}):
+        for container in client.containers.list(
+            all=True, filters={"label": [*owner_labels(stack), f"{PREFIX}role={FILES_ROLE}"]}
+        ):
             container.remove(force=True)
     finally:
         client.close()
 
 
 def unlock(stack: Stack) -> bool:
-    """Removes the lock and ends the plug-ins of a run that was killed; whether there was one. Raises Failed if somebody works on the stack."""
+    """Removes the lock and ends the plug-ins of a run that was killed; whether there was one.
+    Raises Failed if somebody works on the stack.
+    """
     if not stack.backend.local:
         # Who else works on a shared backend cannot be seen here, and what looks unrecorded may be
         # somebody's deploy at this moment.
@@ -64,7 +77,10 @@ def unlock(stack: Stack) -> bool:
     locks = list(_locks(stack))
     alive = [lock for lock in locks if _alive(lock)]
     if alive:
-        raise console.Failed(f"another `pulumi` works on the stack `{stack.name}` ({_describe(alive[0])})", "wait for it to end, or stop it")
+        raise console.Failed(
+            f"another `pulumi` works on the stack `{stack.name}` ({_describe(alive[0])})",
+            "wait for it to end, or stop it",
+        )
     if not locks:
         return False
     _end_orphans()
@@ -97,7 +113,9 @@ def _alive(lock: Path) -> bool:
 
 
 def _end_orphans() -> None:
-    """Ends plug-in processes of this tree's backend whose CLI is gone: they might still be changing things."""
+    """Ends plug-in processes of this tree's backend whose CLI is gone: they might still be
+    changing things.
+    """
     marker = f"PULUMI_BACKEND_URL={(STATE / 'state').as_uri()}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -111,7 +129,9 @@ def _end_orphans() -> None:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """True if a process is a `pulumi` that still runs; one that ended and was not waited for does not."""
+    """True if a process is a `pulumi` that still runs; one that ended and was not waited for does
+    not.
+    """
     try:
         before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
@@ -123,8 +143,15 @@ def owner_labels(stack: Stack) -> list[str]:
     """Labels that this stack of this instance carries, and nothing else does."""
     instance = instance_of(stack.name)
     if not instance:
-        raise console.Failed(f"{stack.file.name} names no instance, so nothing can be told to be this stack's", "make up")
-    return [f"{PREFIX}project=groundwork", f"{PREFIX}stack={stack.name}", f"{PREFIX}instance={instance}"]
+        raise console.Failed(
+            f"{stack.file.name} names no instance, so nothing can be told to be this stack's",
+            "make up",
+        )
+    return [
+        f"{PREFIX}project=groundwork",
+        f"{PREFIX}stack={stack.name}",
+        f"{PREFIX}instance={instance}",
+    ]
 
 
 def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
@@ -133,7 +160,9 @@ def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
 
 
 def _orphaned(stack: Stack, recorded: Set[Any]) -> list[tuple[str, str, str]]:
-    """(kind, name, id) of the stack's containers and networks that no state records, if they are of this master secret."""
+    """(kind, name, id) of the stack's containers and networks that no state records, if they are
+    of this master secret.
+    """
     client = docker.from_env()
     try:
         found = [
@@ -150,9 +179,14 @@ def _orphaned(stack: Stack, recorded: Set[Any]) -> list[tuple[str, str, str]]:
         client.close()
     if not found:
         return []
-    # Another master's are not this stack's to remove: the checks refuse them, and nothing is changed.
+    # Another master's are not this stack's to remove: the checks refuse them, and nothing is
+    # changed.
     master = Keyring(stack.master()).fingerprint
-    return [(kind, name, identity) for kind, name, identity, labels in found if labels.get(f"{PREFIX}master") == master]
+    return [
+        (kind, name, identity)
+        for kind, name, identity, labels in found
+        if labels.get(f"{PREFIX}master") == master
+    ]
 
 
 def _remove(found: Sequence[tuple[str, str, str]]) -> None:
@@ -177,16 +211,26 @@ def _remove_container(client: docker.DockerClient, container_id: str) -> None:
 
 
 def release_networks(stack: Stack) -> None:
-    """Disconnects containers that are not this stack's from its networks, which could not be removed otherwise; says which."""
+    """Disconnects containers that are not this stack's from its networks, which could not be
+    removed otherwise; says which.
+    """
     client = docker.from_env()
     try:
-        own = {container.id for container in client.containers.list(all=True, filters=owner_filter(stack), sparse=True)}
+        own = {
+            container.id
+            for container in client.containers.list(
+                all=True, filters=owner_filter(stack), sparse=True
+            )
+        }
         for found in client.networks.list(filters=owner_filter(stack)):
             network = client.networks.get(str(found.id))
             for container_id, shown in (network.attrs.get("Containers") or {}).items():
                 if container_id not in own:
                     network.disconnect(container_id, force=True)
-                    console.out.print(f"network {network.name}: disconnected {shown['Name']}, which is not of this stack")
+                    console.out.print(
+                        f"network {network.name}: disconnected {shown['Name']}, which is not of"
+                        " this stack"
+                    )
     finally:
         client.close()
 

@@ -1,4 +1,6 @@
-"""The interface of a site: operations on a Docker host or cluster that Pulumi does not do itself."""
+"""The interface of a site: operations on a Docker host or cluster that Pulumi does not
+do itself.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager

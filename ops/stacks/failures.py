@@ -14,16 +14,26 @@ _PROVIDER = re.compile(r"^sdk-v2/\S+: sdk\.helper_schema: |: provider=\S+$")
 _REFUSED = "Refused before anything was changed"
 # What the engine's, the provider's or the cluster's words mean; the first that fits counts.
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
-    (r"no space left on device|disk quota exceeded", "the disk is full", "free space (`docker system df` shows what Docker holds), then run `{again}`"),
+    (
+        r"no space left on device|disk quota exceeded",
+        "the disk is full",
+        "free space (`docker system df` shows what Docker holds), then run `{again}`",
+    ),
     (
         r"port is already allocated|address already in use",
         "its port is taken",
-        "stop what holds it (`ss -ltnp`), set another port or groundwork:portOffset, then run `{again}`",
+        (
+            "stop what holds it (`ss -ltnp`), set another port or groundwork:portOffset, then run"
+            " `{again}`"
+        ),
     ),
     (
         r"is already in use by container|network with name \S+ already exists",
         "its name is taken by something that the state does not record",
-        "run `{again}`: it finds and removes what carries this stack's labels, and keeps the volumes",
+        (
+            "run `{again}`: it finds and removes what carries this stack's labels, and keeps the"
+            " volumes"
+        ),
     ),
     (
         r"non-overlapping|address pools have been fully subnetted",
@@ -31,13 +41,26 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
         "remove networks that nobody uses (`docker network prune`), then run `{again}`",
     ),
     (
-        r"pull access denied|manifest unknown|no such host|unable to (find|pull)|failed to pull|ImagePullBackOff|ErrImagePull",
+        (
+            r"pull access denied|manifest unknown|no such host|unable to (find|pull)|failed to"
+            r" pull|ImagePullBackOff|ErrImagePull"
+        ),
         "its image cannot be pulled",
-        "see that the registry can be reached and that groundwork:images names the right one, then run `{again}`",
+        (
+            "see that the registry can be reached and that groundwork:images names the right one,"
+            " then run `{again}`"
+        ),
     ),
-    (r"cannot connect to the docker daemon|connection refused|EOF$", "the engine or the cluster stopped answering", "start it, then run `{again}`"),
     (
-        r"unhealthy|healthy|container exited|exited immediately|timed? ?out|deadline exceeded|waiting for",
+        r"cannot connect to the docker daemon|connection refused|EOF$",
+        "the engine or the cluster stopped answering",
+        "start it, then run `{again}`",
+    ),
+    (
+        (
+            r"unhealthy|healthy|container exited|exited immediately|timed? ?out|deadline"
+            r" exceeded|waiting for"
+        ),
         "it did not become ready in time; its last lines are above",
         "`make logs S={service}` shows more; when its cause is mended, run `{again}`",
     ),
@@ -63,8 +86,11 @@ def read(log: Path) -> list[Failure]:
         if event.get("severity") == "error":
             resource = str(event.get("urn") or "").rpartition("::")[2]
             message = "\n".join(_lines(str(event.get("message") or "")))
-            # The stack's own error only says that the update failed, unless the program itself refused.
-            if message and ((resource and not resource.startswith("groundwork-")) or _REFUSED in message):
+            # The stack's own error only says that the update failed, unless the program itself
+            # refused.
+            if message and (
+                (resource and not resource.startswith("groundwork-")) or _REFUSED in message
+            ):
                 found.setdefault(resource, Failure(resource, message))
     return list(found.values())
 
@@ -79,9 +105,15 @@ def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Fail
     """The explanation of a failed deploy. `prefix` begins every name of the stack's."""
     refused = next((item for item in failures if _REFUSED in item.message), None)
     if refused is not None:
-        return console.Failed("the deploy was refused before anything was changed; the reasons are above", f"correct the keys they name, then run `{again}`")
+        return console.Failed(
+            "the deploy was refused before anything was changed; the reasons are above",
+            f"correct the keys they name, then run `{again}`",
+        )
     if not failures:
-        return console.Failed("the deploy did not succeed; the messages are above", f"run `{again}` again: it goes on from here")
+        return console.Failed(
+            "the deploy did not succeed; the messages are above",
+            f"run `{again}` again: it goes on from here",
+        )
     told, fixes = [], []
     for failure in failures:
         service = failure.resource.removeprefix(prefix)
@@ -89,7 +121,9 @@ def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Fail
         first = failure.message.splitlines()[0][:300]
         told.append(f"{service}: {meaning}\n      ({first})" if meaning else f"{service}: {first}")
         fixes.append(fix.format(service=service.removesuffix("-provision"), again=again))
-    return console.Failed("the deploy did not succeed:\n    " + "\n    ".join(told), "; ".join(dict.fromkeys(fixes)))
+    return console.Failed(
+        "the deploy did not succeed:\n    " + "\n    ".join(told), "; ".join(dict.fromkeys(fixes))
+    )
 
 
 def _meaning(message: str) -> tuple[str | None, str]:

@@ -32,7 +32,10 @@ def keep(stack: str, file: Path) -> None:
     config = content.get("config") or {}
     if not all(key in config for key in _KEYS[:2]):
         return
-    kept = {"config": {key: config[key] for key in _KEYS if key in config}, **{key: content[key] for key in _SALTS if key in content}}
+    kept = {
+        "config": {key: config[key] for key in _KEYS if key in config},
+        **{key: content[key] for key in _SALTS if key in content},
+    }
     text = yaml.safe_dump(kept, sort_keys=False)
     if not _copy(stack).exists() or _copy(stack).read_text() != text:
         STATE.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,8 @@ def keep(stack: str, file: Path) -> None:
 
 
 def restore(stack: str, file: Path) -> bool:
-    """Puts the remembered keys back into a file that has neither secret nor instance; returns whether it did.
+    """Puts the remembered keys back into a file that has neither secret nor instance; returns
+    whether it did.
 
     The file is edited as text, so that a person's comments stay.
     """

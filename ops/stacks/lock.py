@@ -1,4 +1,5 @@
-"""One lock for everything that changes a stack, taken before anything else and released by the kernel when its holder ends.
+"""One lock for everything that changes a stack, taken before anything else and released by the
+kernel when its holder ends.
 
 It is the host's: two clones that deploy one stack to one engine wait for each other too.
 """
@@ -23,7 +24,8 @@ _REMIND_SECONDS = 30
 
 @contextmanager
 def held(stack: str, instance: str | None, command: str) -> Iterator[None]:
-    """Holds a stack for a command, after waiting for whoever holds it. Raises Failed if that takes too long.
+    """Holds a stack for a command, after waiting for whoever holds it. Raises Failed if that takes
+    too long.
 
     The instance is unknown before a stack's first `up`; then nobody else can know it either.
     """
@@ -40,12 +42,19 @@ def _locked(path: Path, stack: str, command: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as stream:
         _wait(stream.fileno(), path, stack)
-        record = {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot_id(), "command": command, "since": time.time()}
+        record = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "boot": boot_id(),
+            "command": command,
+            "since": time.time(),
+        }
         stream.seek(0)
         stream.truncate()
         stream.write(json.dumps(record))
         stream.flush()
-        # The record stays: it tells the next holder on which machine the last one ran. Only the lock goes.
+        # The record stays: it tells the next holder on which machine the last one ran. Only the
+        # lock goes.
         yield
 
 
@@ -58,7 +67,10 @@ def _wait(descriptor: int, path: Path, stack: str) -> None:
         except BlockingIOError:
             waited = time.monotonic() - began
             if waited > _WAIT_SECONDS:
-                raise console.Failed(f"{_holder(path, stack)}; waited for {waited:.0f} s", "wait for it to end, or stop it") from None
+                raise console.Failed(
+                    f"{_holder(path, stack)}; waited for {waited:.0f} s",
+                    "wait for it to end, or stop it",
+                ) from None
             if not told or waited - told > _REMIND_SECONDS:
                 told = max(waited, 1e-9)
                 console.out.print(f"waiting: {_holder(path, stack)}")
@@ -72,11 +84,16 @@ def _holder(path: Path, stack: str) -> str:
     if not record:
         return f"another command works on the stack `{stack}`"
     seconds = time.time() - float(record["since"])
-    return f"`{record['command']}` (process {record['pid']}) has held the stack `{stack}` for {seconds:.0f} s"
+    return (
+        f"`{record['command']}` (process {record['pid']}) has held the stack `{stack}` for"
+        f" {seconds:.0f} s"
+    )
 
 
 def was_here(host: str) -> bool:
-    """True if this machine, since it was started, has gone by a host name: a lock under that name is this machine's."""
+    """True if this machine, since it was started, has gone by a host name: a lock under that name
+    is this machine's.
+    """
     records = (read_record(path) for path in (cache() / "locks").glob("*.lock"))
     return any(record.get("host") == host and record.get("boot") == boot_id() for record in records)
 

@@ -25,8 +25,14 @@ _QUIET = re.compile(
 def stream(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
     """Runs a command and passes on the lines that tell something; returns its exit status."""
     with subprocess.Popen(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:  # fmt: skip
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         for line in telling(process.stdout or ()):
             console.out.print(line, markup=False)
     return process.returncode
@@ -44,13 +50,17 @@ def telling(lines: Iterable[str]) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Watch:
-    """When containers of a stack were started and first answered as healthy, seen while it happens."""
+    """When containers of a stack were started and first answered as healthy, seen while it
+    happens.
+    """
 
     started: dict[str, float] = field(default_factory=dict)
     healthy: dict[str, float] = field(default_factory=dict)
 
     def seconds(self, container: str) -> float | None:
-        """From a container's start to its first healthy answer; None if it was not started meanwhile."""
+        """From a container's start to its first healthy answer; None if it was not started
+        meanwhile.
+        """
         if container not in self.started or container not in self.healthy:
             return None
         return self.healthy[container] - self.started[container]
@@ -72,10 +82,16 @@ class Watch:
 
 @contextmanager
 def watching(labels: Sequence[str]) -> Iterator[Watch]:
-    """Watches the engine's events for containers with these labels. The engine keeps too few to ask afterwards."""
+    """Watches the engine's events for containers with these labels. The engine keeps too few to
+    ask afterwards.
+    """
     watch = Watch()
     client = docker.from_env()
-    events = client.api.events(since=int(time.time()), decode=True, filters={"label": list(labels), "event": ["start", "health_status"]})
+    events = client.api.events(
+        since=int(time.time()),
+        decode=True,
+        filters={"label": list(labels), "event": ["start", "health_status"]},
+    )
 
     def follow() -> None:
         # Closing the stream from the other thread ends it, by an exception or not.
@@ -90,7 +106,8 @@ def watching(labels: Sequence[str]) -> Iterator[Watch]:
     try:
         yield watch
     finally:
-        # The last container's first healthy answer is what its `up` waited for, so it has been sent.
+        # The last container's first healthy answer is what its `up` waited for, so it has been
+        # sent.
         time.sleep(0.1)
         events.close()
         thread.join(timeout=2)

@@ -23,10 +23,14 @@ from ops.build.toolchain import Toolchain
 from ops.paths import ROOT
 from ops.stacks import key_backup, progress, state
 
-_WRONG_PASSPHRASE = re.compile(r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed", re.I)
+_WRONG_PASSPHRASE = re.compile(
+    r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed",
+    re.I,
+)
 _HOW_TO_OPEN = (
-    "use the passphrase that this stack was made with: PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE "
-    "(`make up` keeps the one it generates in .groundwork/passphrase)"
+    "use the passphrase that this stack was made with: PULUMI_CONFIG_PASSPHRASE or"
+    " PULUMI_CONFIG_PASSPHRASE_FILE (`make up` keeps the one it generates in"
+    " .groundwork/passphrase)"
 )
 
 
@@ -58,23 +62,41 @@ class Stack:
         return dict(_stack_file(self.name).get("config") or {})
 
     def show(self, *arguments: str, log: Path | None = None) -> int:
-        """Runs the CLI for a person to watch; returns its exit status. What happens is written to `log` too, an event a line."""
-        command = ["pulumi", *arguments, "--stack", self.name, *(["--event-log", str(log)] if log else [])]
+        """Runs the CLI for a person to watch; returns its exit status. What happens is written to
+        `log` too, an event a line.
+        """
+        command = [
+            "pulumi",
+            *arguments,
+            "--stack",
+            self.name,
+            *(["--event-log", str(log)] if log else []),
+        ]
         # The flag is among those for debugging, as Pulumi's own Automation API asks for it.
         environment = {**self.environment, **({"PULUMI_DEBUG_COMMANDS": "true"} if log else {})}
         if interactive():
             return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-        return progress.stream([command[0], "--non-interactive", *command[1:]], cwd=ROOT, env=environment)
+        return progress.stream(
+            [command[0], "--non-interactive", *command[1:]], cwd=ROOT, env=environment
+        )
 
     def pulumi(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs the CLI in the tree and captures its output."""
         return subprocess.run(
-            ["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=self.environment, text=True, check=False,
-            input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
-        )  # fmt: skip
+            ["pulumi", "--non-interactive", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            check=False,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+        )
 
     def ask(self, *arguments: str, stdin: str | None = None) -> str:
-        """The CLI's output. Raises Failed, with the passphrase's fix where that is what is wrong."""
+        """The CLI's output. Raises Failed, with the passphrase's fix where that is what
+        is wrong.
+        """
         done = self.pulumi(*arguments, stdin=stdin)
         if done.returncode != 0:
             raise self.failure(arguments, done.stderr + done.stdout)
@@ -83,27 +105,36 @@ class Stack:
     def failure(self, arguments: Sequence[str], output: str) -> console.Failed:
         """The meaning of a failed call of the CLI."""
         if _WRONG_PASSPHRASE.search(output):
-            return console.Failed(f"the passphrase does not open the stack `{self.name}`", _HOW_TO_OPEN)
+            return console.Failed(
+                f"the passphrase does not open the stack `{self.name}`", _HOW_TO_OPEN
+            )
         lines = [line for line in output.strip().splitlines() if line.strip()]
-        return console.Failed(f"`pulumi {' '.join(arguments[:3])}` failed:\n    " + "\n    ".join(lines[-10:]))
+        return console.Failed(
+            f"`pulumi {' '.join(arguments[:3])}` failed:\n    " + "\n    ".join(lines[-10:])
+        )
 
     def outputs(self) -> dict[str, Any]:
         """The last deploy's outputs, secrets revealed. Raises Failed if there was none."""
         arguments = ("stack", "output", "--json", "--show-secrets", "--stack", self.name)
         done = self.pulumi(*arguments)
         if "no stack named" in done.stderr:
-            raise console.Failed(f"the stack `{self.name}` does not exist", f"make up STACK={self.name}")
+            raise console.Failed(
+                f"the stack `{self.name}` does not exist", f"make up STACK={self.name}"
+            )
         if done.returncode != 0:
             raise self.failure(arguments, done.stderr + done.stdout)
         found: dict[str, Any] = json.loads(done.stdout or "{}")
         if "services" not in found:
-            raise console.Failed(f"the stack `{self.name}` is not deployed", f"make up STACK={self.name}")
+            raise console.Failed(
+                f"the stack `{self.name}` is not deployed", f"make up STACK={self.name}"
+            )
         return found
 
     def export(self) -> list[dict[str, Any]] | None:
         """The resources that the state records, or None where there is no such stack.
 
-        Secrets are asked for, so that a wrong passphrase is found in the same call. Raises Failed for it.
+        Secrets are asked for, so that a wrong passphrase is found in the same call. Raises Failed
+        for it.
         """
         arguments = ("stack", "export", "--show-secrets", "--stack", self.name)
         done = self.pulumi(*arguments)
@@ -115,10 +146,15 @@ class Stack:
         return list(deployment.get("resources") or [])
 
     def initialise(self) -> list[dict[str, Any]]:
-        """Makes the stack and the keys it needs, and says which it adds to the stack file; returns what the state records."""
+        """Makes the stack and the keys it needs, and says which it adds to the stack file; returns
+        what the state records.
+        """
         resources = self.export()
         if key_backup.restore(self.name, self.file):
-            console.out.print(f"stack: put this stack's own keys back into {self.file.name}, from which they were gone")
+            console.out.print(
+                f"stack: put this stack's own keys back into {self.file.name}, from which they were"
+                " gone"
+            )
         if resources is None:
             self.ask("stack", "init", self.name)
             console.out.print(f"stack: made `{self.name}` ({self.backend.describe()})")
@@ -126,30 +162,53 @@ class Stack:
             # Nothing encrypted is in the state yet, so only the stack's file can tell.
             self.check_passphrase()
         config = self.config()
-        missing = [key for key in ("masterSecret", "instance") if f"{NAMESPACE}:{key}" not in config]
+        missing = [
+            key for key in ("masterSecret", "instance") if f"{NAMESPACE}:{key}" not in config
+        ]
         if missing and resources:
             raise console.Failed(
-                f"`{self.name}` is deployed, and {self.file.name} no longer holds its {' and '.join(missing)}",
+                f"`{self.name}` is deployed, and {self.file.name} no longer holds its"
+                f" {' and '.join(missing)}",
                 "put the former file back: a new secret would not open the data",
             )
         added: list[str] = []
         if f"{NAMESPACE}:masterSecret" not in config:
             # On standard input: a command line can be read by every user of the machine.
-            self.ask("config", "set", "--secret", f"{NAMESPACE}:masterSecret", "--stack", self.name, stdin=state.generate(state.MASTER_LENGTH))
+            self.ask(
+                "config",
+                "set",
+                "--secret",
+                f"{NAMESPACE}:masterSecret",
+                "--stack",
+                self.name,
+                stdin=state.generate(state.MASTER_LENGTH),
+            )
             added.append("masterSecret (encrypted)")
         if f"{NAMESPACE}:instance" not in config:
-            self.ask("config", "set", f"{NAMESPACE}:instance", state.instance_id(), "--stack", self.name)
+            self.ask(
+                "config", "set", f"{NAMESPACE}:instance", state.instance_id(), "--stack", self.name
+            )
             added.append("instance")
         if added:
-            console.out.print(f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its encryption needs")
+            console.out.print(
+                f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its"
+                " encryption needs"
+            )
         key_backup.keep(self.name, self.file)
         return resources or []
 
     def settings(self) -> Settings:
         """The stack's settings, as the program will read them. Raises PreflightError."""
-        shown = json.loads(self.ask("config", "--json", "--show-secrets", "--stack", self.name) or "{}")
-        flat = {key: json.dumps(item["objectValue"]) if "objectValue" in item else item.get("value", "") for key, item in shown.items()}
-        loaded = load(flat, [key for key, item in shown.items() if item.get("secret")], stack=self.name)
+        shown = json.loads(
+            self.ask("config", "--json", "--show-secrets", "--stack", self.name) or "{}"
+        )
+        flat = {
+            key: json.dumps(item["objectValue"]) if "objectValue" in item else item.get("value", "")
+            for key, item in shown.items()
+        }
+        loaded = load(
+            flat, [key for key, item in shown.items() if item.get("secret")], stack=self.name
+        )
         problems = validation.check(loaded)
         if problems:
             raise PreflightError(problems)
@@ -157,7 +216,9 @@ class Stack:
 
     def master(self) -> Secret:
         """The stack's master secret. Raises Failed if there is none, or it cannot be read."""
-        return Secret(self.ask("config", "get", f"{NAMESPACE}:masterSecret", "--stack", self.name).strip())
+        return Secret(
+            self.ask("config", "get", f"{NAMESPACE}:masterSecret", "--stack", self.name).strip()
+        )
 
     def check_passphrase(self) -> None:
         """Raises Failed if the encrypted configuration cannot be read."""
@@ -192,12 +253,17 @@ def stack_name() -> str:
     """The stack that STACK names. Raises Failed for what cannot be a name."""
     name = os.environ.get("STACK") or "dev"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
-        raise console.Failed(f"`{name}` is no name for a stack", "use lower-case letters, digits and hyphens, at most 31")
+        raise console.Failed(
+            f"`{name}` is no name for a stack",
+            "use lower-case letters, digits and hyphens, at most 31",
+        )
     return name
 
 
 def target_of(name: str) -> str:
-    """The stack's target, before anything is made for it; a wrong one is refused later, with the other keys."""
+    """The stack's target, before anything is made for it; a wrong one is refused later, with the
+    other keys.
+    """
     target = (_stack_file(name).get("config") or {}).get(f"{NAMESPACE}:target")
     return target if target in toolchain.PLUGINS else "docker"
 

@@ -29,18 +29,26 @@ class Backend:
 
     def describe(self) -> str:
         """For a person."""
-        return f"local, in {STATE.relative_to(ROOT)}/state" if self.local else "your own Pulumi login"
+        return (
+            f"local, in {STATE.relative_to(ROOT)}/state" if self.local else "your own Pulumi login"
+        )
 
 
 def backend(toolchain: Toolchain, *, encrypted: bool = False) -> Backend:
-    """The user's login if there is one, else a `file://` backend with a generated passphrase (0600).
+    """The user's login if there is one, else a `file://` backend with a generated passphrase
+    (0600).
 
-    GROUNDWORK_LOCAL_STATE=1 takes the local one in any case. For a stack that is `encrypted` already no passphrase is made:
-    a new one would not open it. Raises Failed where its own is missing.
+    GROUNDWORK_LOCAL_STATE=1 takes the local one in any case. For a stack that is `encrypted`
+    already no passphrase is made: a new one would not open it. Raises Failed where its own is
+    missing.
     """
     environment = {**os.environ, **toolchain.environment()}
     own = not os.environ.get("GROUNDWORK_LOCAL_STATE")
-    if own and (os.environ.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_ACCESS_TOKEN") or _logged_in()):
+    if own and (
+        os.environ.get("PULUMI_BACKEND_URL")
+        or os.environ.get("PULUMI_ACCESS_TOKEN")
+        or _logged_in()
+    ):
         return Backend(_with_passphrase(environment, encrypted=encrypted), local=False)
     (STATE / "state").mkdir(parents=True, exist_ok=True)
     home = cache() / "pulumi-home"
@@ -48,12 +56,18 @@ def backend(toolchain: Toolchain, *, encrypted: bool = False) -> Backend:
     environment |= {"PULUMI_BACKEND_URL": (STATE / "state").as_uri(), "PULUMI_HOME": str(home)}
     if toolchain.plugin is not None:
         # From Pulumi's home it is used silently; from the PATH with a warning at every command.
-        environment["PATH"] = os.pathsep.join(part for part in environment["PATH"].split(os.pathsep) if part != str(toolchain.plugin.parent))
+        environment["PATH"] = os.pathsep.join(
+            part
+            for part in environment["PATH"].split(os.pathsep)
+            if part != str(toolchain.plugin.parent)
+        )
     return Backend(_with_passphrase(environment, encrypted=encrypted), local=True)
 
 
 def _logged_in() -> bool:
-    credentials = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "credentials.json"
+    credentials = (
+        Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "credentials.json"
+    )
     try:
         return bool(json.loads(credentials.read_text()).get("current"))
     except (OSError, ValueError):
@@ -67,17 +81,23 @@ def _with_passphrase(environment: dict[str, str], *, encrypted: bool) -> dict[st
     if not PASSPHRASE_FILE.exists() and encrypted:
         raise console.Failed(
             "this stack's file is encrypted with a passphrase that is not here",
-            f"copy it to {PASSPHRASE_FILE.relative_to(ROOT)}, or set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
+            f"copy it to {PASSPHRASE_FILE.relative_to(ROOT)}, or set PULUMI_CONFIG_PASSPHRASE or"
+            " PULUMI_CONFIG_PASSPHRASE_FILE",
         )
     if not PASSPHRASE_FILE.exists():
         STATE.mkdir(parents=True, exist_ok=True)
         write_private(PASSPHRASE_FILE, generate(40))
-        console.out.print(f"state: made a passphrase in {PASSPHRASE_FILE.relative_to(ROOT)} (0600); keep a copy: without it the secrets cannot be read")
+        console.out.print(
+            f"state: made a passphrase in {PASSPHRASE_FILE.relative_to(ROOT)} (0600); keep a copy:"
+            " without it the secrets cannot be read"
+        )
     return {**environment, "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE_FILE)}
 
 
 def _check_passphrase(environment: Mapping[str, str]) -> None:
-    """Raises Failed for an empty passphrase; of a weak one, which is the user's own choice, it warns."""
+    """Raises Failed for an empty passphrase; of a weak one, which is the user's own choice, it
+    warns.
+    """
     source = "PULUMI_CONFIG_PASSPHRASE"
     if source in environment:
         passphrase = environment[source]
@@ -87,21 +107,35 @@ def _check_passphrase(environment: Mapping[str, str]) -> None:
         try:
             passphrase = path.read_text().rstrip("\n")
         except (OSError, ValueError) as error:
-            raise console.Failed(f"{source} is {path}, which cannot be read ({type(error).__name__})", "correct it, or unset it") from None
+            raise console.Failed(
+                f"{source} is {path}, which cannot be read ({type(error).__name__})",
+                "correct it, or unset it",
+            ) from None
     if not passphrase:
         raise console.Failed(
-            f"{source} is empty: whoever reads the stack's file, which belongs in version control, would read every secret in it",
+            f"{source} is empty: whoever reads the stack's file, which belongs in version control,"
+            " would read every secret in it",
             "set a passphrase, or unset it: `make up` generates one",
         )
     if why := weakness(passphrase):
-        console.err.print(f"warning: {source} is weak: {why}; it protects the secrets in the stack's file, which belongs in version control")
+        console.err.print(
+            f"warning: {source} is weak: {why}; it protects the secrets in the stack's file, which"
+            " belongs in version control"
+        )
 
 
 def _install_plugin(home: Path, toolchain: Toolchain) -> None:
-    """Puts the plug-in where a local backend's CLI looks first, so that it does not warn about the PATH."""
+    """Puts the plug-in where a local backend's CLI looks first, so that it does not warn about the
+    PATH.
+    """
     if toolchain.plugin is None:
         return
-    place = home / "plugins" / f"resource-{toolchain.target}-v{PLUGINS[toolchain.target]}" / toolchain.plugin.name
+    place = (
+        home
+        / "plugins"
+        / f"resource-{toolchain.target}-v{PLUGINS[toolchain.target]}"
+        / toolchain.plugin.name
+    )
     if place.is_symlink() and place.resolve() == toolchain.plugin.resolve():
         return
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -110,15 +144,22 @@ def _install_plugin(home: Path, toolchain: Toolchain) -> None:
 
 
 def generate(length: int) -> str:
-    """A random alphanumeric string that does not start with a digit, and is strong by our own measure."""
-    while weakness(made := secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))):
+    """A random alphanumeric string that does not start with a digit, and is strong by our own
+    measure.
+    """
+    while weakness(
+        made := secrets.choice(string.ascii_letters)
+        + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))
+    ):
         continue
     return made
 
 
 def instance_id() -> str:
     """A random id that tells this stack's resources from another clone's."""
-    return secrets.choice(string.ascii_lowercase) + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
+    return secrets.choice(string.ascii_lowercase) + "".join(
+        secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5)
+    )
 
 
 def read_record(path: Path) -> dict[str, Any]:

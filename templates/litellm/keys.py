@@ -1,7 +1,8 @@
-"""Who may ask LiteLLM what: the administrator everything, the application its models, Prometheus the metrics.
+"""Who may ask LiteLLM what: the administrator everything, the application its models, Prometheus
+the metrics.
 
-LiteLLM loads this file by `custom_auth` (docs.litellm.ai, custom auth). It works with and without a database;
-with one, keys that LiteLLM itself has issued are looked up there.
+LiteLLM loads this file by `custom_auth` (docs.litellm.ai, custom auth). It works with and without
+a database; with one, keys that LiteLLM itself has issued are looked up there.
 """
 
 import hmac
@@ -30,7 +31,9 @@ _PUBLIC = frozenset(LiteLLMRoutes.public_routes.value) - {"/metrics", "/metrics/
 
 
 async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
-    """The rights of whoever holds a key. Raises HTTPException: 401 without a known one, 403 for what it does not open."""
+    """The rights of whoever holds a key. Raises HTTPException: 401 without a known one, 403 for
+    what it does not open.
+    """
     path = request.url.path
     span = getattr(request.state, "parent_otel_span", None)
     if _same(api_key, "master"):
@@ -44,7 +47,9 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
         )
     if _same(api_key, "app"):
         if not path.removeprefix("/v1").startswith(_ASKING):
-            raise HTTPException(403, "an application's key opens models only; administrators use the master key")
+            raise HTTPException(
+                403, "an application's key opens models only; administrators use the master key"
+            )
         return UserAPIKeyAuth(
             api_key=hash_token(_KEYS["app"]),
             key_alias="app",
@@ -55,8 +60,13 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
     if _same(api_key, "metrics"):
         if path.rstrip("/") != "/metrics":
             raise HTTPException(403, "this key opens the metrics only")
-        # LiteLLM shows metrics to administrators alone; the path above is all that this one ever sees.
-        return UserAPIKeyAuth(api_key=hash_token(_KEYS["metrics"]), key_alias="metrics", user_role=LitellmUserRoles.PROXY_ADMIN)
+        # LiteLLM shows metrics to administrators alone; the path above is all that this one ever
+        # sees.
+        return UserAPIKeyAuth(
+            api_key=hash_token(_KEYS["metrics"]),
+            key_alias="metrics",
+            user_role=LitellmUserRoles.PROXY_ADMIN,
+        )
     if path in _PUBLIC:
         return UserAPIKeyAuth(user_role=LitellmUserRoles.INTERNAL_USER_VIEW_ONLY)
     return await _issued(api_key)
@@ -74,6 +84,10 @@ async def _issued(api_key: str | None) -> UserAPIKeyAuth:
     if prisma_client is None or not (api_key or "").startswith("sk-"):
         raise HTTPException(401, "a key is needed, and this is none")
     try:
-        return await get_key_object(hashed_token=hash_token(api_key), prisma_client=prisma_client, user_api_key_cache=user_api_key_cache)
+        return await get_key_object(
+            hashed_token=hash_token(api_key),
+            prisma_client=prisma_client,
+            user_api_key_cache=user_api_key_cache,
+        )
     except Exception:
         raise HTTPException(401, "a key is needed, and this is none") from None

@@ -25,7 +25,13 @@ def _counter(name: str, help: str, *labels: str) -> Counter:
 
 
 def _histogram(name: str, help: str, *labels: str) -> Histogram:
-    return Histogram(name, help, labels, buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30), registry=REGISTRY)
+    return Histogram(
+        name,
+        help,
+        labels,
+        buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+        registry=REGISTRY,
+    )
 
 
 def _gauge(name: str, help: str, *labels: str) -> Gauge:
@@ -33,23 +39,33 @@ def _gauge(name: str, help: str, *labels: str) -> Gauge:
 
 
 AI_REQUESTS = _counter("ai_requests_total", "Requests to a model.", "provider", "model", "status")
-AI_DURATION = _histogram("ai_request_duration_seconds", "Time until a model's answer was complete.", "provider", "model")
+AI_DURATION = _histogram(
+    "ai_request_duration_seconds", "Time until a model's answer was complete.", "provider", "model"
+)
 AI_TOKENS = _counter("ai_tokens_total", "Tokens.", "provider", "model", "type")
 AI_COST = _counter("ai_cost_usd_total", "What requests cost, in US dollars.", "provider", "model")
 BREAKER = _gauge("ai_circuit_breaker_state", "0 closed, 1 half open, 2 open.", "provider")
 DOCUMENTS = _counter("documents_processed_total", "Documents taken in.", "type", "status")
-DOCUMENT_DURATION = _histogram("document_processing_duration_seconds", "Time to take in one document.", "type")
-VECTORIZATION_DURATION = _histogram("document_vectorization_duration_seconds", "Time to compute one document's vectors.", "model")
+DOCUMENT_DURATION = _histogram(
+    "document_processing_duration_seconds", "Time to take in one document.", "type"
+)
+VECTORIZATION_DURATION = _histogram(
+    "document_vectorization_duration_seconds", "Time to compute one document's vectors.", "model"
+)
 SEARCHES = _counter("vector_searches_total", "Searches.", "index", "status")
 SEARCH_DURATION = _histogram("vector_search_duration_seconds", "Time of one search.", "index")
 INDEX_SIZE = _gauge("vector_index_size", "Vectors in an index.", "index")
 CACHE = _counter("cache_operations_total", "Operations on a cache.", "cache", "operation", "result")
-CACHE_DURATION = _histogram("cache_operation_duration_seconds", "Time of one operation.", "cache", "operation")
+CACHE_DURATION = _histogram(
+    "cache_operation_duration_seconds", "Time of one operation.", "cache", "operation"
+)
 JOBS = _counter("jobs_total", "Jobs that ended.", "queue", "status")
 JOB_DURATION = _histogram("job_duration_seconds", "Time of one job.", "queue")
 JOBS_WAITING = _gauge("jobs_waiting", "Jobs that wait to be started.", "queue")
 HTTP_REQUESTS = _counter("http_requests_total", "Requests answered.", "method", "route", "status")
-HTTP_DURATION = _histogram("http_request_duration_seconds", "Time until the answer was sent.", "method", "route")
+HTTP_DURATION = _histogram(
+    "http_request_duration_seconds", "Time until the answer was sent.", "method", "route"
+)
 
 
 class Work:
@@ -62,7 +78,9 @@ class Work:
             BREAKER.labels(provider).set(0)
 
     def once(self, trace: str | None = None) -> int:
-        """Does it, and returns the HTTP status. `trace` is the id of the trace that the request belongs to."""
+        """Does it, and returns the HTTP status. `trace` is the id of the trace that the request
+        belongs to.
+        """
         draw = self._draw
         hit = draw.random() < 0.6
         CACHE.labels("answers", "get", "hit" if hit else "miss").inc()
@@ -76,7 +94,9 @@ class Work:
         status = 500 if draw.random() < 0.02 else 200
         HTTP_REQUESTS.labels("GET", "/", str(status)).inc()
         # An exemplar: from this sample the dashboards lead to the trace.
-        HTTP_DURATION.labels("GET", "/").observe(draw.uniform(0.02, 0.4), {"trace_id": trace} if trace else None)
+        HTTP_DURATION.labels("GET", "/").observe(
+            draw.uniform(0.02, 0.4), {"trace_id": trace} if trace else None
+        )
         return status
 
     def overrun(self) -> None:
@@ -88,7 +108,9 @@ class Work:
         SEARCH_DURATION.labels("documents").observe(self._draw.uniform(0.003, 0.03))
 
     def _ask(self) -> None:
-        provider, model, price = self._draw.choice((("openai", "gpt-4o-mini", 6e-7), ("anthropic", "claude-3-5-haiku-latest", 4e-6)))
+        provider, model, price = self._draw.choice(
+            (("openai", "gpt-4o-mini", 6e-7), ("anthropic", "claude-3-5-haiku-latest", 4e-6))
+        )
         failed = self._draw.random() < 0.03
         prompt, completion = self._draw.randrange(200, 2000), self._draw.randrange(20, 400)
         AI_REQUESTS.labels(provider, model, "error" if failed else "success").inc()
@@ -102,7 +124,9 @@ class Work:
         failed = self._draw.random() < 0.01
         DOCUMENTS.labels("pdf", "error" if failed else "success").inc()
         DOCUMENT_DURATION.labels("pdf").observe(self._draw.uniform(0.2, 3))
-        VECTORIZATION_DURATION.labels("text-embedding-3-small").observe(self._draw.uniform(0.05, 0.6))
+        VECTORIZATION_DURATION.labels("text-embedding-3-small").observe(
+            self._draw.uniform(0.05, 0.6)
+        )
         self._vectors += self._draw.randrange(5, 40)
         INDEX_SIZE.labels("documents").set(self._vectors)
         JOBS.labels("default", "error" if failed else "success").inc()
@@ -125,7 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             # https://www.w3.org/TR/trace-context/: version, trace, span and flags.
             parts = self.headers.get("traceparent", "").split("-")
-            self._send(self.work.once(parts[1] if len(parts) == 4 else None), "text/plain", b"done\n")
+            self._send(
+                self.work.once(parts[1] if len(parts) == 4 else None), "text/plain", b"done\n"
+            )
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)

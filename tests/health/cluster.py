@@ -1,4 +1,6 @@
-"""A cluster's API, asked by one client: a `kubectl` for each question takes most of a check's time."""
+"""A cluster's API, asked by one client: a `kubectl` for each question takes most of a check's
+time.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +16,11 @@ class Cluster:
     def __init__(self, target: Mapping[str, str]) -> None:
         self._target = target
         self._api = self._connect()
-        core, apps, batch = client.CoreV1Api(self._api), client.AppsV1Api(self._api), client.BatchV1Api(self._api)
+        core, apps, batch = (
+            client.CoreV1Api(self._api),
+            client.AppsV1Api(self._api),
+            client.BatchV1Api(self._api),
+        )
         self._lists: dict[str, Callable[..., Any]] = {
             "pods": core.list_namespaced_pod,
             "services": core.list_namespaced_service,
@@ -27,7 +33,9 @@ class Cluster:
         self._core = core
 
     def _connect(self) -> client.ApiClient:
-        api: client.ApiClient = config.new_client_from_config(config_file=self._target["kubeconfig"] or None, context=self._target["context"])
+        api: client.ApiClient = config.new_client_from_config(
+            config_file=self._target["kubeconfig"] or None, context=self._target["context"]
+        )
         return api
 
     def of(self, namespace: str, release: str, *kinds: str) -> list[dict[str, Any]]:
@@ -39,7 +47,11 @@ class Cluster:
     def log(self, pod: Mapping[str, Any]) -> str:
         """The last lines of a pod's log."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-        return str(self._core.read_namespaced_pod_log(name, namespace, tail_lines=LOG_LINES, container=_container(pod)))
+        return str(
+            self._core.read_namespaced_pod_log(
+                name, namespace, tail_lines=LOG_LINES, container=_container(pod)
+            )
+        )
 
     def execute(self, pod: Mapping[str, Any], *command: str) -> str:
         """The output of a command in the pod's first container."""
@@ -49,10 +61,17 @@ class Cluster:
             core = client.CoreV1Api(api)
             return str(
                 stream.stream(
-                    core.connect_get_namespaced_pod_exec, pod["metadata"]["name"], pod["metadata"]["namespace"],
-                    container=_container(pod), command=list(command), stdout=True, stderr=True, stdin=False, tty=False,
+                    core.connect_get_namespaced_pod_exec,
+                    pod["metadata"]["name"],
+                    pod["metadata"]["namespace"],
+                    container=_container(pod),
+                    command=list(command),
+                    stdout=True,
+                    stderr=True,
+                    stdin=False,
+                    tty=False,
                 )
-            )  # fmt: skip
+            )
         finally:
             api.close()
 

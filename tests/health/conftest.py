@@ -21,8 +21,11 @@ from ops.sites.forward import Forwards
 warnings.simplefilter("ignore", ResourceWarning)
 
 
-# Qdrant's client warns that the key goes unencrypted, and a warning fails a check; here it goes over the loopback or a forward.
-UNENCRYPTED = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection:UserWarning")
+# Qdrant's client warns that the key goes unencrypted, and a warning fails a check; here it goes
+# over the loopback or a forward.
+UNENCRYPTED = pytest.mark.filterwarnings(
+    "ignore:Api key is used with an insecure connection:UserWarning"
+)
 
 
 class Outputs(dict[str, Any]):
@@ -52,7 +55,9 @@ class Deployed:
     def endpoint(self, port: str) -> tuple[str, int]:
         found = self.entry["endpoints"][port]
         if self.forwards is not None:
-            return "127.0.0.1", self.forwards.local_port(self.entry["namespace"], self.name, found["servicePort"])
+            return "127.0.0.1", self.forwards.local_port(
+                self.entry["namespace"], self.name, found["servicePort"]
+            )
         return found["host"], found["port"]
 
     def url(self, port: str) -> str:
@@ -64,8 +69,14 @@ class Deployed:
         if self.forwards is not None:
             local = self.forwards.local_port(self.entry["namespace"], self.name, port)
             return f"http://127.0.0.1:{local}"
-        networks = testinfra.get_host("local://").docker(self.container).inspect()["NetworkSettings"]["Networks"]
-        address = next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), None)
+        networks = (
+            testinfra.get_host("local://")
+            .docker(self.container)
+            .inspect()["NetworkSettings"]["Networks"]
+        )
+        address = next(
+            (network["IPAddress"] for network in networks.values() if network["IPAddress"]), None
+        )
         assert address, f"{self.container} has no address: it does not run"
         return f"http://{address}:{port}"
 
@@ -73,7 +84,13 @@ class Deployed:
         """Another service of the same stack."""
         assert self.others is not None
         outputs = self.others
-        return Deployed(name, outputs["services"][name], outputs["credentials"].get(name, {}), self.forwards, self.others)
+        return Deployed(
+            name,
+            outputs["services"][name],
+            outputs["credentials"].get(name, {}),
+            self.forwards,
+            self.others,
+        )
 
 
 def _read_outputs() -> Outputs:
@@ -91,12 +108,18 @@ _FORWARDS = pytest.StashKey[Forwards | None]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "kind(name): runs once for each deployed service of this kind")
+    config.addinivalue_line(
+        "markers", "kind(name): runs once for each deployed service of this kind"
+    )
     config.addinivalue_line("markers", "deep: takes seconds; run after a change")
-    config.addinivalue_line("markers", "target(kind): belongs to one target; on the other it is not collected")
+    config.addinivalue_line(
+        "markers", "target(kind): belongs to one target; on the other it is not collected"
+    )
     outputs = _read_outputs()
     config.stash[_OUTPUTS] = outputs
-    config.stash[_FORWARDS] = Forwards(outputs["target"]) if outputs["target"]["kind"] == "kubernetes" else None
+    config.stash[_FORWARDS] = (
+        Forwards(outputs["target"]) if outputs["target"]["kind"] == "kubernetes" else None
+    )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -108,7 +131,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A container of Docker's and a pod are looked at by checks of their own."""
     kind = config.stash[_OUTPUTS]["target"]["kind"]
-    items[:] = [item for item in items if (marker := item.get_closest_marker("target")) is None or marker.args[0] == kind]
+    items[:] = [
+        item
+        for item in items
+        if (marker := item.get_closest_marker("target")) is None or marker.args[0] == kind
+    ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -118,15 +145,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     outputs = metafunc.config.stash[_OUTPUTS]
     marker = metafunc.definition.get_closest_marker("kind")
     found = [
-        Deployed(name, entry, outputs["credentials"].get(name, {}), metafunc.config.stash[_FORWARDS], outputs)
+        Deployed(
+            name,
+            entry,
+            outputs["credentials"].get(name, {}),
+            metafunc.config.stash[_FORWARDS],
+            outputs,
+        )
         for name, entry in sorted(outputs["services"].items())
         if marker is None or entry["kind"] == marker.args[0]
     ]
     parameters: list[Any] = [pytest.param(service, id=service.name) for service in found]
     if not parameters and marker is not None:
         kind = marker.args[0]
-        reason = next((item["reason"] for item in outputs["leftOut"] if item["service"] in (kind, _NAMES.get(kind))), "it is turned off")
-        parameters = [pytest.param(None, id=_NAMES.get(kind, kind), marks=pytest.mark.skip(reason=f"{kind} is not deployed: {reason}"))]
+        reason = next(
+            (
+                item["reason"]
+                for item in outputs["leftOut"]
+                if item["service"] in (kind, _NAMES.get(kind))
+            ),
+            "it is turned off",
+        )
+        parameters = [
+            pytest.param(
+                None,
+                id=_NAMES.get(kind, kind),
+                marks=pytest.mark.skip(reason=f"{kind} is not deployed: {reason}"),
+            )
+        ]
     metafunc.parametrize("service", parameters)
 
 

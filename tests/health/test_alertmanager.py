@@ -1,4 +1,6 @@
-"""Alertmanager: what Prometheus finds wrong reaches it, and nobody reads or silences without a password."""
+"""Alertmanager: what Prometheus finds wrong reaches it, and nobody reads or silences without a
+password.
+"""
 
 import time
 
@@ -13,7 +15,11 @@ _SECONDS = 60  # an evaluation, the hand-over, and the time a start takes
 
 
 def _alerts(service: Deployed) -> list[str]:
-    answer = httpx.get(f"{service.url('http')}/api/v2/alerts", auth=("admin", service.credentials["admin"]), timeout=10)
+    answer = httpx.get(
+        f"{service.url('http')}/api/v2/alerts",
+        auth=("admin", service.credentials["admin"]),
+        timeout=10,
+    )
     assert answer.status_code == 200, answer.text
     return [alert["labels"]["alertname"] for alert in answer.json()]
 

@@ -1,4 +1,6 @@
-"""Alloy: one OTLP endpoint that takes traces with the token, hands them on, and refuses them without."""
+"""Alloy: one OTLP endpoint that takes traces with the token, hands them on, and refuses them
+without.
+"""
 
 from typing import Any
 
@@ -23,7 +25,10 @@ def test_hands_a_trace_to_tempo(service: Deployed, outputs: dict[str, Any]) -> N
     answer = span.send(_with_traces(service).url("otlp-http"), token=service.credentials["otlp"])
     assert answer.status_code == 200, answer.text
     if "tempo" not in outputs["services"]:
-        pytest.skip("Tempo is not deployed; the span went to the endpoints of groundwork:alloy.forwardTraces")
+        pytest.skip(
+            "Tempo is not deployed; the span went to the endpoints of"
+            " groundwork:alloy.forwardTraces"
+        )
     assert found_in_tempo(service.of("tempo"), span)
 
 
@@ -34,5 +39,7 @@ def test_refuses_without_credentials(service: Deployed, token: str) -> None:
 
 
 def test_shows_its_metrics_to_nobody(service: Deployed) -> None:
-    """Applications are on its network; without the password the collector's own pages are closed."""
+    """Applications are on its network; without the password the collector's own pages
+    are closed.
+    """
     assert httpx.get(f"{service.inside_url(12345)}/metrics", timeout=10).status_code == 401

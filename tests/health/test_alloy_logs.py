@@ -1,4 +1,6 @@
-"""Alloy, the reader of logs: Loki's own check proves that it brings what services write; here, that it shows nothing."""
+"""Alloy, the reader of logs: Loki's own check proves that it brings what services write; here,
+that it shows nothing.
+"""
 
 import httpx
 import pytest

@@ -17,24 +17,38 @@ pytestmark = pytest.mark.kind("clickhouse")
 def _client(service: Deployed, user: str = "app") -> Client:
     host, port = service.endpoint("http")
     return clickhouse_connect.get_client(
-        host=host, port=port, username=user, password=service.credentials[user], database=service.check("database"), connect_timeout=5
+        host=host,
+        port=port,
+        username=user,
+        password=service.credentials[user],
+        database=service.check("database"),
+        connect_timeout=5,
     )
 
 
 def test_aggregates_what_was_inserted(service: Deployed) -> None:
     """Inserted events are read back, and the materialized view counts them."""
     client, organisation = _client(service), uuid.uuid4()
-    rows: list[list[Any]] = [[organisation, "health", f"user-{number}", 10.0 * number] for number in range(10)]
-    client.insert("events", rows, column_names=["organisation_id", "name", "user_id", "duration_ms"])
+    rows: list[list[Any]] = [
+        [organisation, "health", f"user-{number}", 10.0 * number] for number in range(10)
+    ]
+    client.insert(
+        "events", rows, column_names=["organisation_id", "name", "user_id", "duration_ms"]
+    )
     where = "WHERE organisation_id = {organisation:UUID}"
     parameters = {"organisation": str(organisation)}
     try:
-        assert client.query(f"SELECT count(), sum(duration_ms) FROM events {where}", parameters=parameters).result_rows == [(10, 450.0)]
+        assert client.query(
+            f"SELECT count(), sum(duration_ms) FROM events {where}", parameters=parameters
+        ).result_rows == [(10, 450.0)]
         hourly = f"SELECT sum(events), uniqMerge(users) FROM events_hourly {where}"
         assert client.query(hourly, parameters=parameters).result_rows == [(10, 10)]
     finally:
         for table in ("events", "events_hourly"):
-            client.command(f"ALTER TABLE {table} DELETE {where} SETTINGS mutations_sync = 1", parameters=parameters)
+            client.command(
+                f"ALTER TABLE {table} DELETE {where} SETTINGS mutations_sync = 1",
+                parameters=parameters,
+            )
 
 
 def test_application_user_is_no_administrator(service: Deployed) -> None:
@@ -46,5 +60,7 @@ def test_application_user_is_no_administrator(service: Deployed) -> None:
 def test_refuses_without_credentials(service: Deployed) -> None:
     """Without a password the answer is a refusal, also for the user that the image would have."""
     for user in ("default", "app"):
-        answer = httpx.get(service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10)
+        answer = httpx.get(
+            service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10
+        )
         assert answer.status_code in (401, 403), answer.text

@@ -18,7 +18,8 @@ _WINDOW = 30  # seconds that a container must run without a restart before it co
 
 @pytest.fixture(scope="module")
 def containers(host: Host, outputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The engine's description of every container, read once: single queries would take most of these checks' time.
+    """The engine's description of every container, read once: single queries would take most of
+    these checks' time.
 
     A container that is missing makes the command fail and the others be shown all the same.
     """
@@ -48,7 +49,9 @@ def _age(state: dict[str, Any]) -> float:
 def test_is_running_and_ready(shown: dict[str, Any]) -> None:
     """The container runs, and where its image can tell, its own readiness check agrees."""
     assert shown["State"]["Running"], shown["State"]
-    assert shown["State"].get("Health", {}).get("Status", "healthy") == "healthy", shown["State"].get("Health")
+    assert shown["State"].get("Health", {}).get("Status", "healthy") == "healthy", shown[
+        "State"
+    ].get("Health")
 
 
 def test_is_stable(host: Host, shown: dict[str, Any], service: Deployed) -> None:
@@ -65,10 +68,16 @@ def test_is_stable(host: Host, shown: dict[str, Any], service: Deployed) -> None
     assert not after["State"].get("Restarting")
 
 
-def test_listens_on_loopback_only(outputs: dict[str, Any], listening: set[str], shown: dict[str, Any], service: Deployed) -> None:
-    """Every published port is on the stack's bind address, which is loopback unless asked otherwise."""
+def test_listens_on_loopback_only(
+    outputs: dict[str, Any], listening: set[str], shown: dict[str, Any], service: Deployed
+) -> None:
+    """Every published port is on the stack's bind address, which is loopback unless asked
+    otherwise.
+    """
     ports = shown["NetworkSettings"]["Ports"] or {}
-    published = {binding["HostIp"] for bindings in ports.values() if bindings for binding in bindings}
+    published = {
+        binding["HostIp"] for bindings in ports.values() if bindings for binding in bindings
+    }
     declared = {endpoint["host"] for endpoint in service.entry["endpoints"].values()}
     assert published == declared
     for endpoint in service.entry["endpoints"].values():
@@ -77,14 +86,20 @@ def test_listens_on_loopback_only(outputs: dict[str, Any], listening: set[str], 
 
 
 def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:
-    """No capabilities but declared ones, no way to gain privileges, the declared limits, no core dumps, rotated logs, restarted after a crash."""
+    """No capabilities but declared ones, no way to gain privileges, the declared limits, no core
+    dumps, rotated logs, restarted after a crash.
+    """
     config = shown["HostConfig"]
     assert config["CapDrop"] == ["ALL"]
-    assert [name.removeprefix("CAP_") for name in config["CapAdd"] or []] == service.entry["capabilities"]
+    assert [name.removeprefix("CAP_") for name in config["CapAdd"] or []] == service.entry[
+        "capabilities"
+    ]
     assert not config["Privileged"]
     assert "no-new-privileges:true" in config["SecurityOpt"]
     assert config["Memory"] == parse_size(service.entry["limits"]["memory"])
-    assert config["CpuQuota"] / config["CpuPeriod"] == pytest.approx(service.entry["limits"]["cpus"])
+    assert config["CpuQuota"] / config["CpuPeriod"] == pytest.approx(
+        service.entry["limits"]["cpus"]
+    )
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
     assert config["ReadonlyRootfs"] == service.entry["readOnlyRoot"]
     assert {"Name": "core", "Hard": 0, "Soft": 0} in config["Ulimits"]
@@ -92,8 +107,17 @@ def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:
     assert (rotation["max-file"], rotation["max-size"]) == ("3", "10m")
 
 
-def test_shows_no_secret(host: Host, outputs: dict[str, Any], shown: dict[str, Any], service: Deployed) -> None:
-    """No credential of the stack stands in `docker inspect` or in the last lines of the container's log."""
+def test_shows_no_secret(
+    host: Host, outputs: dict[str, Any], shown: dict[str, Any], service: Deployed
+) -> None:
+    """No credential of the stack stands in `docker inspect` or in the last lines of the
+    container's log.
+    """
     text = json.dumps(shown) + host.run(f"docker logs --tail 5000 {service.container} 2>&1").stdout
-    found = [f"{owner}: {purpose}" for owner, credentials in outputs["credentials"].items() for purpose, value in credentials.items() if value in text]
+    found = [
+        f"{owner}: {purpose}"
+        for owner, credentials in outputs["credentials"].items()
+        for purpose, value in credentials.items()
+        if value in text
+    ]
     assert found == []

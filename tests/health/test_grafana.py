@@ -11,7 +11,9 @@ pytestmark = pytest.mark.kind("grafana")
 
 
 def _get(service: Deployed, path: str) -> Any:
-    answer = httpx.get(f"{service.url('http')}{path}", auth=("admin", service.credentials["admin"]), timeout=10)
+    answer = httpx.get(
+        f"{service.url('http')}{path}", auth=("admin", service.credentials["admin"]), timeout=10
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 

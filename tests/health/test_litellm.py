@@ -19,13 +19,17 @@ def _ask(service: Deployed, *, stream: bool = False) -> httpx.Response:
         f"{service.url('http')}/v1/chat/completions",
         headers={"Authorization": f"Bearer {service.credentials['app-key']}"},
         json={
-            "model": service.check("model"), "stream": stream, "max_tokens": 16,
-            "messages": [{"role": "user", "content": "Answer with one word: what colour is the sky?"}],
+            "model": service.check("model"),
+            "stream": stream,
+            "max_tokens": 16,
+            "messages": [
+                {"role": "user", "content": "Answer with one word: what colour is the sky?"}
+            ],
             # A cached answer would prove the cache, not the chain.
             "cache": {"no-cache": True},
         },
         timeout=_SECONDS,
-    )  # fmt: skip
+    )
 
 
 def test_completes_through_the_chain(service: Deployed) -> None:
@@ -39,15 +43,27 @@ def test_streams(service: Deployed) -> None:
     """The answer comes in pieces that end with [DONE]."""
     answer = _ask(service, stream=True)
     assert answer.status_code == 200, answer.text
-    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    events = [
+        line.removeprefix("data: ")
+        for line in answer.text.splitlines()
+        if line.startswith("data: ")
+    ]
     assert events[-1] == "[DONE]"
-    pieces = [json.loads(event)["choices"][0]["delta"].get("content") or "" for event in events[:-1] if json.loads(event)["choices"]]
+    pieces = [
+        json.loads(event)["choices"][0]["delta"].get("content") or ""
+        for event in events[:-1]
+        if json.loads(event)["choices"]
+    ]
     assert "".join(pieces)
 
 
 def test_knows_its_model(service: Deployed) -> None:
     """The model that applications ask for is listed, unless no provider stands behind it."""
-    answer = httpx.get(f"{service.url('http')}/v1/models", headers={"Authorization": f"Bearer {service.credentials['app-key']}"}, timeout=10)
+    answer = httpx.get(
+        f"{service.url('http')}/v1/models",
+        headers={"Authorization": f"Bearer {service.credentials['app-key']}"},
+        timeout=10,
+    )
     assert answer.status_code == 200, answer.text
     listed = [item["id"] for item in answer.json()["data"]]
     assert listed == ([] if service.check("providers") == "0" else [service.check("model")])
@@ -56,17 +72,35 @@ def test_knows_its_model(service: Deployed) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/model/info"), ("POST", "/model/new"), ("POST", "/key/generate"), ("GET", "/key/list"), ("GET", "/user/list"),
-        ("POST", "/config/update"), ("GET", "/get/config/callbacks"), ("GET", "/spend/logs"), ("GET", "/global/spend"),
-        ("GET", "/metrics/"), ("POST", "/cache/flushall"), ("GET", "/health"), ("GET", "/debug/memory/summary"),
+        ("GET", "/model/info"),
+        ("POST", "/model/new"),
+        ("POST", "/key/generate"),
+        ("GET", "/key/list"),
+        ("GET", "/user/list"),
+        ("POST", "/config/update"),
+        ("GET", "/get/config/callbacks"),
+        ("GET", "/spend/logs"),
+        ("GET", "/global/spend"),
+        ("GET", "/metrics/"),
+        ("POST", "/cache/flushall"),
+        ("GET", "/health"),
+        ("GET", "/debug/memory/summary"),
     ],
     ids=lambda value: value.strip("/").replace("/", "-"),
-)  # fmt: skip
+)
 def test_application_key_administers_nothing(service: Deployed, method: str, path: str) -> None:
-    """An application's key is refused on administrators' routes, by a gateway that knows the key."""
+    """An application's key is refused on administrators' routes, by a gateway that
+    knows the key.
+    """
     key = {"Authorization": f"Bearer {service.credentials['app-key']}"}
     assert httpx.get(f"{service.url('http')}/v1/models", headers=key, timeout=10).status_code == 200
-    answer = httpx.request(method, f"{service.url('http')}{path}", headers=key, json={} if method == "POST" else None, timeout=10)
+    answer = httpx.request(
+        method,
+        f"{service.url('http')}{path}",
+        headers=key,
+        json={} if method == "POST" else None,
+        timeout=10,
+    )
     assert answer.status_code in (401, 403), f"{answer.status_code}: {answer.text[:200]}"
 
 

@@ -18,7 +18,11 @@ _SECONDS = 30
 def _found(service: Deployed, query: str) -> list[str]:
     """The lines of the last ten minutes that a query finds."""
     start = str(time.time_ns() - 600 * 10**9)
-    answer = httpx.get(f"{service.inside_url(_PORT)}/loki/api/v1/query_range", params={"query": query, "start": start, "limit": "100"}, timeout=10)
+    answer = httpx.get(
+        f"{service.inside_url(_PORT)}/loki/api/v1/query_range",
+        params={"query": query, "start": start, "limit": "100"},
+        timeout=10,
+    )
     assert answer.status_code == 200, answer.text
     return [line for stream in answer.json()["data"]["result"] for _, line in stream["values"]]
 
@@ -35,7 +39,9 @@ def test_returns_what_was_written(service: Deployed) -> None:
     """A line that was pushed is found."""
     line = f"a health check was here: {uuid.uuid4()}"
     stream = {"stream": {"service": "health-check"}, "values": [[str(time.time_ns()), line]]}
-    answer = httpx.post(f"{service.inside_url(_PORT)}/loki/api/v1/push", json={"streams": [stream]}, timeout=10)
+    answer = httpx.post(
+        f"{service.inside_url(_PORT)}/loki/api/v1/push", json={"streams": [stream]}, timeout=10
+    )
     assert answer.status_code == 204, answer.text
     assert _wait(service, f'{{service="health-check"}} |= "{line}"') == [line]
 
@@ -45,9 +51,13 @@ def test_holds_what_services_write(service: Deployed, outputs: dict[str, Any]) -
     if not service.check("collector"):
         pytest.skip("no collector of this stack brings logs to it")
     if "litellm" not in outputs["services"]:
-        pytest.skip("LiteLLM is not deployed, and no other service writes a line when it is asked to")
+        pytest.skip(
+            "LiteLLM is not deployed, and no other service writes a line when it is asked to"
+        )
     mark = uuid.uuid4().hex
     litellm = service.of("litellm")
     httpx.get(f"{litellm.url('http')}/{mark}", timeout=10)
     httpx.post(f"{litellm.url('http')}/v1/chat/completions?mark={mark}", json={}, timeout=10)
-    assert _wait(service, f'{{service="litellm", environment="{service.check("environment")}"}} |= "{mark}"')
+    assert _wait(
+        service, f'{{service="litellm", environment="{service.check("environment")}"}} |= "{mark}"'
+    )

@@ -1,4 +1,6 @@
-"""MinIO: objects come back unchanged, versions are kept, and the application's key opens only its buckets."""
+"""MinIO: objects come back unchanged, versions are kept, and the application's key opens only its
+buckets.
+"""
 
 import hashlib
 import io
@@ -19,11 +21,19 @@ pytestmark = pytest.mark.kind("s3")
 def _client(service: Deployed, user: str) -> Minio:
     host, port = service.endpoint("s3")
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=10), retries=False)
-    return Minio(f"{host}:{port}", access_key=user, secret_key=service.credentials[user], secure=False, http_client=pool)
+    return Minio(
+        f"{host}:{port}",
+        access_key=user,
+        secret_key=service.credentials[user],
+        secure=False,
+        http_client=pool,
+    )
 
 
 def _buckets(service: Deployed, which: str = "buckets") -> list[str]:
-    """The declared buckets of a kind; without any, what is asked of them is skipped with its reason."""
+    """The declared buckets of a kind; without any, what is asked of them is skipped with its
+    reason.
+    """
     found = [name for name in service.check(which).split(",") if name]
     if not found:
         pytest.skip(f"the stack declares no such bucket ({which})")
@@ -31,7 +41,9 @@ def _buckets(service: Deployed, which: str = "buckets") -> list[str]:
 
 
 def test_returns_what_was_put(service: Deployed) -> None:
-    """A megabyte of random bytes comes back with the same hash, encrypted at rest, in every declared bucket."""
+    """A megabyte of random bytes comes back with the same hash, encrypted at rest, in every
+    declared bucket.
+    """
     client = _client(service, service.check("user"))
     body = os.urandom(1024 * 1024)
     for bucket in _buckets(service):
@@ -52,7 +64,10 @@ def test_keeps_earlier_versions(service: Deployed) -> None:
     """An overwritten object can still be read by its version."""
     client = _client(service, service.check("user"))
     bucket, name = _buckets(service, "versioned")[0], f"groundwork-health/{uuid.uuid4()}"
-    versions = [client.put_object(bucket, name, io.BytesIO(text), len(text)).version_id for text in (b"first", b"second")]
+    versions = [
+        client.put_object(bucket, name, io.BytesIO(text), len(text)).version_id
+        for text in (b"first", b"second")
+    ]
     try:
         assert all(versions), "the bucket is not versioned"
         answer = client.get_object(bucket, name, version_id=versions[0])
@@ -64,7 +79,9 @@ def test_keeps_earlier_versions(service: Deployed) -> None:
 
 
 def test_application_key_destroys_no_earlier_version(service: Deployed) -> None:
-    """It may delete an object, which leaves its versions; whoever steals the key cannot destroy them."""
+    """It may delete an object, which leaves its versions; whoever steals the key cannot destroy
+    them.
+    """
     client, root = _client(service, service.check("user")), _client(service, "root")
     bucket, name = _buckets(service, "versioned")[0], f"groundwork-health/{uuid.uuid4()}"
     written = client.put_object(bucket, name, io.BytesIO(b"kept"), 4)
@@ -99,6 +116,8 @@ def test_application_key_opens_nothing_else(service: Deployed) -> None:
 @pytest.mark.parametrize("what", ["the list of buckets", "private buckets", "metrics"])
 def test_refuses_without_credentials(service: Deployed, what: str) -> None:
     """Without a key the server answers 403."""
-    paths = {"the list of buckets": ["/"], "metrics": ["/minio/v2/metrics/cluster"]}.get(what) or [f"/{name}" for name in _buckets(service, "private")]
+    paths = {"the list of buckets": ["/"], "metrics": ["/minio/v2/metrics/cluster"]}.get(what) or [
+        f"/{name}" for name in _buckets(service, "private")
+    ]
     for path in paths:
         assert httpx.get(f"{service.url('s3')}{path}", timeout=5).status_code == 403, path

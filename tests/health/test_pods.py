@@ -1,4 +1,6 @@
-"""Checks of every pod: running, stable, confined, inside the cluster only, without secrets in sight."""
+"""Checks of every pod: running, stable, confined, inside the cluster only, without secrets in
+sight.
+"""
 
 import json
 import time
@@ -33,8 +35,16 @@ def _get(cluster: Cluster, service: Deployed, *kinds: str) -> list[dict[str, Any
 @pytest.fixture
 def pods(cluster: Cluster, service: Deployed) -> list[dict[str, Any]]:
     """The service's pods that are not on their way out."""
-    found = [pod for pod in _get(cluster, service, "pods") if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "server"]
-    found = [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] != "Succeeded"]
+    found = [
+        pod
+        for pod in _get(cluster, service, "pods")
+        if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "server"
+    ]
+    found = [
+        pod
+        for pod in found
+        if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] != "Succeeded"
+    ]
     assert found, f"{service.name} has no pod"
     return found
 
@@ -56,23 +66,42 @@ def test_is_running_and_ready(pods: list[dict[str, Any]], service: Deployed) -> 
 
 def test_is_stable(cluster: Cluster, pods: list[dict[str, Any]], service: Deployed) -> None:
     """From its start each container has run for 30 s without a restart."""
-    began = {pod["metadata"]["uid"]: _container(pod)["state"].get("running", {}).get("startedAt") for pod in pods}
+    began = {
+        pod["metadata"]["uid"]: _container(pod)["state"].get("running", {}).get("startedAt")
+        for pod in pods
+    }
     assert all(began.values()), pods
     youngest = max(datetime.fromisoformat(str(at)) for at in began.values()).timestamp()
     time.sleep(max(0.0, _WINDOW - (time.time() - youngest)))
-    after = {pod["metadata"]["uid"]: _container(pod) for pod in _get(cluster, service, "pods") if pod["metadata"]["uid"] in began}
-    assert {uid: status["state"].get("running", {}).get("startedAt") for uid, status in after.items()} == began
-    assert all(status.get("lastState", {}).get("terminated", {}).get("reason") != "OOMKilled" for status in after.values()), after
+    after = {
+        pod["metadata"]["uid"]: _container(pod)
+        for pod in _get(cluster, service, "pods")
+        if pod["metadata"]["uid"] in began
+    }
+    assert {
+        uid: status["state"].get("running", {}).get("startedAt") for uid, status in after.items()
+    } == began
+    assert all(
+        status.get("lastState", {}).get("terminated", {}).get("reason") != "OOMKilled"
+        for status in after.values()
+    ), after
 
 
 def test_is_inside_the_cluster_only(cluster: Cluster, service: Deployed) -> None:
     """No Service of it opens a port on the nodes or at a load balancer."""
-    found = {item["metadata"]["name"]: item["spec"]["type"] for item in _get(cluster, service, "services")}
+    found = {
+        item["metadata"]["name"]: item["spec"]["type"]
+        for item in _get(cluster, service, "services")
+    }
     assert set(found.values()) == {"ClusterIP"}, found
 
 
-def test_is_confined(cluster: Cluster, outputs: dict[str, Any], pods: list[dict[str, Any]], service: Deployed) -> None:
-    """No root and no key to the cluster's API unless declared; no capabilities, no way to gain privileges, the declared limits."""
+def test_is_confined(
+    cluster: Cluster, outputs: dict[str, Any], pods: list[dict[str, Any]], service: Deployed
+) -> None:
+    """No root and no key to the cluster's API unless declared; no capabilities, no way to gain
+    privileges, the declared limits.
+    """
     if service.entry["operator"]:
         pytest.skip(f"{service.entry['operator']} makes these pods, by its own rules")
     for pod in pods:
@@ -80,16 +109,23 @@ def test_is_confined(cluster: Cluster, outputs: dict[str, Any], pods: list[dict[
         assert spec["securityContext"]["runAsNonRoot"] is not service.entry["root"]
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": service.entry["readOnlyRoot"],
-        }  # fmt: skip
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": service.entry["readOnlyRoot"],
+        }
         limits = container["resources"]["limits"]
         assert parse_size(f"{limits['memory']}B") == parse_size(service.entry["limits"]["memory"])
         assert limits["ephemeral-storage"]
         assert _cores(limits["cpu"]) == pytest.approx(service.entry["limits"]["cpus"])
-        assert bool([volume for volume in spec["volumes"] if "projected" in volume]) == service.entry["asksCluster"]
+        assert (
+            bool([volume for volume in spec["volumes"] if "projected" in volume])
+            == service.entry["asksCluster"]
+        )
         if outputs["images"] == "packages":
             # Official images without a shell cannot be asked from inside.
-            inside = cluster.execute(pod, "sh", "-c", "id -u; ls /var/run/secrets/kubernetes.io 2> /dev/null")
+            inside = cluster.execute(
+                pod, "sh", "-c", "id -u; ls /var/run/secrets/kubernetes.io 2> /dev/null"
+            )
             user, *token = inside.split()
             assert user == str(spec["securityContext"]["runAsUser"])
             assert bool(token) == service.entry["asksCluster"]
@@ -99,10 +135,23 @@ def _cores(quantity: str) -> float:
     return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
 
 
-def test_shows_no_secret(cluster: Cluster, outputs: dict[str, Any], pods: list[dict[str, Any]], service: Deployed) -> None:
+def test_shows_no_secret(
+    cluster: Cluster, outputs: dict[str, Any], pods: list[dict[str, Any]], service: Deployed
+) -> None:
     """No credential of the stack stands in a pod, a ConfigMap or the last lines of a log."""
-    text = json.dumps([pods, _get(cluster, service, "configmaps"), _get(cluster, service, "statefulsets", "deployments", "daemonsets", "jobs")])
+    text = json.dumps(
+        [
+            pods,
+            _get(cluster, service, "configmaps"),
+            _get(cluster, service, "statefulsets", "deployments", "daemonsets", "jobs"),
+        ]
+    )
     for pod in pods:
         text += cluster.log(pod)
-    found = [f"{owner}: {purpose}" for owner, credentials in outputs["credentials"].items() for purpose, value in credentials.items() if value in text]
+    found = [
+        f"{owner}: {purpose}"
+        for owner, credentials in outputs["credentials"].items()
+        for purpose, value in credentials.items()
+        if value in text
+    ]
     assert found == []

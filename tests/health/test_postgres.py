@@ -1,4 +1,6 @@
-"""Postgres does what an application does with it: vectors, organisations kept apart, roles kept small."""
+"""Postgres does what an application does with it: vectors, organisations kept apart, roles kept
+small.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -14,12 +16,23 @@ pytestmark = pytest.mark.kind("postgres")
 _ROWS = 10_000
 
 
-def _connect(service: Deployed, role: str = "app", *, database: str | None = None, password: str | None = None) -> psycopg.Connection[Any]:
+def _connect(
+    service: Deployed,
+    role: str = "app",
+    *,
+    database: str | None = None,
+    password: str | None = None,
+) -> psycopg.Connection[Any]:
     host, port = service.endpoint("postgres")
     return psycopg.connect(
-        host=host, port=port, user=role, dbname=database or service.check("database"), connect_timeout=5,
-        password=service.credentials.get(role, "") if password is None else password, sslmode="prefer",
-    )  # fmt: skip
+        host=host,
+        port=port,
+        user=role,
+        dbname=database or service.check("database"),
+        connect_timeout=5,
+        password=service.credentials.get(role, "") if password is None else password,
+        sslmode="prefer",
+    )
 
 
 def _vector(service: Deployed, first: float) -> str:
@@ -34,42 +47,60 @@ def connection(service: Deployed) -> Iterator[psycopg.Connection[Any]]:
         opened.rollback()
 
 
-_INSERT: LiteralString = "INSERT INTO document_vectors (organisation_id, document_id, content, embedding) VALUES (%s, %s, %s, %s)"
+_INSERT: LiteralString = (
+    "INSERT INTO document_vectors (organisation_id, document_id, content, embedding) VALUES (%s,"
+    " %s, %s, %s)"
+)
 
 
 def _act_for(connection: psycopg.Connection[Any], organisation: uuid.UUID) -> None:
     connection.execute("SELECT set_config('app.organisation_id', %s, true)", [str(organisation)])
 
 
-def test_writes_and_finds_the_nearest_vector(service: Deployed, connection: psycopg.Connection[Any]) -> None:
+def test_writes_and_finds_the_nearest_vector(
+    service: Deployed, connection: psycopg.Connection[Any]
+) -> None:
     """Two documents written, the nearer one is found first, byte for byte."""
     organisation = uuid.uuid4()
     _act_for(connection, organisation)
     for name, first in (("near", 1.0), ("far", -1.0)):
-        connection.execute(_INSERT, [organisation, name, f"text of {name} — ünïcode", _vector(service, first)])
-    row = connection.execute("SELECT document_id, content FROM document_vectors ORDER BY embedding <=> %s LIMIT 1", [_vector(service, 0.9)]).fetchone()
+        connection.execute(
+            _INSERT, [organisation, name, f"text of {name} — ünïcode", _vector(service, first)]
+        )
+    row = connection.execute(
+        "SELECT document_id, content FROM document_vectors ORDER BY embedding <=> %s LIMIT 1",
+        [_vector(service, 0.9)],
+    ).fetchone()
     assert row == ("near", "text of near — ünïcode")
 
 
 def test_hides_other_organisations(service: Deployed, connection: psycopg.Connection[Any]) -> None:
-    """Another organisation's rows are invisible, as are all rows for a connection that names none."""
+    """Another organisation's rows are invisible, as are all rows for a connection that
+    names none.
+    """
     ours, theirs = uuid.uuid4(), uuid.uuid4()
     _act_for(connection, theirs)
     connection.execute(_INSERT, [theirs, "theirs", "not yours", _vector(service, 1)])
     _act_for(connection, ours)
-    assert connection.execute("SELECT count(*) FROM document_vectors WHERE document_id = 'theirs'").fetchone() == (0,)
+    assert connection.execute(
+        "SELECT count(*) FROM document_vectors WHERE document_id = 'theirs'"
+    ).fetchone() == (0,)
     connection.execute("SELECT set_config('app.organisation_id', '', true)")
     assert connection.execute("SELECT count(*) FROM document_vectors").fetchone() == (0,)
 
 
-def test_refuses_to_write_for_another_organisation(service: Deployed, connection: psycopg.Connection[Any]) -> None:
+def test_refuses_to_write_for_another_organisation(
+    service: Deployed, connection: psycopg.Connection[Any]
+) -> None:
     """A row of another organisation cannot be written either."""
     _act_for(connection, uuid.uuid4())
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         connection.execute(_INSERT, [uuid.uuid4(), "theirs", "not yours", _vector(service, 1)])
 
 
-def test_organisations_hold_the_application_whatever_it_sets(connection: psycopg.Connection[Any]) -> None:
+def test_organisations_hold_the_application_whatever_it_sets(
+    connection: psycopg.Connection[Any],
+) -> None:
     """It can neither turn row-level security off nor become the owner, who is not held by it."""
     attempts: tuple[LiteralString, ...] = (
         "SET LOCAL row_security = off; SELECT count(*) FROM document_vectors",
@@ -83,8 +114,11 @@ def test_organisations_hold_the_application_whatever_it_sets(connection: psycopg
 
 
 @pytest.mark.deep
-def test_uses_the_index_over_many_rows(service: Deployed, connection: psycopg.Connection[Any]) -> None:
-    """Over 10,000 rows the nearest-neighbour query, filtered by organisation, walks the vector index.
+def test_uses_the_index_over_many_rows(
+    service: Deployed, connection: psycopg.Connection[Any]
+) -> None:
+    """Over 10,000 rows the nearest-neighbour query, filtered by organisation, walks the vector
+    index.
 
     The rows lie in a temporary copy of the table, with its indexes and its policy, so that nothing
     of the check is left in the application's data.
@@ -92,33 +126,58 @@ def test_uses_the_index_over_many_rows(service: Deployed, connection: psycopg.Co
     organisation = uuid.uuid4()
     index = service.check("index")
     _act_for(connection, organisation)
-    connection.execute("CREATE TEMPORARY TABLE probe (LIKE document_vectors INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING INDEXES) ON COMMIT DROP")
+    connection.execute(
+        "CREATE TEMPORARY TABLE probe (LIKE document_vectors INCLUDING DEFAULTS INCLUDING IDENTITY"
+        " INCLUDING INDEXES) ON COMMIT DROP"
+    )
     if index == "ivfflat":
         # It is built from rows, so a table that has too few has none.
         connection.execute("DROP INDEX IF EXISTS probe_embedding_idx")
     connection.execute("ALTER TABLE probe ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
-    connection.execute("CREATE POLICY organisation ON probe USING (organisation_id = current_setting('app.organisation_id')::uuid)")
     connection.execute(
-        "INSERT INTO probe (organisation_id, document_id, content, embedding) "
-        "SELECT %s, n::text, 'probe', (SELECT array_agg(sin(n * 0.37 + d * 1.7 + n * d * 0.013)) FROM generate_series(1, %s) d)::vector "
-        "FROM generate_series(1, %s) n",
+        "CREATE POLICY organisation ON probe USING (organisation_id ="
+        " current_setting('app.organisation_id')::uuid)"
+    )
+    connection.execute(
+        "INSERT INTO probe (organisation_id, document_id, content, embedding) SELECT %s, n::text,"
+        " 'probe', (SELECT array_agg(sin(n * 0.37 + d * 1.7 + n * d * 0.013)) FROM"
+        " generate_series(1, %s) d)::vector FROM generate_series(1, %s) n",
         [organisation, int(service.check("dimensions")), _ROWS],
     )
     if index == "ivfflat":
-        connection.execute("CREATE INDEX probe_embedding_idx ON probe USING ivfflat (embedding vector_cosine_ops) WITH (lists = 10)")
+        connection.execute(
+            "CREATE INDEX probe_embedding_idx ON probe USING ivfflat (embedding vector_cosine_ops)"
+            " WITH (lists = 10)"
+        )
     connection.execute("ANALYZE probe")
-    query: LiteralString = "SELECT document_id FROM probe ORDER BY embedding <=> %s::vector LIMIT 10"
-    plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + query, [_vector(service, 0.9)]))
+    query: LiteralString = (
+        "SELECT document_id FROM probe ORDER BY embedding <=> %s::vector LIMIT 10"
+    )
+    plan = "\n".join(
+        row[0] for row in connection.execute("EXPLAIN " + query, [_vector(service, 0.9)])
+    )
     assert "using probe_embedding_idx" in plan, plan
-    assert index in str(connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'probe_embedding_idx'").fetchone())
+    assert index in str(
+        connection.execute(
+            "SELECT indexdef FROM pg_indexes WHERE indexname = 'probe_embedding_idx'"
+        ).fetchone()
+    )
     assert len(connection.execute(query, [_vector(service, 0.9)]).fetchall()) == 10
 
 
 def test_application_role_is_least_privileged(connection: psycopg.Connection[Any]) -> None:
-    """The application's role is no superuser, bypasses no policy, makes no tables and reads no other database."""
-    flags = connection.execute("SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
+    """The application's role is no superuser, bypasses no policy, makes no tables and reads no
+    other database.
+    """
+    flags = connection.execute(
+        "SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname ="
+        " current_user"
+    ).fetchone()
     assert flags == (False, False, False, False)
-    allowed = connection.execute("SELECT has_schema_privilege('public', 'CREATE'), has_database_privilege('litellm', 'CONNECT')").fetchone()
+    allowed = connection.execute(
+        "SELECT has_schema_privilege('public', 'CREATE'), has_database_privilege('litellm',"
+        " 'CONNECT')"
+    ).fetchone()
     assert allowed == (False, False)
 
 
@@ -126,7 +185,9 @@ def test_statements_show_no_password(service: Deployed) -> None:
     """The statements that `monitoring` can read hold no role's password."""
     with _connect(service, "monitoring") as connection:
         for name, secret in service.credentials.items():
-            found = connection.execute("SELECT count(*) FROM pg_stat_statements WHERE strpos(query, %s) > 0", [secret]).fetchone()
+            found = connection.execute(
+                "SELECT count(*) FROM pg_stat_statements WHERE strpos(query, %s) > 0", [secret]
+            ).fetchone()
             assert found == (0,), f"the password of {name} stands in pg_stat_statements"
 
 

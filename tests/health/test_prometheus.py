@@ -14,23 +14,36 @@ _HOUSEKEEPING = 20  # seconds in which cAdvisor has looked at every container
 
 
 def _scraped(service: Deployed) -> int:
-    """Seconds in which a fresh target has been scraped, and one that failed once is scraped again."""
+    """Seconds in which a fresh target has been scraped, and one that failed once is
+    scraped again.
+    """
     return 3 * int(service.check("interval")) + 5
 
 
 def _targets(service: Deployed) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{service.url('http')}/api/v1/targets", params={"state": "active"}, auth=("admin", service.credentials["admin"]), timeout=10)
+    answer = httpx.get(
+        f"{service.url('http')}/api/v1/targets",
+        params={"state": "active"},
+        auth=("admin", service.credentials["admin"]),
+        timeout=10,
+    )
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["data"]["activeTargets"]
     return found
 
 
 def _down(service: Deployed, pools: list[str]) -> dict[str, str]:
-    """Targets of these jobs whose last scrape did not succeed, after each had time for a first one."""
+    """Targets of these jobs whose last scrape did not succeed, after each had time for a first
+    one.
+    """
     deadline = time.monotonic() + _scraped(service)
     while True:
         targets = [target for target in _targets(service) if target["scrapePool"] in pools]
-        down = {target["scrapePool"]: target["lastError"] or "not scraped yet" for target in targets if target["health"] != "up"}
+        down = {
+            target["scrapePool"]: target["lastError"] or "not scraped yet"
+            for target in targets
+            if target["health"] != "up"
+        }
         if not down or time.monotonic() > deadline:
             return down
         time.sleep(1)
@@ -44,10 +57,16 @@ def test_every_target_is_up(service: Deployed) -> None:
 
 
 def test_application_targets_are_scraped(service: Deployed) -> None:
-    """The application's own targets are known to Prometheus; one that is down is named, since it may not run yet."""
+    """The application's own targets are known to Prometheus; one that is down is named, since it
+    may not run yet.
+    """
     declared = [name for name in service.check("targets").split(",") if name]
     assert {target["scrapePool"] for target in _targets(service)} >= set(declared)
-    down = {target["scrapePool"]: target["lastError"] for target in _targets(service) if target["scrapePool"] in declared and target["health"] == "down"}
+    down = {
+        target["scrapePool"]: target["lastError"]
+        for target in _targets(service)
+        if target["scrapePool"] in declared and target["health"] == "down"
+    }
     if down:
         pytest.skip(f"the application does not answer: {down}")
 
@@ -55,16 +74,23 @@ def test_application_targets_are_scraped(service: Deployed) -> None:
 def test_answers_a_query(service: Deployed) -> None:
     """Scraped samples can be queried."""
     answer = httpx.get(
-        f"{service.url('http')}/api/v1/query", params={"query": 'up{job="prometheus"}'}, auth=("admin", service.credentials["admin"]), timeout=10
+        f"{service.url('http')}/api/v1/query",
+        params={"query": 'up{job="prometheus"}'},
+        auth=("admin", service.credentials["admin"]),
+        timeout=10,
     )
     assert answer.status_code == 200, answer.text
     assert [result["value"][1] for result in answer.json()["data"]["result"]] == ["1"]
 
 
 def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[str, Any]) -> None:
-    """Whatever measures containers here, cAdvisor or the kubelets, sees each service and its limit."""
+    """Whatever measures containers here, cAdvisor or the kubelets, sees each service and its
+    limit.
+    """
     if service.check("containers") != "true":
-        pytest.skip("nothing measures containers here: groundwork:exporters.containers.enabled is false")
+        pytest.skip(
+            "nothing measures containers here: groundwork:exporters.containers.enabled is false"
+        )
     deadline = time.monotonic() + _HOUSEKEEPING + _scraped(service)
     while missing := set(outputs["services"]) - _measured(service):
         assert time.monotonic() < deadline, missing
@@ -72,8 +98,16 @@ def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[st
 
 
 def _measured(service: Deployed) -> set[str]:
-    query = 'container_memory_working_set_bytes{service!=""} and on (service) container_spec_memory_limit_bytes > 0'
-    answer = httpx.get(f"{service.url('http')}/api/v1/query", params={"query": query}, auth=("admin", service.credentials["admin"]), timeout=10)
+    query = (
+        'container_memory_working_set_bytes{service!=""} and on (service)'
+        " container_spec_memory_limit_bytes > 0"
+    )
+    answer = httpx.get(
+        f"{service.url('http')}/api/v1/query",
+        params={"query": query},
+        auth=("admin", service.credentials["admin"]),
+        timeout=10,
+    )
     return {result["metric"]["service"] for result in answer.json()["data"]["result"]}
 
 

@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.kind("qdrant"), UNENCRYPTED]
 def _client(service: Deployed, key: str) -> "QdrantClient":
     from qdrant_client import QdrantClient
 
-    return QdrantClient(url=service.url("rest"), api_key=service.credentials[key], timeout=10, prefer_grpc=False)
+    return QdrantClient(
+        url=service.url("rest"), api_key=service.credentials[key], timeout=10, prefer_grpc=False
+    )
 
 
 @pytest.fixture
@@ -38,9 +40,14 @@ def test_finds_the_nearest_point(service: Deployed, collection: str) -> None:
     from qdrant_client.models import PointStruct
 
     client = _client(service, "api-key")
-    points = [PointStruct(id=1, vector=[1, 0, 0, 0], payload={"name": "near"}), PointStruct(id=2, vector=[0, 1, 0, 0], payload={"name": "far"})]
+    points = [
+        PointStruct(id=1, vector=[1, 0, 0, 0], payload={"name": "near"}),
+        PointStruct(id=2, vector=[0, 1, 0, 0], payload={"name": "far"}),
+    ]
     client.upsert(collection, points=points, wait=True)
-    found = client.query_points(collection, query=[0.9, 0.1, 0, 0], limit=1, with_payload=True).points
+    found = client.query_points(
+        collection, query=[0.9, 0.1, 0, 0], limit=1, with_payload=True
+    ).points
     assert [(point.id, point.payload) for point in found] == [(1, {"name": "near"})]
 
 

@@ -17,9 +17,15 @@ def _client(service: Deployed, user: str | None = "app") -> "redis.Redis":
     host, port = service.endpoint("redis")
     password = service.credentials[user] if user else None
     return redis.Redis(
-        host=host, port=port, username=user, password=password, socket_timeout=5, socket_connect_timeout=5,
-        decode_responses=True, retry=Retry(NoBackoff(), 0),
-    )  # fmt: skip
+        host=host,
+        port=port,
+        username=user,
+        password=password,
+        socket_timeout=5,
+        socket_connect_timeout=5,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def test_returns_what_was_set(service: Deployed) -> None:
@@ -47,8 +53,14 @@ def test_delivers_a_message(service: Deployed) -> None:
 def test_evicts_as_its_use_needs(service: Deployed) -> None:
     """The cache evicts, the queue never does, and memory is bounded below the container's limit."""
     with _client(service) as client:
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": service.check("policy")}
-        assert 0 < int(client.config_get("maxmemory")["maxmemory"]) < int(client.info("memory")["total_system_memory"])
+        assert client.config_get("maxmemory-policy") == {
+            "maxmemory-policy": service.check("policy")
+        }
+        assert (
+            0
+            < int(client.config_get("maxmemory")["maxmemory"])
+            < int(client.info("memory")["total_system_memory"])
+        )
 
 
 def test_keeps_its_data_on_disk(service: Deployed) -> None:
@@ -64,7 +76,9 @@ def test_refuses_without_credentials(service: Deployed) -> None:
         client.ping()
 
 
-@pytest.mark.parametrize("command", [("CONFIG", "SET", "maxmemory", "1"), ("FLUSHALL",), ("ACL", "LIST")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("CONFIG", "SET", "maxmemory", "1"), ("FLUSHALL",), ("ACL", "LIST")], ids=" ".join
+)
 def test_application_user_is_no_administrator(service: Deployed, command: tuple[str, ...]) -> None:
     """The application's user can neither reconfigure nor empty the server, nor see its users."""
     with _client(service) as client, pytest.raises(NoPermissionError):

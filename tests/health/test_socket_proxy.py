@@ -1,4 +1,6 @@
-"""The way to the engine's socket: what cAdvisor reads, and nothing by which anybody could change or enter anything."""
+"""The way to the engine's socket: what cAdvisor reads, and nothing by which anybody could change
+or enter anything.
+"""
 
 import httpx
 import pytest
@@ -18,12 +20,20 @@ def test_shows_what_is_read(service: Deployed) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/containers/create"), ("POST", "/v1.40/containers/x/exec"), ("DELETE", "/containers/x"), ("GET", "/containers/x/archive"),
-        ("GET", "/containers/x/export"), ("GET", "/containers/x/logs"), ("GET", "/volumes"), ("GET", "/secrets"), ("POST", "/images/load"),
-        ("GET", "/containers/json/../x/export"), ("PUT", "/containers/x/archive"),
+        ("POST", "/containers/create"),
+        ("POST", "/v1.40/containers/x/exec"),
+        ("DELETE", "/containers/x"),
+        ("GET", "/containers/x/archive"),
+        ("GET", "/containers/x/export"),
+        ("GET", "/containers/x/logs"),
+        ("GET", "/volumes"),
+        ("GET", "/secrets"),
+        ("POST", "/images/load"),
+        ("GET", "/containers/json/../x/export"),
+        ("PUT", "/containers/x/archive"),
     ],
     ids=lambda value: value.strip("/").replace("/", "-"),
-)  # fmt: skip
+)
 def test_refuses_everything_else(service: Deployed, method: str, path: str) -> None:
     """The proxy itself says no; the engine never hears of it."""
     answer = httpx.request(method, f"{service.inside_url(2375)}{path}", timeout=10)

@@ -23,12 +23,21 @@ class Span:
         """Posts it to an OTLP endpoint's base URL."""
         now = time.time_ns()
         span = {
-            "traceId": self.trace, "spanId": secrets.token_hex(8), "name": self.name, "kind": 1,
-            "startTimeUnixNano": str(now - 5_000_000), "endTimeUnixNano": str(now),
-        }  # fmt: skip
-        resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "health-check"}}]}
+            "traceId": self.trace,
+            "spanId": secrets.token_hex(8),
+            "name": self.name,
+            "kind": 1,
+            "startTimeUnixNano": str(now - 5_000_000),
+            "endTimeUnixNano": str(now),
+        }
+        resource = {
+            "attributes": [{"key": "service.name", "value": {"stringValue": "health-check"}}]
+        }
         body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        headers = {
+            "Content-Type": "application/json",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+        }
         return httpx.post(f"{url}/v1/traces", content=json.dumps(body), headers=headers, timeout=10)
 
 
@@ -36,7 +45,11 @@ def found_in_tempo(tempo: Deployed, span: Span) -> bool:
     """True if Tempo has the span's trace within half a minute."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
-        answer = httpx.get(f"{tempo.inside_url(3200)}/api/traces/{span.trace}", headers={"Accept": "application/json"}, timeout=10)
+        answer = httpx.get(
+            f"{tempo.inside_url(3200)}/api/traces/{span.trace}",
+            headers={"Accept": "application/json"},
+            timeout=10,
+        )
         if answer.status_code == 200 and span.name in answer.text:
             return True
         time.sleep(1)

@@ -1,6 +1,8 @@
-"""A real cluster and a platform in it: the one that GROUNDWORK_TEST_CONTEXT names, else one from packages that lives as long as the tests.
+"""A real cluster and a platform in it: the one that GROUNDWORK_TEST_CONTEXT names, else one from
+packages that lives as long as the tests.
 
-Without Pulumi's plug-in Helm installs the very values that Pulumi would; what is declared through Pulumi the mocks cover.
+Without Pulumi's plug-in Helm installs the very values that Pulumi would; what is declared through
+Pulumi the mocks cover.
 """
 
 import json
@@ -51,7 +53,12 @@ def make_settings(**keys: Any) -> Settings:
     assert validation.check(settings) == []
     cluster = settings.kubernetes
     namespace = cluster.namespace or f"groundwork-{_STACK}"
-    return settings.model_copy(update={"environment": settings.environment or _STACK, "kubernetes": cluster.model_copy(update={"namespace": namespace})})
+    return settings.model_copy(
+        update={
+            "environment": settings.environment or _STACK,
+            "kubernetes": cluster.model_copy(update={"namespace": namespace}),
+        }
+    )
 
 
 @dataclass
@@ -74,7 +81,12 @@ class Deployment:
     @property
     def identity(self) -> Identity:
         keyring = Keyring(self.settings.master_secret)
-        return Identity(project="groundwork", stack=_STACK, instance=self.settings.instance, master=keyring.fingerprint)
+        return Identity(
+            project="groundwork",
+            stack=_STACK,
+            instance=self.settings.instance,
+            master=keyring.fingerprint,
+        )
 
     @property
     def namespace(self) -> str:
@@ -85,7 +97,13 @@ class Deployment:
 
     def outputs(self) -> dict[str, Any]:
         """What the Pulumi program would export, secrets revealed."""
-        found = outputs.build(self.settings, self.platform, Context(self.settings, Keyring(self.settings.master_secret)), self.identity, [])
+        found = outputs.build(
+            self.settings,
+            self.platform,
+            Context(self.settings, Keyring(self.settings.master_secret)),
+            self.identity,
+            [],
+        )
         revealed: dict[str, Any] = secret.revealed(found)
         return revealed
 
@@ -95,43 +113,86 @@ class Deployment:
         path.touch(mode=0o600)
         path.write_text(json.dumps(self.outputs()))
         path_variable = f"{self.installer.tools}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "GROUNDWORK_OUTPUTS": str(path), "PATH": path_variable, "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            "GROUNDWORK_OUTPUTS": str(path),
+            "PATH": path_variable,
+            "PYTHONPATH": str(ROOT),
+        }
         if not record:
             environment.pop("GROUNDWORK_OUTCOMES", None)
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *arguments],
-            cwd=ROOT, env=environment, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--tb=short",
+                *arguments,
+            ],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
-    def pods(self, service: str | None = None, *, namespace: str | None = None) -> dict[str, dict[str, Any]]:
+    def pods(
+        self, service: str | None = None, *, namespace: str | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Name to object of the pods that serve, of one service or of all."""
-        selector = "app.kubernetes.io/component=server" + (f",app.kubernetes.io/instance={service}" if service else "")
-        found = self.installer.get("pods", "--namespace", namespace or self.namespace, "--selector", selector)["items"]
-        return {pod["metadata"]["name"]: pod for pod in found if "deletionTimestamp" not in pod["metadata"]}
+        selector = "app.kubernetes.io/component=server" + (
+            f",app.kubernetes.io/instance={service}" if service else ""
+        )
+        found = self.installer.get(
+            "pods", "--namespace", namespace or self.namespace, "--selector", selector
+        )["items"]
+        return {
+            pod["metadata"]["name"]: pod
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"]
+        }
 
     def execute(self, pod: str, script: str, *, namespace: str | None = None) -> str:
         """What a script prints in a pod."""
-        return self.installer.kubectl("--namespace", namespace or self.namespace, "exec", pod, "--", "sh", "-ec", script).strip()
+        return self.installer.kubectl(
+            "--namespace", namespace or self.namespace, "exec", pod, "--", "sh", "-ec", script
+        ).strip()
 
     def sql(self, statement: str) -> str:
         """A statement's result, as the superuser in the application's database."""
-        login = "PGPASSWORD=$(cat /etc/groundwork/superuser-password) psql -X -q -At -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d app"
+        login = (
+            "PGPASSWORD=$(cat /etc/groundwork/superuser-password) psql -X -q -At -v ON_ERROR_STOP=1"
+            " -h 127.0.0.1 -U postgres -d app"
+        )
         return self.execute("postgres-0", f'{login} -c "{statement}"')
 
-    def wait_ready(self, service: str, seconds: float = 120, *, namespace: str | None = None) -> None:
+    def wait_ready(
+        self, service: str, seconds: float = 120, *, namespace: str | None = None
+    ) -> None:
         """Returns when a service's pods are there and ready."""
         deadline = time.monotonic() + seconds
         while True:
-            statuses = [pod["status"].get("containerStatuses") or [{"ready": False}] for pod in self.pods(service, namespace=namespace).values()]
+            statuses = [
+                pod["status"].get("containerStatuses") or [{"ready": False}]
+                for pod in self.pods(service, namespace=namespace).values()
+            ]
             if statuses and all(status[0]["ready"] for status in statuses):
                 return
             assert time.monotonic() < deadline, f"{service} is not ready"
             time.sleep(0.3)
 
     def remove(self) -> None:
-        """The namespaces with all that is in them, and what they leave on a node that is this machine."""
+        """The namespaces with all that is in them, and what they leave on a node that is this
+        machine.
+        """
         for namespace in self.plan().namespaces:
-            self.installer.kubectl("delete", "namespace", namespace.name, "--ignore-not-found", "--timeout=120s")
+            self.installer.kubectl(
+                "delete", "namespace", namespace.name, "--ignore-not-found", "--timeout=120s"
+            )
             shutil.rmtree(f"/var/lib/groundwork/{namespace.name}", ignore_errors=True)
 
 
@@ -148,7 +209,9 @@ def cluster(tools: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
     if named:
         yield Cluster(Path(os.environ["KUBECONFIG"]), named)
         return
-    with lifecycle.running(tools, [local_tag(name, recipe) for name, recipe in RECIPES.items()]) as made:
+    with lifecycle.running(
+        tools, [local_tag(name, recipe) for name, recipe in RECIPES.items()]
+    ) as made:
         say(f"cluster from cached binaries, seconds since its start: {made.describe()}")
         yield made
 
@@ -172,25 +235,50 @@ def installer(cluster: Cluster, tools: Path) -> Installer:
 
 
 @pytest.fixture(scope="session")
-def deployed(cluster: Cluster, installer: Installer, say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The shared platform after its first install: with stub providers where the cluster is our own, else without."""
+def deployed(
+    cluster: Cluster,
+    installer: Installer,
+    say: Callable[[str], None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    """The shared platform after its first install: with stub providers where the cluster is our
+    own, else without.
+    """
     keys: dict[str, Any] = {
-        "target": "kubernetes", "images": os.environ.get("GROUNDWORK_TEST_IMAGES", "registry" if cluster.layout is None else "packages"),
-        "masterSecret": state.generate(state.MASTER_LENGTH), "instance": state.instance_id(),
+        "target": "kubernetes",
+        "images": os.environ.get(
+            "GROUNDWORK_TEST_IMAGES", "registry" if cluster.layout is None else "packages"
+        ),
+        "masterSecret": state.generate(state.MASTER_LENGTH),
+        "instance": state.instance_id(),
         "postgres": {"vectors": {"dimensions": 64}},
         "minio": {"buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports"}]},
         "prometheus": {"scrapeInterval": "2s"},
-    }  # fmt: skip
-    keys["kubernetes"] = {"context": cluster.context, "kubeconfig": str(cluster.kubeconfig), "namespace": f"groundwork-{keys['instance']}"}
+    }
+    keys["kubernetes"] = {
+        "context": cluster.context,
+        "kubeconfig": str(cluster.kubeconfig),
+        "namespace": f"groundwork-{keys['instance']}",
+    }
     stubs = Stubs(cluster.layout.host_address) if cluster.layout else None
     if stubs and cluster.layout:
         stubs.__enter__()
         host = cluster.layout.host_address
-        keys["litellm"] = {"providers": {
-            "openrouter": {"apiKey": "stub-key-of-openrouter", "baseUrl": f"http://{host}:{stubs.failing_port}/v1"},
-            "openai": {"apiKey": "stub-key-of-openai", "baseUrl": f"http://{host}:{stubs.working_port}/v1"},
-        }}  # fmt: skip
-        keys["prometheus"]["targets"] = [{"name": "shop", "address": f"{host}:{stubs.metrics_port}"}]
+        keys["litellm"] = {
+            "providers": {
+                "openrouter": {
+                    "apiKey": "stub-key-of-openrouter",
+                    "baseUrl": f"http://{host}:{stubs.failing_port}/v1",
+                },
+                "openai": {
+                    "apiKey": "stub-key-of-openai",
+                    "baseUrl": f"http://{host}:{stubs.working_port}/v1",
+                },
+            }
+        }
+        keys["prometheus"]["targets"] = [
+            {"name": "shop", "address": f"{host}:{stubs.metrics_port}"}
+        ]
     made = Deployment(installer, keys, _folder=tmp_path_factory.mktemp("kubernetes"))
     try:
         began = time.monotonic()

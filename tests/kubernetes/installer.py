@@ -1,4 +1,6 @@
-"""Installs a plan with Helm itself, where Pulumi's Kubernetes plug-in cannot be had: the same chart, values, Secrets and order."""
+"""Installs a plan with Helm itself, where Pulumi's Kubernetes plug-in cannot be had: the same
+chart, values, Secrets and order.
+"""
 
 import base64
 import json
@@ -25,9 +27,16 @@ class Installer:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """kubectl's output; an assertion with its message if it fails, unless `check` is off."""
-        command: list[str | Path] = [self.tools / "kubectl", f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", *arguments]
+        command: list[str | Path] = [
+            self.tools / "kubectl",
+            f"--kubeconfig={self.kubeconfig}",
+            f"--context={self.context}",
+            *arguments,
+        ]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"kubectl {' '.join(arguments[:4])}: {done.stderr[-3000:]}"
+        assert not check or done.returncode == 0, (
+            f"kubectl {' '.join(arguments[:4])}: {done.stderr[-3000:]}"
+        )
         return done.stdout if done.returncode == 0 else done.stderr
 
     def get(self, *arguments: str) -> dict[str, Any]:
@@ -35,27 +44,51 @@ class Installer:
         found: dict[str, Any] = json.loads(self.kubectl("get", "-o", "json", *arguments))
         return found
 
-    def helm(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def helm(
+        self, *arguments: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Helm's output; an assertion with its message if it fails, unless `check` is off."""
-        command: list[str | Path] = [self.tools / "helm", *arguments, f"--kubeconfig={self.kubeconfig}", f"--kube-context={self.context}"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, input=stdin)
-        assert not check or done.returncode == 0, f"helm {' '.join(arguments[:4])}: {done.stderr[-3000:]}"
+        command: list[str | Path] = [
+            self.tools / "helm",
+            *arguments,
+            f"--kubeconfig={self.kubeconfig}",
+            f"--kube-context={self.context}",
+        ]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, input=stdin
+        )
+        assert not check or done.returncode == 0, (
+            f"helm {' '.join(arguments[:4])}: {done.stderr[-3000:]}"
+        )
         return done
 
     def apply(self, *objects: Mapping[str, Any]) -> str:
         """Server-side apply, as Pulumi's provider does."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        return self.kubectl("apply", "--server-side", "--field-manager=groundwork-tests", "-f", "-", stdin=json.dumps(listed))
+        return self.kubectl(
+            "apply",
+            "--server-side",
+            "--field-manager=groundwork-tests",
+            "-f",
+            "-",
+            stdin=json.dumps(listed),
+        )
 
     def install(self, plan: Plan) -> None:
-        """Everything of a plan: what does not need each other at the same time, as Pulumi does it."""
+        """Everything of a plan: what does not need each other at the same time, as
+        Pulumi does it.
+        """
         self.apply(*(namespace_object(item) for item in plan.namespaces))
         if plan.login:
             self.apply(*(secret_object(plan.login, item.name) for item in plan.namespaces))
         done: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(max_workers=16) as pool:
             for release in plan.releases:
-                done[release.name] = pool.submit(self._after, release, [done[name] for name in release.depends_on if name in done])
+                done[release.name] = pool.submit(
+                    self._after,
+                    release,
+                    [done[name] for name in release.depends_on if name in done],
+                )
         for future in done.values():
             future.result()
 
@@ -69,20 +102,50 @@ class Installer:
         if release.secrets:
             self.apply(*(secret_object(item, release.namespace) for item in release.secrets))
         self.helm(
-            "upgrade", "--install", release.name, CHART, "--namespace", release.namespace, "--rollback-on-failure", "--wait",
-            f"--timeout={release.timeout}s", "--values=-", stdin=plain(release.values),
-        )  # fmt: skip
+            "upgrade",
+            "--install",
+            release.name,
+            CHART,
+            "--namespace",
+            release.namespace,
+            "--rollback-on-failure",
+            "--wait",
+            f"--timeout={release.timeout}s",
+            "--values=-",
+            stdin=plain(release.values),
+        )
 
     def template(self, release: Release) -> str:
         """What the chart makes of a release's values."""
-        return self.helm("template", release.name, CHART, "--namespace", release.namespace, "--values=-", stdin=plain(release.values)).stdout
+        return self.helm(
+            "template",
+            release.name,
+            CHART,
+            "--namespace",
+            release.namespace,
+            "--values=-",
+            stdin=plain(release.values),
+        ).stdout
 
 
 def namespace_object(namespace: Namespace) -> dict[str, Any]:
-    metadata = {"name": namespace.name, "labels": dict(namespace.labels), "annotations": dict(namespace.annotations)}
+    metadata = {
+        "name": namespace.name,
+        "labels": dict(namespace.labels),
+        "annotations": dict(namespace.annotations),
+    }
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def secret_object(secret: SecretObject, namespace: str) -> dict[str, Any]:
-    data = {key: base64.b64encode(value.reveal().encode()).decode() for key, value in secret.data.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "type": secret.type, "metadata": {"name": secret.name, "namespace": namespace}, "data": data}
+    data = {
+        key: base64.b64encode(value.reveal().encode()).decode()
+        for key, value in secret.data.items()
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": secret.type,
+        "metadata": {"name": secret.name, "namespace": namespace},
+        "data": data,
+    }

@@ -1,4 +1,6 @@
-"""The chart by itself: lint, what it renders, what its schema refuses, and that the API server takes all of it."""
+"""The chart by itself: lint, what it renders, what its schema refuses, and that the API server
+takes all of it.
+"""
 
 import copy
 import json
@@ -24,15 +26,23 @@ SIZES: dict[str, dict[str, Any]] = {
     "dev": {"images": "registry"},
     "prod": {},
     "scaled": {
-        "images": "registry", "postgres": {"replicas": 3}, "qdrant": {"replicas": 3}, "litellm": {"replicas": 2, "maxReplicas": 4},
+        "images": "registry",
+        "postgres": {"replicas": 3},
+        "qdrant": {"replicas": 3},
+        "litellm": {"replicas": 2, "maxReplicas": 4},
     },
-}  # fmt: skip
+}
 
 
 def helm(tools: Path, *arguments: str, values: dict[str, Any] | None = None) -> tuple[int, str]:
     """(exit status, output) of Helm without a cluster."""
     bare = Installer(tools, Path("/nonexistent"), "none")
-    done = bare.helm(*arguments, *(["--values=-"] if values is not None else []), check=False, stdin=json.dumps(values))
+    done = bare.helm(
+        *arguments,
+        *(["--values=-"] if values is not None else []),
+        check=False,
+        stdin=json.dumps(values),
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -47,7 +57,10 @@ def test_lints_and_renders(tools: Path, example: Path) -> None:
     assert all(item["kind"] for item in yaml.safe_load_all(text) if item)
 
 
-MINIMAL: dict[str, Any] = {"workload": "Deployment", "image": {"repository": "registry.example/app", "tag": "1.0"}}
+MINIMAL: dict[str, Any] = {
+    "workload": "Deployment",
+    "image": {"repository": "registry.example/app", "tag": "1.0"},
+}
 
 
 @pytest.mark.parametrize(
@@ -97,8 +110,14 @@ def pod(objects: dict[str, Any]) -> Any:
     ("image", "reference"),
     [
         ({"repository": "r/app", "tag": "1.0"}, "r/app:1.0"),
-        ({"repository": "r:5000/app", "digest": f"sha256:{'0' * 64}"}, f"r:5000/app@sha256:{'0' * 64}"),
-        ({"repository": "r/app", "tag": "1.0", "digest": f"sha256:{'0' * 64}"}, f"r/app:1.0@sha256:{'0' * 64}"),
+        (
+            {"repository": "r:5000/app", "digest": f"sha256:{'0' * 64}"},
+            f"r:5000/app@sha256:{'0' * 64}",
+        ),
+        (
+            {"repository": "r/app", "tag": "1.0", "digest": f"sha256:{'0' * 64}"},
+            f"r/app:1.0@sha256:{'0' * 64}",
+        ),
     ],
     ids=["tag", "digest", "both"],
 )
@@ -107,7 +126,9 @@ def test_an_image_is_named_by_its_parts(tools: Path, image: dict[str, str], refe
 
 
 def test_names_can_be_overridden(tools: Path) -> None:
-    objects = rendered(tools, fullnameOverride="shop", nameOverride="store", ports=[{"name": "http", "port": 80}])
+    objects = rendered(
+        tools, fullnameOverride="shop", nameOverride="store", ports=[{"name": "http", "port": 80}]
+    )
     assert {item["metadata"]["name"] for item in objects.values()} <= {"shop", "shop-members"}
     assert objects["Deployment"]["metadata"]["labels"]["app.kubernetes.io/name"] == "store"
     assert objects["Deployment"]["metadata"]["labels"]["app.kubernetes.io/instance"] == "example"
@@ -115,10 +136,17 @@ def test_names_can_be_overridden(tools: Path) -> None:
 
 @pytest.mark.parametrize(
     ("account", "name", "made"),
-    [({}, None, False), ({"create": True}, "example", True), ({"name": "mine"}, "mine", False), ({"create": True, "name": "mine"}, "mine", True)],
+    [
+        ({}, None, False),
+        ({"create": True}, "example", True),
+        ({"name": "mine"}, "mine", False),
+        ({"create": True, "name": "mine"}, "mine", True),
+    ],
     ids=["none", "made", "yours", "made by name"],
 )
-def test_the_account_of_the_pods(tools: Path, account: dict[str, Any], name: str | None, made: bool) -> None:
+def test_the_account_of_the_pods(
+    tools: Path, account: dict[str, Any], name: str | None, made: bool
+) -> None:
     objects = rendered(tools, serviceAccount=account)
     assert pod(objects).get("serviceAccountName") == name
     assert ("ServiceAccount" in objects) == made
@@ -133,7 +161,9 @@ def test_what_asks_the_cluster_does_so_by_the_account_that_it_is_given(tools: Pa
 
 
 def test_private_registries_have_their_logins(tools: Path) -> None:
-    assert pod(rendered(tools, imagePullSecrets=[{"name": "login"}]))["imagePullSecrets"] == [{"name": "login"}]
+    assert pod(rendered(tools, imagePullSecrets=[{"name": "login"}]))["imagePullSecrets"] == [
+        {"name": "login"}
+    ]
 
 
 def test_a_new_version_of_the_chart_rolls_no_pods(tools: Path) -> None:
@@ -143,15 +173,24 @@ def test_a_new_version_of_the_chart_rolls_no_pods(tools: Path) -> None:
 
 def test_a_release_without_a_test_has_none(tools: Path) -> None:
     assert "Pod" not in rendered(tools)
-    assert rendered(tools, test={"command": ["true"]})["Pod"]["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert (
+        rendered(tools, test={"command": ["true"]})["Pod"]["metadata"]["annotations"][
+            "helm.sh/hook"
+        ]
+        == "test"
+    )
 
 
 def test_a_changed_file_or_secret_rolls_the_pods(tools: Path) -> None:
-    """The pod's template changes with the contents of its files and secrets, whoever made the Secret."""
+    """The pod's template changes with the contents of its files and secrets, whoever made the
+    Secret.
+    """
 
     def template(**values: Any) -> Any:
         text = helm(tools, "template", "example", CHART, values={**MINIMAL, **values})[1]
-        return next(item for item in yaml.safe_load_all(text) if item and item["kind"] == "Deployment")["spec"]["template"]
+        return next(
+            item for item in yaml.safe_load_all(text) if item and item["kind"] == "Deployment"
+        )["spec"]["template"]
 
     assert template() == template()
     files = [{"path": "/etc/app", "content": "a"}]
@@ -159,19 +198,41 @@ def test_a_changed_file_or_secret_rolls_the_pods(tools: Path) -> None:
         ({"files": files}, {"files": [{**files[0], "content": "b"}]}),
         ({"secretFiles": files}, {"secretFiles": [{**files[0], "content": "b"}]}),
         ({"secretEnv": {"KEY": "a"}}, {"secretEnv": {"KEY": "b"}}),
-        ({"secret": {"name": "mine", "checksum": "a"}}, {"secret": {"name": "mine", "checksum": "b"}}),
+        (
+            {"secret": {"name": "mine", "checksum": "a"}},
+            {"secret": {"name": "mine", "checksum": "b"}},
+        ),
     ):
         assert template(**former) != template(**latter)
 
 
 def test_only_replicas_reach_the_ports_between_replicas(tools: Path) -> None:
     """What they say to each other asks for no key."""
-    values = {**MINIMAL, "ports": [{"name": "http", "port": 80}], "peerPorts": [6335], "network": {"clientNamespaces": ["shop"]}}
-    objects = [item for item in yaml.safe_load_all(helm(tools, "template", "example", CHART, values=values)[1]) if item]
+    values = {
+        **MINIMAL,
+        "ports": [{"name": "http", "port": 80}],
+        "peerPorts": [6335],
+        "network": {"clientNamespaces": ["shop"]},
+    }
+    objects = [
+        item
+        for item in yaml.safe_load_all(helm(tools, "template", "example", CHART, values=values)[1])
+        if item
+    ]
     policy = next(item for item in objects if item["kind"] == "NetworkPolicy")
-    opened = [rule for rule in policy["spec"]["ingress"] if 6335 in [port["port"] for port in rule["ports"]]]
-    assert [rule["from"] for rule in opened] == [[{"podSelector": {"matchLabels": policy["spec"]["podSelector"]["matchLabels"]}}]]
-    ports = {item["metadata"]["name"]: [port["port"] for port in item["spec"]["ports"]] for item in objects if item["kind"] == "Service"}
+    opened = [
+        rule
+        for rule in policy["spec"]["ingress"]
+        if 6335 in [port["port"] for port in rule["ports"]]
+    ]
+    assert [rule["from"] for rule in opened] == [
+        [{"podSelector": {"matchLabels": policy["spec"]["podSelector"]["matchLabels"]}}]
+    ]
+    ports = {
+        item["metadata"]["name"]: [port["port"] for port in item["spec"]["ports"]]
+        for item in objects
+        if item["kind"] == "Service"
+    }
     assert ports == {"example": [80], "example-members": [80, 6335]}
 
 
@@ -180,7 +241,9 @@ def test_a_new_service_is_rendered_whole(tools: Path) -> None:
     with notepad.added():
         keys: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "test"}}
         settings, platform = make_settings(**keys), make_platform(**keys)
-        identity = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
+        identity = Identity(
+            project="groundwork", stack="dev", instance="abc123", master="feedfacefeed"
+        )
         plan = build_plan(settings, identity, platform, {})
     release = next(item for item in plan.releases if item.name == "notepad")
     status, text = helm(tools, "template", "notepad", CHART, values=dict(release.values))
@@ -193,15 +256,22 @@ def test_a_new_service_is_rendered_whole(tools: Path) -> None:
 
 @pytest.fixture(scope="module")
 def definitions(installer: Installer) -> Iterator[None]:
-    """CloudNativePG's own definition of a cluster, for as long as this module runs; its operator does not run here."""
+    """CloudNativePG's own definition of a cluster, for as long as this module runs; its operator
+    does not run here.
+    """
     from ops.build import golang
     from tests.kubernetes.cluster.tools import MODULES
 
-    file = golang.sources(MODULES / "cnpg", "github.com/cloudnative-pg/cloudnative-pg") / "config/crd/bases/postgresql.cnpg.io_clusters.yaml"
+    file = (
+        golang.sources(MODULES / "cnpg", "github.com/cloudnative-pg/cloudnative-pg")
+        / "config/crd/bases/postgresql.cnpg.io_clusters.yaml"
+    )
     before = installer.kubectl("get", "--ignore-not-found", "crd", "clusters.postgresql.cnpg.io")
     installer.kubectl("apply", "--server-side", "-f", str(file))
     deadline = time.monotonic() + 30
-    while '"clusters"' not in installer.kubectl("get", "--raw", "/apis/postgresql.cnpg.io/v1", check=False):
+    while '"clusters"' not in installer.kubectl(
+        "get", "--raw", "/apis/postgresql.cnpg.io/v1", check=False
+    ):
         assert time.monotonic() < deadline, "the definition was not taken up"
         time.sleep(0.2)
     yield
@@ -214,33 +284,74 @@ def definitions(installer: Installer) -> Iterator[None]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.usefixtures("definitions")
 def test_the_api_server_accepts_every_object(deployed: Deployment, size: str) -> None:
-    """A server-side dry run of all objects of all services, and of each pod under the namespace's own standard."""
+    """A server-side dry run of all objects of all services, and of each pod under the namespace's
+    own standard.
+    """
     keys = dict(SIZES[size])
     if size == "prod":
         stack_file = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
-        keys = {key.removeprefix("groundwork:"): value for key, value in stack_file.items() if key.startswith("groundwork:")}
+        keys = {
+            key.removeprefix("groundwork:"): value
+            for key, value in stack_file.items()
+            if key.startswith("groundwork:")
+        }
     keys["kubernetes"] = {**keys.get("kubernetes", {}), **deployed.keys["kubernetes"]}
-    trial = Deployment(deployed.installer, {**{key: deployed.keys[key] for key in ("target", "masterSecret", "instance")}, **keys})
+    trial = Deployment(
+        deployed.installer,
+        {**{key: deployed.keys[key] for key in ("target", "masterSecret", "instance")}, **keys},
+    )
     plan = trial.plan()
     assert len(plan.releases) >= 13
     kinds = set[str]()
     for namespace in plan.namespaces:
-        trial.installer.kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=json.dumps(namespace_object(namespace)))
+        trial.installer.kubectl(
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--force-conflicts",
+            "-f",
+            "-",
+            stdin=json.dumps(namespace_object(namespace)),
+        )
     for release in plan.releases:
         objects = [item for item in yaml.safe_load_all(trial.installer.template(release)) if item]
         objects += [secret_object(item, release.namespace) for item in release.secrets]
-        objects += [_pod(item, release.namespace) for item in objects if "template" in item.get("spec", {})]
+        objects += [
+            _pod(item, release.namespace) for item in objects if "template" in item.get("spec", {})
+        ]
         if release.custom:
             metadata = {"name": release.custom.name, "namespace": release.namespace}
-            objects.append({"apiVersion": release.custom.api_version, "kind": release.custom.kind, "metadata": metadata, "spec": dict(release.custom.spec)})
+            objects.append(
+                {
+                    "apiVersion": release.custom.api_version,
+                    "kind": release.custom.kind,
+                    "metadata": metadata,
+                    "spec": dict(release.custom.spec),
+                }
+            )
         for item in objects:
             # Another name, so that what is deployed does not stand in the way of what is tried.
-            item["metadata"] = {**item["metadata"], "name": f"{item['metadata']['name']}-trial", "namespace": release.namespace}
+            item["metadata"] = {
+                **item["metadata"],
+                "name": f"{item['metadata']['name']}-trial",
+                "namespace": release.namespace,
+            }
             kinds.add(item["kind"])
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         said = trial.installer.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed)
         assert said.count("created (server dry run)") == len(objects), said
-    assert {"StatefulSet", "Deployment", "DaemonSet", "Service", "ConfigMap", "Secret", "Job", "NetworkPolicy", "PodDisruptionBudget", "Pod"} <= kinds
+    assert {
+        "StatefulSet",
+        "Deployment",
+        "DaemonSet",
+        "Service",
+        "ConfigMap",
+        "Secret",
+        "Job",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Pod",
+    } <= kinds
     if size == "scaled":
         assert {"HorizontalPodAutoscaler", "Cluster"} <= kinds
     if size == "prod":
@@ -250,18 +361,29 @@ def test_the_api_server_accepts_every_object(deployed: Deployment, size: str) ->
 def _pod(workload: dict[str, Any], namespace: str) -> dict[str, Any]:
     """A pod of a workload: only pods are held against a namespace's security standard."""
     template = workload["spec"]["template"]
-    claims = [{"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": "any"}} for claim in workload["spec"].get("volumeClaimTemplates", [])]
+    claims = [
+        {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": "any"}}
+        for claim in workload["spec"].get("volumeClaimTemplates", [])
+    ]
     spec = {**template["spec"], "volumes": [*template["spec"].get("volumes", []), *claims]}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {**template["metadata"], "name": f"{workload['metadata']['name']}-pod", "namespace": namespace},
+        "metadata": {
+            **template["metadata"],
+            "name": f"{workload['metadata']['name']}-pod",
+            "namespace": namespace,
+        },
         "spec": spec,
     }
 
 
 def test_the_hash_of_the_chart_is_among_the_values(deployed: Deployment) -> None:
     """Helm releases are compared by their values, so an edited template would go unnoticed."""
-    stored = json.loads(deployed.installer.helm("get", "values", "redis-cache", "--namespace", deployed.namespace, "-o", "json").stdout)
+    stored = json.loads(
+        deployed.installer.helm(
+            "get", "values", "redis-cache", "--namespace", deployed.namespace, "-o", "json"
+        ).stdout
+    )
     assert stored["chartHash"] == chart_hash()
     assert changed(deployed).plan().releases[0].values["chartHash"] == chart_hash()

@@ -10,13 +10,17 @@ from ops.paths import cache
 from tests.kubernetes.cluster import lifecycle
 
 
-@pytest.mark.skipif("GROUNDWORK_TEST_CONTEXT" in os.environ, reason="a cluster was named, so none is made here")
+@pytest.mark.skipif(
+    "GROUNDWORK_TEST_CONTEXT" in os.environ, reason="a cluster was named, so none is made here"
+)
 def test_leaves_nothing_behind(tools: Path) -> None:
     """Processes, network, control groups and files are gone with it."""
     with lifecycle.running(tools, []) as cluster:
         layout = cluster.layout
         assert layout is not None
-        nodes = lifecycle.kubectl(layout, "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[-1].type}")
+        nodes = lifecycle.kubectl(
+            layout, "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[-1].type}"
+        )
         assert nodes.stdout == "Ready"
         assert layout.link in _links()
         assert _processes(layout.root)

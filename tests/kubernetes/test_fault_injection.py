@@ -1,4 +1,6 @@
-"""Every check of pods is seen to fail: something is broken in the way that the check is there to notice."""
+"""Every check of pods is seen to fail: something is broken in the way that the check is there to
+notice.
+"""
 
 import json
 import re
@@ -23,9 +25,25 @@ def patched(kind: str, patch: dict[str, Any], mend: dict[str, Any]) -> Break:
     @contextmanager
     def make(deployed: Deployment) -> Iterator[None]:
         def apply(content: dict[str, Any]) -> None:
-            deployed.installer.kubectl("--namespace", deployed.namespace, "patch", kind, EXPORTER, "--type=merge", "--patch", json.dumps(content))
+            deployed.installer.kubectl(
+                "--namespace",
+                deployed.namespace,
+                "patch",
+                kind,
+                EXPORTER,
+                "--type=merge",
+                "--patch",
+                json.dumps(content),
+            )
             if kind == "deployment":
-                deployed.installer.kubectl("--namespace", deployed.namespace, "rollout", "status", f"deployment/{EXPORTER}", "--timeout=60s")
+                deployed.installer.kubectl(
+                    "--namespace",
+                    deployed.namespace,
+                    "rollout",
+                    "status",
+                    f"deployment/{EXPORTER}",
+                    "--timeout=60s",
+                )
 
         apply(patch)
         try:
@@ -41,17 +59,42 @@ def patched(kind: str, patch: dict[str, Any], mend: dict[str, Any]) -> Break:
 def unready(deployed: Deployment) -> Iterator[None]:
     """A new pod never becomes ready, and the former one stays beside it."""
     probe = {"exec": {"command": ["false"]}}
-    patch = {"spec": {"template": {"spec": {"containers": [{"name": EXPORTER, "readinessProbe": probe}]}}}}
-    deployed.installer.kubectl("--namespace", deployed.namespace, "patch", "deployment", EXPORTER, "--type=strategic", "--patch", json.dumps(patch))
+    patch = {
+        "spec": {
+            "template": {"spec": {"containers": [{"name": EXPORTER, "readinessProbe": probe}]}}
+        }
+    }
+    deployed.installer.kubectl(
+        "--namespace",
+        deployed.namespace,
+        "patch",
+        "deployment",
+        EXPORTER,
+        "--type=strategic",
+        "--patch",
+        json.dumps(patch),
+    )
     deadline = time.monotonic() + 30
-    while not all(pod["status"].get("containerStatuses") for pod in deployed.pods(EXPORTER).values()) or len(deployed.pods(EXPORTER)) < 2:
+    while (
+        not all(pod["status"].get("containerStatuses") for pod in deployed.pods(EXPORTER).values())
+        or len(deployed.pods(EXPORTER)) < 2
+    ):
         assert time.monotonic() < deadline, "there is no second pod"
         time.sleep(0.3)
     try:
         yield
     finally:
-        deployed.installer.kubectl("--namespace", deployed.namespace, "rollout", "undo", f"deployment/{EXPORTER}")
-        deployed.installer.kubectl("--namespace", deployed.namespace, "rollout", "status", f"deployment/{EXPORTER}", "--timeout=60s")
+        deployed.installer.kubectl(
+            "--namespace", deployed.namespace, "rollout", "undo", f"deployment/{EXPORTER}"
+        )
+        deployed.installer.kubectl(
+            "--namespace",
+            deployed.namespace,
+            "rollout",
+            "status",
+            f"deployment/{EXPORTER}",
+            "--timeout=60s",
+        )
 
 
 @contextmanager
@@ -78,30 +121,59 @@ def crashing(deployed: Deployment) -> Iterator[None]:
 def careless(deployed: Deployment) -> Iterator[None]:
     """A ConfigMap of the release shows a password."""
     secret = deployed.outputs()["credentials"]["postgres"]["app"]
-    metadata = {"name": "careless", "namespace": deployed.namespace, "labels": {"app.kubernetes.io/instance": EXPORTER}}
-    deployed.installer.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"PASSWORD": secret}})
+    metadata = {
+        "name": "careless",
+        "namespace": deployed.namespace,
+        "labels": {"app.kubernetes.io/instance": EXPORTER},
+    }
+    deployed.installer.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"PASSWORD": secret},
+        }
+    )
     try:
         yield
     finally:
-        deployed.installer.kubectl("--namespace", deployed.namespace, "delete", "configmap", "careless")
+        deployed.installer.kubectl(
+            "--namespace", deployed.namespace, "delete", "configmap", "careless"
+        )
 
 
 BREAKS: list[tuple[str, str, Break]] = [
     ("test_is_running_and_ready", EXPORTER, unready),
     ("test_is_stable", "redis-queue", crashing),
-    ("test_is_inside_the_cluster_only", EXPORTER, patched("service", {"spec": {"type": "NodePort"}}, {"spec": {"type": "ClusterIP"}})),
-    ("test_is_confined", EXPORTER, patched("deployment", {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}}, {"spec": {"template": {"spec": {"automountServiceAccountToken": False}}}})),
+    (
+        "test_is_inside_the_cluster_only",
+        EXPORTER,
+        patched("service", {"spec": {"type": "NodePort"}}, {"spec": {"type": "ClusterIP"}}),
+    ),
+    (
+        "test_is_confined",
+        EXPORTER,
+        patched(
+            "deployment",
+            {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}},
+            {"spec": {"template": {"spec": {"automountServiceAccountToken": False}}}},
+        ),
+    ),
     ("test_shows_no_secret", EXPORTER, careless),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("check", "service", "broken"), BREAKS, ids=[check for check, _, _ in BREAKS])
+@pytest.mark.parametrize(
+    ("check", "service", "broken"), BREAKS, ids=[check for check, _, _ in BREAKS]
+)
 def test_check_notices(deployed: Deployment, check: str, service: str, broken: Break) -> None:
     """The check fails, by its own assertion, while something is broken."""
     with broken(deployed):
         done = deployed.health(f"tests/health/test_pods.py::{check}", "-k", f"[{service}]")
     assert done.returncode == 1, done.stdout
-    assert re.search(rf"^FAILED tests/health/test_pods.py::{check}\[{service}\]", done.stdout, re.M), done.stdout
+    assert re.search(
+        rf"^FAILED tests/health/test_pods.py::{check}\[{service}\]", done.stdout, re.M
+    ), done.stdout
 
 
 def test_every_check_of_pods_is_broken_here() -> None:

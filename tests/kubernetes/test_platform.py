@@ -18,12 +18,16 @@ def uids(deployment: Deployment) -> dict[str, str]:
 
 
 def generations(deployment: Deployment) -> dict[str, int]:
-    found = deployment.installer.get("statefulsets,deployments", "--namespace", deployment.namespace)["items"]
+    found = deployment.installer.get(
+        "statefulsets,deployments", "--namespace", deployment.namespace
+    )["items"]
     return {item["metadata"]["name"]: item["metadata"]["generation"] for item in found}
 
 
 def test_everything_is_healthy(deployed: Deployment, say: Callable[[str], None]) -> None:
-    """The same health checks as on Docker, through forwards, and those of pods by testinfra over kubectl."""
+    """The same health checks as on Docker, through forwards, and those of pods by testinfra over
+    kubectl.
+    """
     done = deployed.health("tests/health", record=True)
     assert done.returncode == 0, done.stdout[-6000:]
     say(f"health checks on Kubernetes: {done.stdout.strip().splitlines()[-1]}")
@@ -35,19 +39,28 @@ def test_an_alert_of_a_service_names_the_node_it_ran_on(deployed: Deployment) ->
     def asked(expression: str) -> list[dict[str, Any]]:
         login = "--http.config.file=/etc/groundwork/client.yml"
         found: list[dict[str, Any]] = json.loads(
-            deployed.execute("prometheus-0", f"promtool query instant {login} --format=json http://127.0.0.1:9090 '{expression}'")
+            deployed.execute(
+                "prometheus-0",
+                f"promtool query instant {login} --format=json http://127.0.0.1:9090"
+                f" '{expression}'",
+            )
         )
         return found
 
     deadline = time.monotonic() + 90
-    # Prometheus asks itself over the loopback, and applications are asked where the configuration says.
-    while nameless := asked('groundwork:service_up{host="", job!="prometheus"} or up{host="", role="exporter"}'):
+    # Prometheus asks itself over the loopback, and applications are asked where the configuration
+    # says.
+    while nameless := asked(
+        'groundwork:service_up{host="", job!="prometheus"} or up{host="", role="exporter"}'
+    ):
         assert time.monotonic() < deadline, nameless
         time.sleep(2)
     nodes = {item["metadata"]["name"] for item in deployed.installer.get("nodes")["items"]}
     named = asked('groundwork:service_up{job!="prometheus"}')
     assert {item["metric"]["host"] for item in named} == nodes
-    assert {"postgres", "redis-cache", "redis-queue", "minio", "litellm", "alloy", "loki"} <= {item["metric"]["service"] for item in named}
+    assert {"postgres", "redis-cache", "redis-queue", "minio", "litellm", "alloy", "loki"} <= {
+        item["metric"]["service"] for item in named
+    }
 
 
 def test_every_service_that_has_an_image_is_installed(deployed: Deployment) -> None:
@@ -60,25 +73,47 @@ def test_every_service_that_has_an_image_is_installed(deployed: Deployment) -> N
 
 def test_the_namespace_refuses_what_is_not_restricted(deployed: Deployment) -> None:
     """Only what watches the nodes is elsewhere; a privileged pod does not get in here."""
-    spec = {"containers": [{"name": "c", "image": "any.example/any:1", "securityContext": {"privileged": True}}]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "intruder", "namespace": deployed.namespace}, "spec": spec}
-    said = deployed.installer.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod), check=False)
+    spec = {
+        "containers": [
+            {"name": "c", "image": "any.example/any:1", "securityContext": {"privileged": True}}
+        ]
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "intruder", "namespace": deployed.namespace},
+        "spec": spec,
+    }
+    said = deployed.installer.kubectl(
+        "create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod), check=False
+    )
     assert 'violates PodSecurity "restricted' in said
     outside = {service.name for service in deployed.platform.services if service.per_node}
     assert outside == {"node-exporter", "alloy-logs"}
 
 
 def test_a_second_install_changes_nothing(deployed: Deployment) -> None:
-    """No pod is made anew and no workload's specification changes; provisioning runs again and finds its work done."""
+    """No pod is made anew and no workload's specification changes; provisioning runs again and
+    finds its work done.
+    """
     before = uids(deployed), generations(deployed), deployed.sql("SELECT count(*) FROM pg_roles")
     deployed.installer.install(deployed.plan())
-    assert (uids(deployed), generations(deployed), deployed.sql("SELECT count(*) FROM pg_roles")) == before
+    assert (
+        uids(deployed),
+        generations(deployed),
+        deployed.sql("SELECT count(*) FROM pg_roles"),
+    ) == before
 
 
 def test_a_changed_setting_rolls_one_service_and_keeps_its_data(deployed: Deployment) -> None:
-    set_key = "REDISCLI_AUTH=$(cat /etc/groundwork/health-password) redis-cli --user health --no-auth-warning ping"
+    set_key = (
+        "REDISCLI_AUTH=$(cat /etc/groundwork/health-password) redis-cli --user health"
+        " --no-auth-warning ping"
+    )
     assert deployed.execute("redis-queue-0", set_key) == "PONG"
-    deployed.sql("CREATE TABLE IF NOT EXISTS kept (value int); TRUNCATE kept; INSERT INTO kept VALUES (42)")
+    deployed.sql(
+        "CREATE TABLE IF NOT EXISTS kept (value int); TRUNCATE kept; INSERT INTO kept VALUES (42)"
+    )
     before = uids(deployed)
     other = changed(deployed, postgres={**deployed.keys["postgres"], "maxConnections": 77})
     deployed.installer.install(other.plan())
@@ -92,14 +127,18 @@ def test_a_changed_setting_rolls_one_service_and_keeps_its_data(deployed: Deploy
 
 def test_a_deleted_pod_comes_back_with_its_data(deployed: Deployment) -> None:
     before = uids(deployed)["postgres-0"]
-    deployed.installer.kubectl("--namespace", deployed.namespace, "delete", "pod", "postgres-0", "--timeout=90s")
+    deployed.installer.kubectl(
+        "--namespace", deployed.namespace, "delete", "pod", "postgres-0", "--timeout=90s"
+    )
     deployed.wait_ready("postgres")
     assert uids(deployed)["postgres-0"] != before
     assert deployed.sql("SELECT value FROM kept") == "42"
 
 
 def test_a_nodes_collector_goes_on_where_the_last_one_was(deployed: Deployment) -> None:
-    """How far each log was read outlives the pod: else every change of a setting would send all logs again."""
+    """How far each log was read outlives the pod: else every change of a setting would send all
+    logs again.
+    """
     namespace = deployed.settings.host_namespace
     ((name, before),) = deployed.pods("alloy-logs", namespace=namespace).items()
     deployed.execute(name, "echo 42 > /alloy/mark", namespace=namespace)
@@ -116,42 +155,82 @@ def test_a_failed_upgrade_is_rolled_back(deployed: Deployment) -> None:
     values = copy.deepcopy(dict(release.values))
     values["jobs"][0] |= {"script": "echo it cannot be done >&2; exit 3\n", "timeout": 8}
     before = uids(deployed)
-    arguments = ("upgrade", "--install", "minio", CHART, "--namespace", release.namespace, "--rollback-on-failure", "--wait", "--timeout=60s", "--values=-")
+    arguments = (
+        "upgrade",
+        "--install",
+        "minio",
+        CHART,
+        "--namespace",
+        release.namespace,
+        "--rollback-on-failure",
+        "--wait",
+        "--timeout=60s",
+        "--values=-",
+    )
     done = deployed.installer.helm(*arguments, stdin=json.dumps(values), check=False)
     assert done.returncode != 0
     assert "minio-provision" in done.stderr or "post-upgrade" in done.stderr, done.stderr
     assert uids(deployed) == before
-    status = json.loads(deployed.installer.helm("status", "minio", "--namespace", release.namespace, "-o", "json").stdout)
+    status = json.loads(
+        deployed.installer.helm(
+            "status", "minio", "--namespace", release.namespace, "-o", "json"
+        ).stdout
+    )
     assert status["info"]["status"] == "deployed"
     deployed.installer.release(release)
 
 
 CLIENT = {
-    "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client", "labels": {}},
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "client", "labels": {}},
     "spec": {
-        "automountServiceAccountToken": False, "restartPolicy": "Never",
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
+        "automountServiceAccountToken": False,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65534,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [
             {
-                "name": "client", "command": ["sleep", "300"], "imagePullPolicy": "IfNotPresent",
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                "name": "client",
+                "command": ["sleep", "300"],
+                "imagePullPolicy": "IfNotPresent",
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                },
             }
         ],
     },
-}  # fmt: skip
+}
 
 
 def reaches(deployed: Deployment, name: str, labels: dict[str, str]) -> bool:
-    """True if a pod with these labels gets an answer from the queue: its refusal of somebody without a password."""
+    """True if a pod with these labels gets an answer from the queue: its refusal of somebody
+    without a password.
+    """
     pod = copy.deepcopy(CLIENT)
     pod["metadata"] |= {"name": name, "namespace": deployed.namespace, "labels": labels}  # type: ignore[operator]
     pod["spec"]["containers"][0]["image"] = deployed.platform.by_name("redis-queue").image.reference  # type: ignore[index]
     deployed.installer.apply(pod)
     try:
-        deployed.installer.kubectl("--namespace", deployed.namespace, "wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
-        return "NOAUTH" in deployed.execute(name, "timeout 5 redis-cli -h redis-queue ping 2>&1 || true")
+        deployed.installer.kubectl(
+            "--namespace",
+            deployed.namespace,
+            "wait",
+            f"pod/{name}",
+            "--for=condition=Ready",
+            "--timeout=60s",
+        )
+        return "NOAUTH" in deployed.execute(
+            name, "timeout 5 redis-cli -h redis-queue ping 2>&1 || true"
+        )
     finally:
-        deployed.installer.kubectl("--namespace", deployed.namespace, "delete", "pod", name, "--grace-period=0", "--force")
+        deployed.installer.kubectl(
+            "--namespace", deployed.namespace, "delete", "pod", name, "--grace-period=0", "--force"
+        )
 
 
 def test_a_client_that_declares_itself_gets_in(deployed: Deployment) -> None:
@@ -160,20 +239,31 @@ def test_a_client_that_declares_itself_gets_in(deployed: Deployment) -> None:
 
 
 def test_a_client_that_does_not_is_kept_out(deployed: Deployment) -> None:
-    """By real traffic. A cluster whose network plug-in ignores policies cannot prove it, and that is said, not passed."""
+    """By real traffic. A cluster whose network plug-in ignores policies cannot prove it, and that
+    is said, not passed.
+    """
     if reaches(deployed, "stranger", {}):
-        pytest.skip("network policies are declared and accepted, and not enforced by this cluster's network plug-in (bridge)")
+        pytest.skip(
+            "network policies are declared and accepted, and not enforced by this cluster's network"
+            " plug-in (bridge)"
+        )
 
 
 def test_uninstalling_keeps_the_volume_claims(deployed: Deployment) -> None:
     """And installing again finds the data."""
-    claims = deployed.installer.get("persistentvolumeclaims", "--namespace", deployed.namespace)["items"]
+    claims = deployed.installer.get("persistentvolumeclaims", "--namespace", deployed.namespace)[
+        "items"
+    ]
     before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in claims}
     assert "postgres-data-postgres-0" in before
     for release in deployed.plan().releases:
-        deployed.installer.helm("uninstall", release.name, "--namespace", release.namespace, "--wait")
+        deployed.installer.helm(
+            "uninstall", release.name, "--namespace", release.namespace, "--wait"
+        )
     assert uids(deployed) == {}
-    claims = deployed.installer.get("persistentvolumeclaims", "--namespace", deployed.namespace)["items"]
+    claims = deployed.installer.get("persistentvolumeclaims", "--namespace", deployed.namespace)[
+        "items"
+    ]
     assert {item["metadata"]["name"]: item["metadata"]["uid"] for item in claims} == before
     deployed.installer.install(deployed.plan())
     assert deployed.sql("SELECT value FROM kept") == "42"
@@ -183,19 +273,33 @@ def test_uninstalling_keeps_the_volume_claims(deployed: Deployment) -> None:
 
 def test_no_secret_is_in_a_release(deployed: Deployment) -> None:
     """Helm keeps every release's values in the cluster: they name Secrets and hold none."""
-    credentials = {value for owner in deployed.outputs()["credentials"].values() for value in owner.values()}
+    credentials = {
+        value for owner in deployed.outputs()["credentials"].values() for value in owner.values()
+    }
     for release in deployed.plan().releases:
-        assert not [value for value in credentials if value in _stored(deployed, release)], release.name
+        assert not [value for value in credentials if value in _stored(deployed, release)], (
+            release.name
+        )
         for secret in release.secrets:
-            assert set(deployed.installer.get("secret", secret.name, "--namespace", release.namespace)["data"]) == set(secret_object(secret, "")["data"])
+            assert set(
+                deployed.installer.get("secret", secret.name, "--namespace", release.namespace)[
+                    "data"
+                ]
+            ) == set(secret_object(secret, "")["data"])
 
 
 def _stored(deployed: Deployment, release: Release) -> str:
-    return deployed.installer.helm("get", "all", release.name, "--namespace", release.namespace).stdout
+    return deployed.installer.helm(
+        "get", "all", release.name, "--namespace", release.namespace
+    ).stdout
 
 
-@pytest.mark.parametrize(("expected", "status"), [("NOAUTH", 0), ("PONG", 1)], ids=["works", "does not"])
-def test_helm_test_runs_a_client_of_the_service(deployed: Deployment, expected: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("expected", "status"), [("NOAUTH", 0), ("PONG", 1)], ids=["works", "does not"]
+)
+def test_helm_test_runs_a_client_of_the_service(
+    deployed: Deployment, expected: str, status: int
+) -> None:
     """In the service's own image, by its name, through the network policies."""
     release = next(item for item in deployed.plan().releases if item.name == "redis-cache")
     ask = f'redis-cli -h "$SERVICE_HOST" ping 2>&1 | grep -q {expected}'
@@ -203,14 +307,21 @@ def test_helm_test_runs_a_client_of_the_service(deployed: Deployment, expected: 
     where = ("--namespace", release.namespace)
     before = uids(deployed)
     try:
-        deployed.installer.helm("upgrade", release.name, CHART, *where, "--wait", "--values=-", stdin=json.dumps(values))
+        deployed.installer.helm(
+            "upgrade", release.name, CHART, *where, "--wait", "--values=-", stdin=json.dumps(values)
+        )
         done = deployed.installer.helm("test", release.name, *where, "--timeout=60s", check=False)
         assert done.returncode == status, done.stdout + done.stderr
         assert uids(deployed) == before
     finally:
         deployed.installer.helm(
-            "upgrade", release.name, CHART, *where, "--wait", "--values=-",
+            "upgrade",
+            release.name,
+            CHART,
+            *where,
+            "--wait",
+            "--values=-",
             stdin=json.dumps(dict(release.values)),
-        )  # fmt: skip
+        )
         name = f"{release.name}-test"
         deployed.installer.kubectl(*where, "delete", "pod", name, "--ignore-not-found")

@@ -1,4 +1,6 @@
-"""Bad input, asked of the real API: one message each with key, reason and fix, and nothing is changed."""
+"""Bad input, asked of the real API: one message each with key, reason and fix, and nothing is
+changed.
+"""
 
 import json
 from collections.abc import Iterator
@@ -42,14 +44,42 @@ def test_what_is_deployed_may_be_deployed_again(deployed: Deployment) -> None:
 @pytest.mark.parametrize(
     ("keys", "key", "reason"),
     [
-        ({"kubernetes": {"context": "nowhere"}}, "groundwork:kubernetes.context", "knows no context `nowhere`"),
-        ({"kubernetes": {"kubeconfig": "/nonexistent/config"}}, "groundwork:kubernetes.kubeconfig", "no usable kubeconfig"),
-        ({"kubernetes": {"storageClass": "no-such-class"}}, "groundwork:kubernetes.storageClass", "no-such-class"),
-        ({"kubernetes": {"nodeSelector": {"no-such-label": "x"}}}, "groundwork:kubernetes.nodeSelector", "keep them away"),
+        (
+            {"kubernetes": {"context": "nowhere"}},
+            "groundwork:kubernetes.context",
+            "knows no context `nowhere`",
+        ),
+        (
+            {"kubernetes": {"kubeconfig": "/nonexistent/config"}},
+            "groundwork:kubernetes.kubeconfig",
+            "no usable kubeconfig",
+        ),
+        (
+            {"kubernetes": {"storageClass": "no-such-class"}},
+            "groundwork:kubernetes.storageClass",
+            "no-such-class",
+        ),
+        (
+            {"kubernetes": {"nodeSelector": {"no-such-label": "x"}}},
+            "groundwork:kubernetes.nodeSelector",
+            "keep them away",
+        ),
         ({"postgres": {"memory": "4000GiB"}}, "groundwork:postgres.memory", "fits on no node"),
-        ({"images": "registry", "postgres": {"replicas": 3}}, "groundwork:postgres.replicas", "CloudNativePG"),
-        ({"kubernetes": {"ingress": {"className": "no-such-ingress"}}}, "groundwork:kubernetes.ingress.className", "no-such-ingress"),
-        ({"masterSecret": "An0therMasterSecretThatWasNeverUsedHere"}, "groundwork:masterSecret", "another master secret"),
+        (
+            {"images": "registry", "postgres": {"replicas": 3}},
+            "groundwork:postgres.replicas",
+            "CloudNativePG",
+        ),
+        (
+            {"kubernetes": {"ingress": {"className": "no-such-ingress"}}},
+            "groundwork:kubernetes.ingress.className",
+            "no-such-ingress",
+        ),
+        (
+            {"masterSecret": "An0therMasterSecretThatWasNeverUsedHere"},
+            "groundwork:masterSecret",
+            "another master secret",
+        ),
     ],
     ids=[
         "an unknown context",
@@ -63,7 +93,9 @@ def test_what_is_deployed_may_be_deployed_again(deployed: Deployment) -> None:
     ],
 )
 def test_refuses(deployed: Deployment, keys: dict[str, Any], key: str, reason: str) -> None:
-    if "CloudNativePG" in reason and "postgresql.cnpg.io" in deployed.installer.kubectl("api-versions"):
+    if "CloudNativePG" in reason and "postgresql.cnpg.io" in deployed.installer.kubectl(
+        "api-versions"
+    ):
         pytest.skip("the named cluster has CloudNativePG")
     merged = {**keys, "kubernetes": cluster(deployed, **keys.get("kubernetes", {}))}
     before = _everything(deployed)
@@ -83,9 +115,20 @@ def test_refuses_a_cluster_that_does_not_answer(deployed: Deployment, tmp_path: 
     """Within seconds, and by the context's name."""
     dead = {"name": "dead", "cluster": {"server": "https://127.0.0.1:1"}}
     context = {"name": "dead", "context": {"cluster": "dead", "user": "nobody"}}
-    content = {"apiVersion": "v1", "kind": "Config", "clusters": [dead], "contexts": [context], "users": [{"name": "nobody", "user": {}}]}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [dead],
+        "contexts": [context],
+        "users": [{"name": "nobody", "user": {}}],
+    }
     (tmp_path / "config").write_text(json.dumps({**content, "current-context": "dead"}))
-    found = problems(changed(deployed, kubernetes=cluster(deployed, kubeconfig=str(tmp_path / "config"), context="dead")))
+    found = problems(
+        changed(
+            deployed,
+            kubernetes=cluster(deployed, kubeconfig=str(tmp_path / "config"), context="dead"),
+        )
+    )
     assert [item.key for item in found] == ["groundwork:kubernetes.context"]
     assert "does not answer" in found[0].reason
 
@@ -94,7 +137,13 @@ def _everything(deployed: Deployment) -> list[str]:
     """Every object of the stack's namespaces that a deploy could change."""
     found: list[str] = []
     for namespace in deployed.plan().namespaces:
-        kinds = "statefulsets,deployments,daemonsets,services,configmaps,secrets,jobs,networkpolicies,persistentvolumeclaims"
+        kinds = (
+            "statefulsets,deployments,daemonsets,services,configmaps,secrets,jobs,"
+            "networkpolicies,persistentvolumeclaims"
+        )
         items = deployed.installer.get(kinds, "--namespace", namespace.name)["items"]
-        found += [f"{item['kind']} {item['metadata']['name']} {item['metadata'].get('generation')}" for item in items]
+        found += [
+            f"{item['kind']} {item['metadata']['name']} {item['metadata'].get('generation')}"
+            for item in items
+        ]
     return sorted(found)

@@ -1,4 +1,5 @@
-"""A platform of the tests' own: a copy of the tree, an instance of its own, free ports, a local backend.
+"""A platform of the tests' own: a copy of the tree, an instance of its own, free ports, a local
+backend.
 
 Nothing is touched that these tests did not make: every look-up goes by the copy's instance.
 """
@@ -26,10 +27,16 @@ from tests.unit.conftest import make_platform
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "live"
 VENDOR_KEY = "a-key-of-the-vendor-of-tracing"
-_BASE_PORTS = [port.host for service in make_platform().services for port in service.ports if port.host is not None]
+_BASE_PORTS = [
+    port.host
+    for service in make_platform().services
+    for port in service.ports
+    if port.host is not None
+]
 
 
-# The checkers need no stack, the life of the shared stack ends with its purge, all else happens in between.
+# The checkers need no stack, the life of the shared stack ends with its purge, all else happens in
+# between.
 _ORDER = (
     "test_config_validation",
     "test_images",
@@ -75,30 +82,58 @@ class Clone:
         return [sys.executable, "-m", "ops", *arguments]
 
     def env(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
-        return {**inherited, "STACK": self.stack, "PYTHONPATH": str(self.root), "GROUNDWORK_LOCAL_STATE": "1", **self.environment}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")
+        }
+        return {
+            **inherited,
+            "STACK": self.stack,
+            "PYTHONPATH": str(self.root),
+            "GROUNDWORK_LOCAL_STATE": "1",
+            **self.environment,
+        }
 
-    def ops(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs one of `make`'s commands; its output is shown if it should have succeeded and did not."""
+    def ops(
+        self, *arguments: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs one of `make`'s commands; its output is shown if it should have succeeded and did
+        not.
+        """
         done = subprocess.run(
-            self.command(*arguments), cwd=self.root, env=self.env(), text=True, check=False, input=stdin or "",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.env(),
+            text=True,
+            check=False,
+            input=stdin or "",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         if check and done.returncode != 0:
             pytest.fail(f"{' '.join(arguments)} failed:\n{done.stdout[-6000:]}", pytrace=False)
         return done
 
     def shell_environment(self) -> dict[str, str]:
         lines = self.ops("shellenv").stdout.splitlines()
-        pairs = (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        pairs = (
+            line.removeprefix("export ").split("=", 1)
+            for line in lines
+            if line.startswith("export ")
+        )
         return {**self.env(), **{name: value.strip("'") for name, value in pairs}}
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Plain `pulumi`, as somebody runs it who has the toolchain."""
         return subprocess.run(
-            ["pulumi", "--non-interactive", *arguments], cwd=self.root, env=self.shell_environment(), text=True, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            ["pulumi", "--non-interactive", *arguments],
+            cwd=self.root,
+            env=self.shell_environment(),
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def outputs(self) -> dict[str, Any]:
         done = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
@@ -114,9 +149,23 @@ class Clone:
         environment = {**self.env(), "GROUNDWORK_OUTPUTS": str(path)}
         environment.pop("GROUNDWORK_OUTCOMES", None)
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *arguments],
-            cwd=self.root, env=environment, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--tb=short",
+                *arguments,
+            ],
+            cwd=self.root,
+            env=environment,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     @property
     def file(self) -> Path:
@@ -148,7 +197,9 @@ class Clone:
         return {"label": [f"groundwork.instance={self.instance}"]}
 
     def containers(self) -> dict[str, str]:
-        """Name to id of this stack's containers; one that a running `up` removes meanwhile is not among them."""
+        """Name to id of this stack's containers; one that a running `up` removes meanwhile is not
+        among them.
+        """
         prefix = self.name("")
         found = self.docker.containers.list(all=True, filters=self.own(), ignore_removed=True)
         return {str(item.name).removeprefix(prefix): str(item.id) for item in found}
@@ -157,10 +208,14 @@ class Clone:
         return {item.name for item in self.docker.volumes.list(filters=self.own())}
 
     def snapshot(self) -> dict[str, Any]:
-        """All that a refused command must leave as it was: the whole host's Docker objects and this stack's state."""
+        """All that a refused command must leave as it was: the whole host's Docker objects and
+        this stack's state.
+        """
         state = sorted((self.root / ".groundwork" / "state").rglob("stacks/**/*.json"))
         return {
-            "containers": sorted((item["Id"], item["State"]) for item in self.docker.api.containers(all=True)),
+            "containers": sorted(
+                (item["Id"], item["State"]) for item in self.docker.api.containers(all=True)
+            ),
             "volumes": sorted(item["Name"] for item in self.docker.api.volumes()["Volumes"] or []),
             "networks": sorted(item["Id"] for item in self.docker.api.networks()),
             "state": [(path.name, _resources(path)) for path in state],
@@ -170,7 +225,9 @@ class Clone:
         """Whatever is left of this instance, if a test failed half-way."""
         if self.instance is None:
             return
-        for container in self.docker.containers.list(all=True, filters=self.own(), ignore_removed=True):
+        for container in self.docker.containers.list(
+            all=True, filters=self.own(), ignore_removed=True
+        ):
             container.remove(force=True, v=True)
         for volume in self.docker.volumes.list(filters=self.own()):
             volume.remove(force=True)
@@ -178,11 +235,18 @@ class Clone:
             network.remove()
 
     def start_and_kill(self, arguments: Sequence[str], *, when: Any, seconds: float = 60) -> None:
-        """Starts a command and kills its whole process group with SIGKILL as soon as `when()` is true."""
+        """Starts a command and kills its whole process group with SIGKILL as soon as `when()` is
+        true.
+        """
         with subprocess.Popen(
-            self.command(*arguments), cwd=self.root, env=self.env(), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) as process:  # fmt: skip
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.env(),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
             deadline = time.monotonic() + seconds
             while not when():
                 assert process.poll() is None, "it ended before it could be killed"
@@ -202,7 +266,11 @@ def _resources(path: Path) -> Any:
 def copy_tree(target: Path) -> Path:
     """The files that git tracks or would track, and the virtual environment by reference."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -222,22 +290,39 @@ def engine() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def stubs(engine: docker.DockerClient) -> Iterator[Stubs]:
-    """Two model providers, the first of which always fails, and an application with metrics; on the host."""
-    gateway = engine.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway") or "172.17.0.1"
+    """Two model providers, the first of which always fails, and an application with metrics; on
+    the host.
+    """
+    gateway = (
+        engine.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway") or "172.17.0.1"
+    )
     with Stubs(gateway) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient, stubs: Stubs) -> Iterator[Clone]:
+def clone(
+    tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient, stubs: Stubs
+) -> Iterator[Clone]:
     """The stack that most live tests share, before its first deploy."""
     made = Clone(copy_tree(tmp_path_factory.mktemp("clone")), engine)
     made.configure(
-        target="docker", images="packages", portOffset=free_offset(),
+        target="docker",
+        images="packages",
+        portOffset=free_offset(),
         postgres={"vectors": {"dimensions": 64}, "disk": "2GiB"},
-        minio={"disk": "2GiB", "buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports", "versioning": True}]},
-        prometheus={"scrapeInterval": "2s", "targets": [{"name": "shop", "address": f"host.docker.internal:{stubs.metrics_port}"}]},
-    )  # fmt: skip
+        minio={
+            "disk": "2GiB",
+            "buckets": [
+                {"name": "documents", "expireAfter": "365d"},
+                {"name": "exports", "versioning": True},
+            ],
+        },
+        prometheus={
+            "scrapeInterval": "2s",
+            "targets": [{"name": "shop", "address": f"host.docker.internal:{stubs.metrics_port}"}],
+        },
+    )
     try:
         yield made
     finally:
@@ -259,9 +344,22 @@ def deployed(clone: Clone, stubs: Stubs) -> Clone:
         ("alloy.forwardTraces[0].headers.x-vendor-key", VENDOR_KEY, True),
     ):
         subprocess.run(
-            ["pulumi", "config", "set", "--path", *(["--secret"] if secret else []), f"groundwork:{key}", value, "--stack", clone.stack],
-            cwd=clone.root, env=shell, check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                "pulumi",
+                "config",
+                "set",
+                "--path",
+                *(["--secret"] if secret else []),
+                f"groundwork:{key}",
+                value,
+                "--stack",
+                clone.stack,
+            ],
+            cwd=clone.root,
+            env=shell,
+            check=True,
+            capture_output=True,
+        )
     clone.first_up = clone.ops("up").stdout
     return clone
 

@@ -30,7 +30,12 @@ class Load:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._ended.set()
         self._thread.join()
 
@@ -38,7 +43,14 @@ class Load:
         while not self._ended.is_set():
             for work in (self._application_works, self._ask_a_model, self._use_the_stores):
                 # A service may be stopped by a test meanwhile; the load is no check.
-                with contextlib.suppress(httpx.HTTPError, redis.RedisError, psycopg.Error, urllib3.exceptions.HTTPError, MinioException, OSError):
+                with contextlib.suppress(
+                    httpx.HTTPError,
+                    redis.RedisError,
+                    psycopg.Error,
+                    urllib3.exceptions.HTTPError,
+                    MinioException,
+                    OSError,
+                ):
                     work()
             time.sleep(0.5)
 
@@ -53,11 +65,20 @@ class Load:
             self._ask("the same question", stream=False, no_cache=False)
 
     def _ask(self, question: str, *, stream: bool, no_cache: bool = True) -> None:
-        body: dict[str, Any] = {"model": self._environment["LLM_MODEL"], "stream": stream, "messages": [{"role": "user", "content": question}]}
+        body: dict[str, Any] = {
+            "model": self._environment["LLM_MODEL"],
+            "stream": stream,
+            "messages": [{"role": "user", "content": question}],
+        }
         if no_cache:
             body["cache"] = {"no-cache": True}
         key = self._environment["LLM_API_KEY"]
-        httpx.post(f"{self._environment['LLM_BASE_URL']}/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        httpx.post(
+            f"{self._environment['LLM_BASE_URL']}/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30,
+        )
 
     def _use_the_stores(self) -> None:
         cache = redis.Redis.from_url(self._environment["REDIS_CACHE_URL"], socket_timeout=5)
@@ -68,7 +89,9 @@ class Load:
         with psycopg.connect(self._environment["DATABASE_URL"], connect_timeout=5) as connection:
             connection.execute("SELECT count(*) FROM document_vectors")
         store = Minio(
-            endpoint=self._environment["S3_ENDPOINT"].removeprefix("http://"), secure=False,
-            access_key=self._environment["S3_ACCESS_KEY_ID"], secret_key=self._environment["S3_SECRET_ACCESS_KEY"],
-        )  # fmt: skip
+            endpoint=self._environment["S3_ENDPOINT"].removeprefix("http://"),
+            secure=False,
+            access_key=self._environment["S3_ACCESS_KEY_ID"],
+            secret_key=self._environment["S3_SECRET_ACCESS_KEY"],
+        )
         list(store.list_objects(self._environment["S3_BUCKET"], prefix="load"))

@@ -1,4 +1,6 @@
-"""Servers that stand on the host during the live tests: model providers, an application, and receivers of alerts and traces."""
+"""Servers that stand on the host during the live tests: model providers, an application, and
+receivers of alerts and traces.
+"""
 
 import gzip
 import json
@@ -23,17 +25,47 @@ class _Provider(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(request)
         if self.server.failing:
-            self._send(500, "application/json", json.dumps({"error": {"message": "the first provider is out of order", "type": "server_error"}}))
+            self._send(
+                500,
+                "application/json",
+                json.dumps(
+                    {
+                        "error": {
+                            "message": "the first provider is out of order",
+                            "type": "server_error",
+                        }
+                    }
+                ),
+            )
         elif request.get("stream"):
-            pieces = [{"role": "assistant", "content": ""}, *({"content": word + " "} for word in ANSWER.split())]
+            pieces = [
+                {"role": "assistant", "content": ""},
+                *({"content": word + " "} for word in ANSWER.split()),
+            ]
             events = [_chunk(piece, None) for piece in pieces] + [_chunk({}, "stop")]
-            self._send(200, "text/event-stream", "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n")
+            self._send(
+                200,
+                "text/event-stream",
+                "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n",
+            )
         else:
-            message = {"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}
-            # A hundred million tokens cost more than a day's budget of 2 USD at any provider's price.
+            message = {
+                "index": 0,
+                "message": {"role": "assistant", "content": ANSWER},
+                "finish_reason": "stop",
+            }
+            # A hundred million tokens cost more than a day's budget of 2 USD at any provider's
+            # price.
             tokens = 100_000_000 if EXPENSIVE in json.dumps(request) else 9
             usage = {"prompt_tokens": tokens, "completion_tokens": 6, "total_tokens": tokens + 6}
-            body = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [message], "usage": usage}
+            body = {
+                "id": "c1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "gpt-4o-mini",
+                "choices": [message],
+                "usage": usage,
+            }
             self._send(200, "application/json", json.dumps(body))
 
     def _send(self, status: int, kind: str, body: str) -> None:
@@ -83,7 +115,9 @@ class _Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-        self.server.received.append(Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        self.server.received.append(
+            Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        )
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -116,7 +150,13 @@ class Stubs:
         self.application = application.serve(address, 0)
         self.alerts = Receiver(address)
         self.traces = Receiver(address)
-        self._servers: tuple[ThreadingHTTPServer, ...] = (self.failing, self.working, self.application, self.alerts, self.traces)
+        self._servers: tuple[ThreadingHTTPServer, ...] = (
+            self.failing,
+            self.working,
+            self.application,
+            self.alerts,
+            self.traces,
+        )
 
     @property
     def failing_port(self) -> int:
@@ -135,7 +175,12 @@ class Stubs:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for server in self._servers:
             server.shutdown()
             server.server_close()

@@ -28,9 +28,20 @@ class Rejected(Exception):
     """A checker's exit status was not zero; the text is what it printed."""
 
 
-def _run(engine: docker.DockerClient, image: str, command: list[str], *, user: str, binds: dict[str, dict[str, str]]) -> str:
-    """Runs a command in an image and leaves nothing behind, not even an anonymous volume. Raises Rejected."""
-    container = engine.containers.create(image, command[1:], entrypoint=command[0], user=user, volumes=binds, network_mode="none")
+def _run(
+    engine: docker.DockerClient,
+    image: str,
+    command: list[str],
+    *,
+    user: str,
+    binds: dict[str, dict[str, str]],
+) -> str:
+    """Runs a command in an image and leaves nothing behind, not even an anonymous volume. Raises
+    Rejected.
+    """
+    container = engine.containers.create(
+        image, command[1:], entrypoint=command[0], user=user, volumes=binds, network_mode="none"
+    )
     try:
         container.start()
         status = container.wait()["StatusCode"]
@@ -45,17 +56,28 @@ def _run(engine: docker.DockerClient, image: str, command: list[str], *, user: s
 def _check(engine: docker.DockerClient, service: Service, root: Path, command: list[str]) -> str:
     """Runs a command in the service's image, as its user, over its files."""
     files = [*service.files, *(item for job in service.jobs for item in job.files)]
-    return _run(engine, service.image.reference, command, user=service.user, binds=_place(files, root))
+    return _run(
+        engine, service.image.reference, command, user=service.user, binds=_place(files, root)
+    )
 
 
-SIZES = [{"memory": "256MiB"}, {"memory": "1GiB"}, {"memory": "64GiB", "cpus": 16, "maxConnections": 1000}]
+SIZES = [
+    {"memory": "256MiB"},
+    {"memory": "1GiB"},
+    {"memory": "64GiB", "cpus": 16, "maxConnections": 1000},
+]
 
 
 @pytest.mark.parametrize("keys", SIZES, ids=lambda keys: keys["memory"])
-def test_postgres_accepts_its_configuration(engine: docker.DockerClient, tmp_path: Path, keys: dict[str, Any]) -> None:
+def test_postgres_accepts_its_configuration(
+    engine: docker.DockerClient, tmp_path: Path, keys: dict[str, Any]
+) -> None:
     """The server reads it and computes what was meant."""
     service = make_platform(images="packages", postgres=keys).by_name("postgres")
-    for name, wanted in (("shared_buffers", parse_size(keys["memory"]) // 4 // 8192), ("max_connections", keys.get("maxConnections", 150))):
+    for name, wanted in (
+        ("shared_buffers", parse_size(keys["memory"]) // 4 // 8192),
+        ("max_connections", keys.get("maxConnections", 150)),
+    ):
         script = f"mkdir -p -m 0700 $PGDATA && postgres -C {name} {' '.join(service.command[1:])}"
         output = _check(engine, service, tmp_path, ["sh", "-c", script])
         assert str(wanted) in output.splitlines()
@@ -63,27 +85,44 @@ def test_postgres_accepts_its_configuration(engine: docker.DockerClient, tmp_pat
 
 @pytest.mark.parametrize("name", ["redis-cache", "redis-queue"])
 @pytest.mark.parametrize("memory", ["32MiB", "256MiB", "16GiB"])
-def test_redis_accepts_its_configuration(engine: docker.DockerClient, tmp_path: Path, name: str, memory: str) -> None:
+def test_redis_accepts_its_configuration(
+    engine: docker.DockerClient, tmp_path: Path, name: str, memory: str
+) -> None:
     """The server starts on it and is still there when the time is up (status 124 is timeout's)."""
     part = name.removeprefix("redis-")
     service = make_platform(images="packages", redis={part: {"memory": memory}}).by_name(name)
     script = f"timeout 1 redis-server {service.command[0]} --dir /tmp --port 7777; test $? = 124"
     assert "Ready to accept connections" in _check(engine, service, tmp_path, ["sh", "-c", script])
     with pytest.raises(Rejected):
-        _check(engine, service, tmp_path, ["sh", "-c", script.replace("--port 7777", "--port 7777 --no-such-option 1")])
+        _check(
+            engine,
+            service,
+            tmp_path,
+            ["sh", "-c", script.replace("--port 7777", "--port 7777 --no-such-option 1")],
+        )
 
 
-TARGETS = [{"name": "shop", "address": "host.docker.internal:3000"}, {"name": "api", "address": "api.example.org:443", "tls": True}]
+TARGETS = [
+    {"name": "shop", "address": "host.docker.internal:3000"},
+    {"name": "api", "address": "api.example.org:443", "tls": True},
+]
 
 
 @pytest.mark.parametrize(
     "command",
-    [["promtool", "check", "config", "/etc/groundwork/prometheus.yml"], ["promtool", "check", "web-config", "/etc/groundwork/web.yml"]],
+    [
+        ["promtool", "check", "config", "/etc/groundwork/prometheus.yml"],
+        ["promtool", "check", "web-config", "/etc/groundwork/web.yml"],
+    ],
     ids=lambda command: command[2],
 )
-def test_prometheus_accepts_its_configuration(engine: docker.DockerClient, tmp_path: Path, command: list[str]) -> None:
+def test_prometheus_accepts_its_configuration(
+    engine: docker.DockerClient, tmp_path: Path, command: list[str]
+) -> None:
     """promtool finds the configuration, the credential files and the web configuration valid."""
-    service = make_platform(images="packages", prometheus={"targets": TARGETS}).by_name("prometheus")
+    service = make_platform(images="packages", prometheus={"targets": TARGETS}).by_name(
+        "prometheus"
+    )
     assert "SUCCESS" in _check(engine, service, tmp_path, command)
 
 
@@ -94,14 +133,27 @@ def test_promtool_would_notice(engine: docker.DockerClient, tmp_path: Path) -> N
     broken.write_text("scrape_configs: [{job_name: a}, {job_name: a}]\n")
     binds = {str(broken): {"bind": "/broken.yml", "mode": "ro"}}
     with pytest.raises(Rejected, match="multiple scrape configs"):
-        _run(engine, image, ["promtool", "check", "config", "/broken.yml"], user="65534:0", binds=binds)
+        _run(
+            engine,
+            image,
+            ["promtool", "check", "config", "/broken.yml"],
+            user="65534:0",
+            binds=binds,
+        )
 
 
-JOBS = [(source, service.name) for source in ("registry", "packages") for service in make_platform(images=source).services if service.jobs]
+JOBS = [
+    (source, service.name)
+    for source in ("registry", "packages")
+    for service in make_platform(images=source).services
+    if service.jobs
+]
 
 
 @pytest.mark.parametrize(("source", "name"), JOBS)
-def test_job_scripts_parse(engine: docker.DockerClient, tmp_path: Path, name: str, source: str) -> None:
+def test_job_scripts_parse(
+    engine: docker.DockerClient, tmp_path: Path, name: str, source: str
+) -> None:
     """The shell that runs a job finds its script well formed."""
     script = tmp_path / "job.sh"
     script.write_text(make_platform(images=source).by_name(name).jobs[0].script)

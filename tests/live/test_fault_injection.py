@@ -1,4 +1,6 @@
-"""Every health check is seen to fail: the service is broken in the way that the check is there to notice."""
+"""Every health check is seen to fail: the service is broken in the way that the check is there to
+notice.
+"""
 
 import re
 import threading
@@ -20,7 +22,9 @@ _CONFIG = "/etc/groundwork"
 
 def execute(clone: Clone, part: str, script: str, *, user: str = "0") -> str:
     """Runs a script in a container, as root unless told otherwise; it must succeed."""
-    code, output = clone.docker.containers.get(clone.name(part)).exec_run(["sh", "-c", script], user=user)
+    code, output = clone.docker.containers.get(clone.name(part)).exec_run(
+        ["sh", "-c", script], user=user
+    )
     text = output.decode() if isinstance(output, bytes) else ""
     assert code == 0, text
     return text
@@ -39,7 +43,10 @@ def wait_healthy(clone: Clone, part: str, seconds: float = 90) -> None:
 def sql(broken: str, mended: str, *, database: str = "app") -> Break:
     @contextmanager
     def make(clone: Clone, _: Stubs) -> Iterator[None]:
-        run = f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d {database} -c "
+        run = (
+            f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -v ON_ERROR_STOP=1 -h"
+            f" 127.0.0.1 -U postgres -d {database} -c "
+        )
         execute(clone, "postgres", f'{run} "{broken}"')
         try:
             yield
@@ -49,7 +56,9 @@ def sql(broken: str, mended: str, *, database: str = "app") -> Break:
     return make
 
 
-def edited(part: str, name: str, expression: str, *, restart: bool, then: str = "true", settle: float = 0) -> Break:
+def edited(
+    part: str, name: str, expression: str, *, restart: bool, then: str = "true", settle: float = 0
+) -> Break:
     """Edits one of a container's files in their volume; the file is put back afterwards."""
 
     @contextmanager
@@ -61,7 +70,9 @@ def edited(part: str, name: str, expression: str, *, restart: bool, then: str = 
             mounts = clone.docker.containers.get(clone.name(part)).attrs["Mounts"]
             volume = next(mount["Name"] for mount in mounts if mount["Destination"] == _CONFIG)
             place = {volume: {"bind": _CONFIG, "mode": "rw"}}
-            clone.docker.containers.run(BASE_TAG, ["sh", "-euc", script], volumes=place, network_mode="none", remove=True)
+            clone.docker.containers.run(
+                BASE_TAG, ["sh", "-euc", script], volumes=place, network_mode="none", remove=True
+            )
             if restart:
                 clone.docker.containers.get(clone.name(part)).restart(timeout=10)
                 wait_healthy(clone, part)
@@ -69,7 +80,10 @@ def edited(part: str, name: str, expression: str, *, restart: bool, then: str = 
                 execute(clone, part, then)
                 time.sleep(settle)
 
-        apply(f"cp -p {path} /tmp/kept && sed -i -E '{expression}' {path} && ! cmp -s {path} /tmp/kept && cp -p /tmp/kept {path}.kept")
+        apply(
+            f"cp -p {path} /tmp/kept && sed -i -E '{expression}' {path} && ! cmp -s {path}"
+            f" /tmp/kept && cp -p /tmp/kept {path}.kept"
+        )
         try:
             yield
         finally:
@@ -85,7 +99,9 @@ def minio(broken: str, mended: str) -> Break:
         try:
             yield
         finally:
-            execute(clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {mended}", user="1000")
+            execute(
+                clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {mended}", user="1000"
+            )
 
     return make
 
@@ -123,15 +139,23 @@ def crashing(clone: Clone, _: Stubs) -> Iterator[None]:
 
 @contextmanager
 def careless(clone: Clone, _: Stubs) -> Iterator[None]:
-    """In place of an exporter stands a container that publishes to everybody, keeps its capabilities and shows a secret."""
+    """In place of an exporter stands a container that publishes to everybody, keeps its
+    capabilities and shows a secret.
+    """
     name = clone.name("redis-queue-exporter")
     original = clone.docker.containers.get(name)
     secret = clone.outputs()["credentials"]["postgres"]["app"]
     original.rename(f"{name}-aside")
     substitute = clone.docker.containers.run(
-        original.attrs["Image"], ["sleep", "600"], entrypoint="", name=name, detach=True,
-        ports={"9121/tcp": ("0.0.0.0", 0)}, environment={"PASSWORD": secret}, labels=original.labels,
-    )  # fmt: skip
+        original.attrs["Image"],
+        ["sleep", "600"],
+        entrypoint="",
+        name=name,
+        detach=True,
+        ports={"9121/tcp": ("0.0.0.0", 0)},
+        environment={"PASSWORD": secret},
+        labels=original.labels,
+    )
     try:
         yield
     finally:
@@ -148,9 +172,14 @@ def providers_down(_: Clone, stubs: Stubs) -> Iterator[None]:
         stubs.working.failing = False
 
 
-UNDEFENDED = "s/^ *master_key: .*/  dangerously_permit_weak_or_unset_master_key: true/; /custom_auth/d"
+UNDEFENDED = (
+    "s/^ *master_key: .*/  dangerously_permit_weak_or_unset_master_key: true/; /custom_auth/d"
+)
 OPEN_HBA = "s/scram-sha-256/trust/"
-RELOAD = f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -h 127.0.0.1 -U postgres -d postgres -c 'SELECT pg_reload_conf()'"
+RELOAD = (
+    f"PGPASSWORD=$(cat {_CONFIG}/superuser-password) psql -X -q -h 127.0.0.1 -U postgres -d"
+    " postgres -c 'SELECT pg_reload_conf()'"
+)
 
 BREAKS: list[tuple[str, str, Break]] = [
     ("test_containers.py::test_is_running_and_ready", "redis-queue", stopped("redis-queue")),
@@ -158,57 +187,258 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("test_containers.py::test_listens_on_loopback_only", "redis-queue-exporter", careless),
     ("test_containers.py::test_is_confined", "redis-queue-exporter", careless),
     ("test_containers.py::test_shows_no_secret", "redis-queue-exporter", careless),
-    ("test_postgres.py::test_writes_and_finds_the_nearest_vector", "postgres", sql("REVOKE INSERT ON document_vectors FROM app", "GRANT INSERT ON document_vectors TO app")),
-    ("test_postgres.py::test_hides_other_organisations", "postgres", sql("ALTER TABLE document_vectors DISABLE ROW LEVEL SECURITY", "ALTER TABLE document_vectors ENABLE ROW LEVEL SECURITY")),
-    ("test_postgres.py::test_refuses_to_write_for_another_organisation", "postgres", sql("ALTER TABLE document_vectors DISABLE ROW LEVEL SECURITY", "ALTER TABLE document_vectors ENABLE ROW LEVEL SECURITY")),
-    ("test_postgres.py::test_uses_the_index_over_many_rows", "postgres", sql("DROP INDEX document_vectors_hnsw", "SET ROLE app_owner; CREATE INDEX document_vectors_hnsw ON document_vectors USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)")),
-    ("test_postgres.py::test_statements_show_no_password", "postgres", sql(f"CREATE ROLE shown PASSWORD '$(cat {_CONFIG}/superuser-password)'", "DROP ROLE shown; SELECT pg_stat_statements_reset()", database="postgres")),
-    ("test_postgres.py::test_organisations_hold_the_application_whatever_it_sets", "postgres", sql("GRANT app_owner TO app", "REVOKE app_owner FROM app")),
-    ("test_postgres.py::test_application_role_is_least_privileged", "postgres", sql("ALTER ROLE app CREATEDB", "ALTER ROLE app NOCREATEDB")),
-    ("test_postgres.py::test_refuses_without_credentials", "postgres", edited("postgres", "pg_hba.conf", OPEN_HBA, restart=False, then=RELOAD, settle=1)),
-    ("test_redis.py::test_returns_what_was_set", "redis-cache", edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 -set/", restart=True)),
-    ("test_redis.py::test_delivers_a_message", "redis-cache", edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 -publish/", restart=True)),
-    ("test_redis.py::test_evicts_as_its_use_needs", "redis-cache", edited("redis-cache", "redis.conf", "s/^maxmemory-policy .*/maxmemory-policy noeviction/", restart=True)),
-    ("test_redis.py::test_keeps_its_data_on_disk", "redis-cache", edited("redis-cache", "redis.conf", "s/^appendonly yes/appendonly no/", restart=True)),
-    ("test_redis.py::test_refuses_without_credentials", "redis-cache", edited("redis-cache", "users.acl", "s/^user default off/user default on nopass ~* +@all/", restart=True)),
-    ("test_redis.py::test_application_user_is_no_administrator", "redis-cache", edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 +@all/", restart=True)),
-    ("test_minio.py::test_returns_what_was_put", "minio", minio("mc admin policy detach store groundwork-app --user app", "mc admin policy attach store groundwork-app --user app")),
-    ("test_minio.py::test_keeps_earlier_versions", "minio", minio("mc version suspend store/documents", "mc version enable store/documents")),
-    ("test_minio.py::test_application_key_destroys_no_earlier_version", "minio", minio("mc admin policy detach store groundwork-app --user app; mc admin policy attach store readwrite --user app", "mc admin policy detach store readwrite --user app; mc admin policy attach store groundwork-app --user app")),
-    ("test_minio.py::test_application_key_opens_nothing_else", "minio", minio("mc admin policy attach store readwrite --user app", "mc admin policy detach store readwrite --user app")),
-    ("test_minio.py::test_refuses_without_credentials", "minio", minio("mc anonymous set public store/documents", "mc anonymous set none store/documents")),
-    ("test_litellm.py::test_knows_its_model", "litellm", edited("litellm", "config.yaml", "s/model_name: .*/model_name: other/", restart=True)),
-    ("test_litellm.py::test_refuses_without_credentials", "litellm", edited("litellm", "config.yaml", UNDEFENDED, restart=True)),
-    ("test_litellm.py::test_application_key_administers_nothing", "litellm", edited("litellm", "keys.py", "s/if not path.removeprefix.*/if False:/; s/INTERNAL_USER, parent/PROXY_ADMIN, parent/", restart=True)),
+    (
+        "test_postgres.py::test_writes_and_finds_the_nearest_vector",
+        "postgres",
+        sql(
+            "REVOKE INSERT ON document_vectors FROM app", "GRANT INSERT ON document_vectors TO app"
+        ),
+    ),
+    (
+        "test_postgres.py::test_hides_other_organisations",
+        "postgres",
+        sql(
+            "ALTER TABLE document_vectors DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE document_vectors ENABLE ROW LEVEL SECURITY",
+        ),
+    ),
+    (
+        "test_postgres.py::test_refuses_to_write_for_another_organisation",
+        "postgres",
+        sql(
+            "ALTER TABLE document_vectors DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE document_vectors ENABLE ROW LEVEL SECURITY",
+        ),
+    ),
+    (
+        "test_postgres.py::test_uses_the_index_over_many_rows",
+        "postgres",
+        sql(
+            "DROP INDEX document_vectors_hnsw",
+            "SET ROLE app_owner; CREATE INDEX document_vectors_hnsw ON document_vectors USING hnsw"
+            " (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)",
+        ),
+    ),
+    (
+        "test_postgres.py::test_statements_show_no_password",
+        "postgres",
+        sql(
+            f"CREATE ROLE shown PASSWORD '$(cat {_CONFIG}/superuser-password)'",
+            "DROP ROLE shown; SELECT pg_stat_statements_reset()",
+            database="postgres",
+        ),
+    ),
+    (
+        "test_postgres.py::test_organisations_hold_the_application_whatever_it_sets",
+        "postgres",
+        sql("GRANT app_owner TO app", "REVOKE app_owner FROM app"),
+    ),
+    (
+        "test_postgres.py::test_application_role_is_least_privileged",
+        "postgres",
+        sql("ALTER ROLE app CREATEDB", "ALTER ROLE app NOCREATEDB"),
+    ),
+    (
+        "test_postgres.py::test_refuses_without_credentials",
+        "postgres",
+        edited("postgres", "pg_hba.conf", OPEN_HBA, restart=False, then=RELOAD, settle=1),
+    ),
+    (
+        "test_redis.py::test_returns_what_was_set",
+        "redis-cache",
+        edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 -set/", restart=True),
+    ),
+    (
+        "test_redis.py::test_delivers_a_message",
+        "redis-cache",
+        edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 -publish/", restart=True),
+    ),
+    (
+        "test_redis.py::test_evicts_as_its_use_needs",
+        "redis-cache",
+        edited(
+            "redis-cache",
+            "redis.conf",
+            "s/^maxmemory-policy .*/maxmemory-policy noeviction/",
+            restart=True,
+        ),
+    ),
+    (
+        "test_redis.py::test_keeps_its_data_on_disk",
+        "redis-cache",
+        edited("redis-cache", "redis.conf", "s/^appendonly yes/appendonly no/", restart=True),
+    ),
+    (
+        "test_redis.py::test_refuses_without_credentials",
+        "redis-cache",
+        edited(
+            "redis-cache",
+            "users.acl",
+            "s/^user default off/user default on nopass ~* +@all/",
+            restart=True,
+        ),
+    ),
+    (
+        "test_redis.py::test_application_user_is_no_administrator",
+        "redis-cache",
+        edited("redis-cache", "users.acl", "s/^(user app .*)$/\\1 +@all/", restart=True),
+    ),
+    (
+        "test_minio.py::test_returns_what_was_put",
+        "minio",
+        minio(
+            "mc admin policy detach store groundwork-app --user app",
+            "mc admin policy attach store groundwork-app --user app",
+        ),
+    ),
+    (
+        "test_minio.py::test_keeps_earlier_versions",
+        "minio",
+        minio("mc version suspend store/documents", "mc version enable store/documents"),
+    ),
+    (
+        "test_minio.py::test_application_key_destroys_no_earlier_version",
+        "minio",
+        minio(
+            "mc admin policy detach store groundwork-app --user app; mc admin policy attach store"
+            " readwrite --user app",
+            "mc admin policy detach store readwrite --user app; mc admin policy attach store"
+            " groundwork-app --user app",
+        ),
+    ),
+    (
+        "test_minio.py::test_application_key_opens_nothing_else",
+        "minio",
+        minio(
+            "mc admin policy attach store readwrite --user app",
+            "mc admin policy detach store readwrite --user app",
+        ),
+    ),
+    (
+        "test_minio.py::test_refuses_without_credentials",
+        "minio",
+        minio("mc anonymous set public store/documents", "mc anonymous set none store/documents"),
+    ),
+    (
+        "test_litellm.py::test_knows_its_model",
+        "litellm",
+        edited("litellm", "config.yaml", "s/model_name: .*/model_name: other/", restart=True),
+    ),
+    (
+        "test_litellm.py::test_refuses_without_credentials",
+        "litellm",
+        edited("litellm", "config.yaml", UNDEFENDED, restart=True),
+    ),
+    (
+        "test_litellm.py::test_application_key_administers_nothing",
+        "litellm",
+        edited(
+            "litellm",
+            "keys.py",
+            "s/if not path.removeprefix.*/if False:/; s/INTERNAL_USER, parent/PROXY_ADMIN, parent/",
+            restart=True,
+        ),
+    ),
     ("test_litellm.py::test_completes_through_the_chain", "litellm", providers_down),
     ("test_litellm.py::test_streams", "litellm", providers_down),
-    ("test_prometheus.py::test_every_target_is_up", "prometheus", stopped("redis-queue-exporter", settle=6)),
-    ("test_prometheus.py::test_application_targets_are_scraped", "prometheus", edited("prometheus", "prometheus.yml", 's/job_name: "shop"/job_name: "other"/', restart=True)),
-    ("test_prometheus.py::test_answers_a_query", "prometheus", edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6)),
-    ("test_prometheus.py::test_knows_the_memory_of_every_container", "prometheus", stopped("cadvisor", settle=10)),
-    ("test_socket_proxy.py::test_shows_what_is_read", "socket-proxy", edited("socket-proxy", "haproxy.cfg", "s#containers/json[|]##", restart=True)),
-    ("test_socket_proxy.py::test_refuses_everything_else", "socket-proxy", edited("socket-proxy", "haproxy.cfg", "s/^ +http-request deny.*//", restart=True)),
-    ("test_alertmanager.py::test_hears_from_prometheus", "alertmanager", edited("alertmanager", "web.yml", 's/"prometheus":/"other":/', restart=True)),
-    ("test_alertmanager.py::test_refuses_without_credentials", "alertmanager", edited("alertmanager", "web.yml", "s/.*//", restart=False)),
-    ("test_loki.py::test_returns_what_was_written", "loki", edited("loki", "loki.yaml", "s/ingestion_burst_size_mb: .*/ingestion_burst_size_mb: 0.000001/", restart=True)),
+    (
+        "test_prometheus.py::test_every_target_is_up",
+        "prometheus",
+        stopped("redis-queue-exporter", settle=6),
+    ),
+    (
+        "test_prometheus.py::test_application_targets_are_scraped",
+        "prometheus",
+        edited(
+            "prometheus", "prometheus.yml", 's/job_name: "shop"/job_name: "other"/', restart=True
+        ),
+    ),
+    (
+        "test_prometheus.py::test_answers_a_query",
+        "prometheus",
+        edited("prometheus", "admin-password", "s/./x/", restart=False, settle=6),
+    ),
+    (
+        "test_prometheus.py::test_knows_the_memory_of_every_container",
+        "prometheus",
+        stopped("cadvisor", settle=10),
+    ),
+    (
+        "test_socket_proxy.py::test_shows_what_is_read",
+        "socket-proxy",
+        edited("socket-proxy", "haproxy.cfg", "s#containers/json[|]##", restart=True),
+    ),
+    (
+        "test_socket_proxy.py::test_refuses_everything_else",
+        "socket-proxy",
+        edited("socket-proxy", "haproxy.cfg", "s/^ +http-request deny.*//", restart=True),
+    ),
+    (
+        "test_alertmanager.py::test_hears_from_prometheus",
+        "alertmanager",
+        edited("alertmanager", "web.yml", 's/"prometheus":/"other":/', restart=True),
+    ),
+    (
+        "test_alertmanager.py::test_refuses_without_credentials",
+        "alertmanager",
+        edited("alertmanager", "web.yml", "s/.*//", restart=False),
+    ),
+    (
+        "test_loki.py::test_returns_what_was_written",
+        "loki",
+        edited(
+            "loki",
+            "loki.yaml",
+            "s/ingestion_burst_size_mb: .*/ingestion_burst_size_mb: 0.000001/",
+            restart=True,
+        ),
+    ),
     ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy-logs")),
-    ("test_tempo.py::test_returns_what_was_written", "tempo", edited("tempo", "tempo.yaml", "s/0.0.0.0:4318/0.0.0.0:4319/", restart=True)),
+    (
+        "test_tempo.py::test_returns_what_was_written",
+        "tempo",
+        edited("tempo", "tempo.yaml", "s/0.0.0.0:4318/0.0.0.0:4319/", restart=True),
+    ),
     ("test_alloy.py::test_hands_a_trace_to_tempo", "alloy", stopped("tempo")),
-    ("test_alloy.py::test_shows_its_metrics_to_nobody", "alloy", edited("alloy", "config.alloy", 's#"/-/ready"#"/"#', restart=True)),
-    ("test_alloy_logs.py::test_shows_its_metrics_to_nobody", "alloy-logs", edited("alloy-logs", "config.alloy", 's#"/-/ready"#"/"#', restart=True)),
-    ("test_alloy.py::test_refuses_without_credentials", "alloy", edited("alloy", "config.alloy", "s/^ +auth +=.*//", restart=True)),
-    ("test_prometheus.py::test_refuses_without_credentials", "prometheus", edited("prometheus", "web.yml", "s/.*//", restart=False)),
-]  # fmt: skip
+    (
+        "test_alloy.py::test_shows_its_metrics_to_nobody",
+        "alloy",
+        edited("alloy", "config.alloy", 's#"/-/ready"#"/"#', restart=True),
+    ),
+    (
+        "test_alloy_logs.py::test_shows_its_metrics_to_nobody",
+        "alloy-logs",
+        edited("alloy-logs", "config.alloy", 's#"/-/ready"#"/"#', restart=True),
+    ),
+    (
+        "test_alloy.py::test_refuses_without_credentials",
+        "alloy",
+        edited("alloy", "config.alloy", "s/^ +auth +=.*//", restart=True),
+    ),
+    (
+        "test_prometheus.py::test_refuses_without_credentials",
+        "prometheus",
+        edited("prometheus", "web.yml", "s/.*//", restart=False),
+    ),
+]
 
 
-@pytest.mark.parametrize(("check", "service", "broken"), BREAKS, ids=[f"{check.split('::')[1]}" for check, _, _ in BREAKS])
-def test_check_notices(deployed: Clone, stubs: Stubs, check: str, service: str, broken: Break) -> None:
+@pytest.mark.parametrize(
+    ("check", "service", "broken"),
+    BREAKS,
+    ids=[f"{check.split('::')[1]}" for check, _, _ in BREAKS],
+)
+def test_check_notices(
+    deployed: Clone, stubs: Stubs, check: str, service: str, broken: Break
+) -> None:
     """The check fails, by its own assertion, while the service is broken."""
     outputs = deployed.outputs()
     with broken(deployed, stubs):
         done = deployed.health(outputs, f"tests/health/{check}", "-k", f"[{service}")
     assert done.returncode == 1, done.stdout
-    assert re.search(rf"^FAILED tests/health/{re.escape(check)}\[{service}", done.stdout, re.M), done.stdout
+    assert re.search(rf"^FAILED tests/health/{re.escape(check)}\[{service}", done.stdout, re.M), (
+        done.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,11 +456,15 @@ def test_check_notices(deployed: Clone, stubs: Stubs, check: str, service: str, 
         ("alloy_logs", "alloy-logs"),
     ],
 )
-def test_no_check_passes_for_a_service_that_is_gone(deployed: Clone, stubs: Stubs, file: str, part: str) -> None:
+def test_no_check_passes_for_a_service_that_is_gone(
+    deployed: Clone, stubs: Stubs, file: str, part: str
+) -> None:
     """A dead service refuses everybody: that must not pass for "refused without credentials"."""
     outputs = deployed.outputs()
     with stopped(part)(deployed, stubs):
-        done = deployed.health(outputs, f"tests/health/test_{file}.py", "-m", "not deep", "-k", f"[{part}")
+        done = deployed.health(
+            outputs, f"tests/health/test_{file}.py", "-m", "not deep", "-k", f"[{part}"
+        )
     assert done.returncode == 1, done.stdout
     summary = done.stdout.strip().splitlines()[-1]
     assert " passed" not in summary, done.stdout
@@ -254,7 +488,10 @@ def test_everything_is_mended(deployed: Clone) -> None:
     """After all that breaking the whole suite passes again."""
     outputs = deployed.outputs()
     deadline = time.monotonic() + 90
-    while deployed.health(outputs, "tests/health/test_litellm.py").returncode and time.monotonic() < deadline:
+    while (
+        deployed.health(outputs, "tests/health/test_litellm.py").returncode
+        and time.monotonic() < deadline
+    ):
         time.sleep(5)  # LiteLLM leaves a provider that failed alone for 30 s
     done = deployed.health(outputs, "tests/health")
     assert done.returncode == 0, done.stdout

@@ -10,17 +10,25 @@ from infra.versions import RECIPES
 from ops.build import debian, images
 
 
-def test_a_pinned_version_that_is_gone_is_replaced_by_its_successor(engine: docker.DockerClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pinned_version_that_is_gone_is_replaced_by_its_successor(
+    engine: docker.DockerClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A first run must not stop because a security update has taken a package's version away."""
     recipe = RECIPES["node-exporter"]
-    gone = replace(recipe, version="1.0.0", arguments={**recipe.arguments, "PACKAGE_VERSION": "1.0.0-1"})
+    gone = replace(
+        recipe, version="1.0.0", arguments={**recipe.arguments, "PACKAGE_VERSION": "1.0.0-1"}
+    )
     debian.ensure_base(engine)
     packages = debian.resolve(engine, {"node-exporter": gone})["node-exporter"]
     tag = images.build("node-exporter", gone, packages)
     try:
-        assert "Debian has replaced prometheus-node-exporter 1.0.0-1; taking" in " ".join(capsys.readouterr().out.split())
+        assert "Debian has replaced prometheus-node-exporter 1.0.0-1; taking" in " ".join(
+            capsys.readouterr().out.split()
+        )
         version = engine.images.get(tag).labels[VERSION_LABEL]
-        shown = engine.containers.run(tag, ["--version"], remove=True, stdout=True, stderr=True).decode()
+        shown = engine.containers.run(
+            tag, ["--version"], remove=True, stdout=True, stderr=True
+        ).decode()
         assert version == debian.upstream(packages["PACKAGE_VERSION"])
         assert f"version {version}" in shown
     finally:

@@ -1,4 +1,6 @@
-"""A stack's life, from the first `up` to `purge`, on a real engine. The order of the tests is the order of that life."""
+"""A stack's life, from the first `up` to `purge`, on a real engine. The order of the tests is the
+order of that life.
+"""
 
 import os
 import shutil
@@ -29,14 +31,24 @@ def healthy(clone: Clone, name: str) -> bool:
 
 
 def queue(clone: Clone) -> "redis.Redis":
-    return redis.Redis.from_url(clone.outputs()["environment"]["REDIS_QUEUE_URL"], decode_responses=True, socket_timeout=5)
+    return redis.Redis.from_url(
+        clone.outputs()["environment"]["REDIS_QUEUE_URL"], decode_responses=True, socket_timeout=5
+    )
 
 
 def test_first_up_ends_verified_healthy_with_a_table(deployed: Clone) -> None:
     """It says what runs, where, and what was left out and why."""
     text = deployed.first_up
     assert " passed" in text
-    for name in ("postgres", "redis-cache", "redis-queue", "minio", "litellm", "prometheus", "node-exporter"):
+    for name in (
+        "postgres",
+        "redis-cache",
+        "redis-queue",
+        "minio",
+        "litellm",
+        "prometheus",
+        "node-exporter",
+    ):
         assert f" {name} " in text
     for reason in (
         "qdrant: no distribution package",
@@ -58,9 +70,14 @@ def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:
     """Two of them at once neither: one waits for the other, and says for whom."""
     before = deployed.snapshot()
     with subprocess.Popen(
-        deployed.command("up"), cwd=deployed.root, env=deployed.env(), text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as first:  # fmt: skip
+        deployed.command("up"),
+        cwd=deployed.root,
+        env=deployed.env(),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as first:
         time.sleep(2)
         text = deployed.ops("up").stdout
         beside, _ = first.communicate(timeout=300)
@@ -72,7 +89,15 @@ def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:
         assert word not in text, word
 
 
-@pytest.mark.parametrize("arguments", [("up", "--yes", "--skip-preview", "--refresh"), ("preview",), ("refresh", "--yes", "--skip-preview")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "--yes", "--skip-preview", "--refresh"),
+        ("preview",),
+        ("refresh", "--yes", "--skip-preview"),
+    ],
+    ids=" ".join,
+)
 def test_plain_pulumi_expects_no_changes(deployed: Clone, arguments: tuple[str, ...]) -> None:
     done = deployed.pulumi(*arguments, "--expect-no-changes", "--stack", deployed.stack)
     assert done.returncode == 0, done.stdout
@@ -80,9 +105,13 @@ def test_plain_pulumi_expects_no_changes(deployed: Clone, arguments: tuple[str, 
 
 def test_no_derived_secret_stands_in_the_state(deployed: Clone) -> None:
     outputs = deployed.outputs()
-    secrets = {value for credentials in outputs["credentials"].values() for value in credentials.values()}
+    secrets = {
+        value for credentials in outputs["credentials"].values() for value in credentials.values()
+    }
     secrets |= {"stub-key-of-openrouter", "stub-key-of-openai"}
-    files = [path for path in (deployed.root / ".groundwork" / "state").rglob("*") if path.is_file()]
+    files = [
+        path for path in (deployed.root / ".groundwork" / "state").rglob("*") if path.is_file()
+    ]
     assert files
     assert len(secrets) > 20
     for path in [*files, deployed.file]:
@@ -91,7 +120,9 @@ def test_no_derived_secret_stands_in_the_state(deployed: Clone) -> None:
 
 
 def test_completion_falls_back_to_the_second_provider(deployed: Clone, stubs: Stubs) -> None:
-    """The first provider of the chain was asked and failed; the second answered, whole and streamed."""
+    """The first provider of the chain was asked and failed; the second answered, whole and
+    streamed.
+    """
     stubs.failing.requests.clear()
 
     def asks_the_first() -> bool:
@@ -110,7 +141,11 @@ def test_env_file_is_private_and_connects(deployed: Clone) -> None:
     deployed.ops("env")
     path = deployed.root / ".env.live"
     assert path.stat().st_mode & 0o777 == 0o600
-    pairs = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
+    pairs = dict(
+        line.split("=", 1)
+        for line in path.read_text().splitlines()
+        if "=" in line and not line.startswith("#")
+    )
     with psycopg.connect(pairs["DATABASE_URL"], connect_timeout=5) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("app",)
     assert pairs["GROUNDWORK_NETWORK_POSTGRES"] == deployed.name("postgres")
@@ -125,27 +160,51 @@ def test_env_file_is_private_and_connects(deployed: Clone) -> None:
     assert path.read_text() == "MINE=1\n", "a file of the user's own is not replaced"
 
 
-_CONNECT = "import socket,sys; s=socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+_CONNECT = (
+    "import socket,sys; s=socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+)
 
 
 @pytest.mark.parametrize(
     ("target", "port", "reached"),
-    [("redis-cache", 6379, True), ("postgres", 5432, False), ("redis-queue", 6379, False), ("minio", 9000, False)],
+    [
+        ("redis-cache", 6379, True),
+        ("postgres", 5432, False),
+        ("redis-queue", 6379, False),
+        ("minio", 9000, False),
+    ],
 )
-def test_networks_let_through_what_is_declared(deployed: Clone, target: str, port: int, reached: bool) -> None:
-    """With real traffic from LiteLLM: to its cache, and to no other store, by name or by any of its addresses."""
+def test_networks_let_through_what_is_declared(
+    deployed: Clone, target: str, port: int, reached: bool
+) -> None:
+    """With real traffic from LiteLLM: to its cache, and to no other store, by name or by any of
+    its addresses.
+    """
     litellm = deployed.docker.containers.get(deployed.name("litellm"))
-    networks = deployed.docker.containers.get(deployed.name(target)).attrs["NetworkSettings"]["Networks"]
+    networks = deployed.docker.containers.get(deployed.name(target)).attrs["NetworkSettings"][
+        "Networks"
+    ]
     addresses = [target, *(network["IPAddress"] for network in networks.values())]
-    answers = [litellm.exec_run(["python3", "-c", _CONNECT, address, str(port)]).exit_code == 0 for address in addresses]
+    answers = [
+        litellm.exec_run(["python3", "-c", _CONNECT, address, str(port)]).exit_code == 0
+        for address in addresses
+    ]
     assert any(answers) == reached, dict(zip(addresses, answers, strict=True))
 
 
 def test_an_application_container_reaches_what_its_networks_give(deployed: Clone) -> None:
-    """An application joins a store's network, by the name in its environment, and finds the store by its short name."""
+    """An application joins a store's network, by the name in its environment, and finds the store
+    by its short name.
+    """
     image = deployed.docker.containers.get(deployed.name("redis-queue")).attrs["Image"]
-    script = ["bash", "-c", "exec 3<>/dev/tcp/postgres/5432 && ! (exec 3<>/dev/tcp/redis-queue/6379) 2>/dev/null"]
-    container = deployed.docker.containers.create(image, script, entrypoint="", network=deployed.name("postgres"))
+    script = [
+        "bash",
+        "-c",
+        "exec 3<>/dev/tcp/postgres/5432 && ! (exec 3<>/dev/tcp/redis-queue/6379) 2>/dev/null",
+    ]
+    container = deployed.docker.containers.create(
+        image, script, entrypoint="", network=deployed.name("postgres")
+    )
     try:
         container.start()
         assert container.wait()["StatusCode"] == 0, container.logs()
@@ -160,7 +219,12 @@ def test_a_crashed_process_comes_back_with_its_data(deployed: Clone) -> None:
     container = deployed.docker.containers.get(deployed.name("redis-queue"))
     before = container.attrs["State"]["Pid"]
     os.kill(before, signal.SIGKILL)
-    wait_for(lambda: deployed.docker.containers.get(deployed.name("redis-queue")).attrs["State"]["Pid"] not in (0, before))
+    wait_for(
+        lambda: (
+            deployed.docker.containers.get(deployed.name("redis-queue")).attrs["State"]["Pid"]
+            not in (0, before)
+        )
+    )
     wait_for(lambda: healthy(deployed, "redis-queue"))
     with queue(deployed) as client:
         assert client.get("survives:crash") == "yes"
@@ -171,7 +235,9 @@ def running_configuration(deployed: Clone) -> str:
     outputs = deployed.outputs()
     endpoint = outputs["services"]["prometheus"]["endpoints"]["http"]
     login = ("admin", outputs["credentials"]["prometheus"]["admin"])
-    answer = httpx.get(f"http://{endpoint['host']}:{endpoint['port']}/api/v1/status/config", auth=login, timeout=10)
+    answer = httpx.get(
+        f"http://{endpoint['host']}:{endpoint['port']}/api/v1/status/config", auth=login, timeout=10
+    )
     return str(answer.json()["data"]["yaml"])
 
 
@@ -181,8 +247,12 @@ def test_a_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clo
         client.set("survives:resize", "yes")
     before = deployed.containers()
     prometheus = deployed.settings()["config"]["groundwork:prometheus"]
-    deployed.configure(redis={"queue": {"memory": "320MiB"}}, prometheus={**prometheus, "scrapeInterval": "3s"})
-    assert "will be interrupted while it is replaced: redis-queue (about " in deployed.ops("up").stdout
+    deployed.configure(
+        redis={"queue": {"memory": "320MiB"}}, prometheus={**prometheus, "scrapeInterval": "3s"}
+    )
+    assert (
+        "will be interrupted while it is replaced: redis-queue (about " in deployed.ops("up").stdout
+    )
     after = deployed.containers()
     assert {name for name in after if after[name] != before.get(name)} == {"redis-queue", "files"}
     assert "scrape_interval: 3s" in running_configuration(deployed)
@@ -192,13 +262,17 @@ def test_a_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clo
 
 
 def test_a_failed_job_fails_the_up_and_says_why(deployed: Clone) -> None:
-    """Another vector length over existing rows: the job refuses, `up` says its words, and the data is untouched."""
+    """Another vector length over existing rows: the job refuses, `up` says its words, and the data
+    is untouched.
+    """
     organisation = "22222222-2222-2222-2222-222222222222"
     url = deployed.outputs()["environment"]["DATABASE_URL"]
     with psycopg.connect(url) as connection:
         connection.execute("SELECT set_config('app.organisation_id', %s, false)", [organisation])
         connection.execute(
-            "INSERT INTO document_vectors (organisation_id, document_id, content, embedding) VALUES (%s, 'kept', 'kept', %s)", [organisation, str([0.5] * 64)]
+            "INSERT INTO document_vectors (organisation_id, document_id, content, embedding) VALUES"
+            " (%s, 'kept', 'kept', %s)",
+            [organisation, str([0.5] * 64)],
         )
     deployed.configure(postgres={"vectors": {"dimensions": 32}})
     done = deployed.ops("up", check=False)
@@ -209,11 +283,15 @@ def test_a_failed_job_fails_the_up_and_says_why(deployed: Clone) -> None:
     deployed.ops("up")
     with psycopg.connect(url) as connection:
         connection.execute("SELECT set_config('app.organisation_id', %s, false)", [organisation])
-        assert connection.execute("SELECT content FROM document_vectors WHERE document_id = 'kept'").fetchone() == ("kept",)
+        assert connection.execute(
+            "SELECT content FROM document_vectors WHERE document_id = 'kept'"
+        ).fetchone() == ("kept",)
 
 
 def test_a_lost_volume_is_provisioned_again(deployed: Clone) -> None:
-    """The stack's settings are unchanged, the volume is gone: buckets, key and policy are made anew."""
+    """The stack's settings are unchanged, the volume is gone: buckets, key and policy are made
+    anew.
+    """
     deployed.docker.containers.get(deployed.name("minio")).remove(force=True)
     deployed.docker.volumes.get(deployed.name("minio-data")).remove()
     deployed.ops("up")
@@ -237,7 +315,9 @@ def test_down_keeps_data_and_up_finds_it(deployed: Clone) -> None:
 
 
 def _lost_state_is_refused_with_the_way_out(clone: Clone) -> None:
-    """With its state gone a stack that runs would meet its own names: plain Pulumi is refused, and told of the command."""
+    """With its state gone a stack that runs would meet its own names: plain Pulumi is refused, and
+    told of the command.
+    """
     shutil.rmtree(clone.root / ".groundwork" / "state")
     clone.ops("init")
     running = clone.containers()
@@ -248,7 +328,9 @@ def _lost_state_is_refused_with_the_way_out(clone: Clone) -> None:
 
 
 def _killed_up_converges(clone: Clone) -> None:
-    """The `up` after `down` is killed half-way with SIGKILL; the next one cleans up after it and converges."""
+    """The `up` after `down` is killed half-way with SIGKILL; the next one cleans up after it and
+    converges.
+    """
     clone.start_and_kill(["up"], when=lambda: len(clone.containers()) >= 4)
     text = clone.ops("up").stdout
     assert "recovery:" in text
@@ -256,14 +338,20 @@ def _killed_up_converges(clone: Clone) -> None:
 
 
 def test_a_spent_budget_refuses_the_next_request(deployed: Clone, stubs: Stubs) -> None:
-    """One answer that costs more than the day's 2 USD; soon after it no provider is asked any more."""
+    """One answer that costs more than the day's 2 USD; soon after it no provider is asked any
+    more.
+    """
     environment = deployed.outputs()["environment"]
 
     def ask(question: str) -> httpx.Response:
         return httpx.post(
             f"{environment['LLM_BASE_URL']}/chat/completions",
             headers={"Authorization": f"Bearer {environment['LLM_API_KEY']}"},
-            json={"model": environment["LLM_MODEL"], "messages": [{"role": "user", "content": question}], "cache": {"no-cache": True}},
+            json={
+                "model": environment["LLM_MODEL"],
+                "messages": [{"role": "user", "content": question}],
+                "cache": {"no-cache": True},
+            },
             timeout=60,
         )
 
@@ -273,11 +361,13 @@ def test_a_spent_budget_refuses_the_next_request(deployed: Clone, stubs: Stubs) 
     asked = len(stubs.working.requests)
     assert ask("a cheap question").status_code == 429
     assert len(stubs.working.requests) == asked
-    # LiteLLM writes its spend to Redis once a second; what a restart interrupts within that second is not written.
+    # LiteLLM writes its spend to Redis once a second; what a restart interrupts within that second
+    # is not written.
     time.sleep(5)
     deployed.docker.containers.get(deployed.name("litellm")).restart(timeout=30)
     wait_for(lambda: healthy(deployed, "litellm"), seconds=90)
-    # The first provider of the chain is asked again and fails; the second, which answered before, is spent.
+    # The first provider of the chain is asked again and fails; the second, which answered before,
+    # is spent.
     answers = [ask("a cheap question").status_code for _ in range(3)]
     assert 200 not in answers
     assert len(stubs.working.requests) == asked, "the spend was forgotten at the restart"
@@ -291,7 +381,9 @@ def test_purge_needs_the_stacks_name(deployed: Clone) -> None:
 
 
 def test_lost_keys_are_put_back(deployed: Clone) -> None:
-    """A `git checkout` of the stack's file takes the generated keys away; they come back, and nothing is generated anew."""
+    """A `git checkout` of the stack's file takes the generated keys away; they come back, and
+    nothing is generated anew.
+    """
     before = deployed.settings()
     deployed.configure(masterSecret=None, instance=None)
     text = deployed.ops("init").stdout
@@ -304,11 +396,15 @@ def test_purge_leaves_nothing_behind(deployed: Clone) -> None:
     assert deployed.containers() == {}
     assert deployed.volumes() == set()
     assert deployed.docker.networks.list(filters=deployed.own()) == []
-    assert not list((deployed.root / ".groundwork" / "state").rglob(f"stacks/**/{deployed.stack}.json"))
+    assert not list(
+        (deployed.root / ".groundwork" / "state").rglob(f"stacks/**/{deployed.stack}.json")
+    )
 
 
 def test_a_purged_stack_can_be_made_again(deployed: Clone) -> None:
-    """Its file still holds the encrypted master secret, and its stack does not exist: so it is in a new clone, too."""
+    """Its file still holds the encrypted master secret, and its stack does not exist: so it is in
+    a new clone, too.
+    """
     before = deployed.settings()
     deployed.ops("init")
     assert deployed.settings() == before

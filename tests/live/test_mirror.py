@@ -1,4 +1,5 @@
-"""A mirror: the same program pulls by digest from a real registry of the user's, beside another stack.
+"""A mirror: the same program pulls by digest from a real registry of the user's, beside another
+stack.
 
 The digests are those of images that are pushed here, so the copy of the tree carries versions of
 its own; that one rule maps every official image to a mirror is a pure test.
@@ -40,14 +41,23 @@ _TAG = "groundwork-test/registry"
 
 
 @pytest.fixture(scope="module")
-def registry(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry(
+    engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A real registry on loopback: `127.0.0.1:port`."""
     context = tmp_path_factory.mktemp("registry")
     (context / "Dockerfile").write_text(_DOCKERFILE.format(base=BASE_TAG))
     (context / "config.yml").write_text(_CONFIG)
     command = ["docker", "build", "--quiet", "--network", "host", "--tag", _TAG, str(context)]
-    subprocess.run(command, env={**os.environ, "DOCKER_BUILDKIT": "0"}, check=True, capture_output=True)
-    running = engine.containers.run(_TAG, detach=True, ports={"5000/tcp": ("127.0.0.1", 0)}, tmpfs={"/var/lib/docker-registry": ""})
+    subprocess.run(
+        command, env={**os.environ, "DOCKER_BUILDKIT": "0"}, check=True, capture_output=True
+    )
+    running = engine.containers.run(
+        _TAG,
+        detach=True,
+        ports={"5000/tcp": ("127.0.0.1", 0)},
+        tmpfs={"/var/lib/docker-registry": ""},
+    )
     try:
         running.reload()
         published = running.ports["5000/tcp"]
@@ -70,7 +80,9 @@ def _answers(address: str) -> bool:
 
 
 def push(engine: docker.DockerClient, registry: str, name: str, source: str) -> str:
-    """Pushes a local image under an official image's path in the mirror, forgets it locally, and returns its digest."""
+    """Pushes a local image under an official image's path in the mirror, forgets it locally, and
+    returns its digest.
+    """
     official = OFFICIAL[name]
     path = f"{registry}/groundwork/{official.repository.partition('/')[2]}"
     engine.images.get(source).tag(path, official.tag)
@@ -82,7 +94,9 @@ def push(engine: docker.DockerClient, registry: str, name: str, source: str) -> 
 
 
 @pytest.fixture
-def mirrored(engine: docker.DockerClient, registry: str, tmp_path: Path, deployed: Clone) -> Iterator[Clone]:
+def mirrored(
+    engine: docker.DockerClient, registry: str, tmp_path: Path, deployed: Clone
+) -> Iterator[Clone]:
     """A clone whose three services come from the mirror; the shared stack runs beside it."""
     from infra.images import local_tag
 
@@ -96,25 +110,51 @@ def mirrored(engine: docker.DockerClient, registry: str, tmp_path: Path, deploye
     versions.write_text(text)
     off: dict[str, Any] = {"enabled": False}
     clone.configure(
-        target="docker", images=f"{registry}/groundwork", portOffset=free_offset(),
-        postgres=off, minio=off, qdrant=off, clickhouse=off, litellm=off, grafana=off, alertmanager=off, loki=off, tempo=off, alloy=off,
+        target="docker",
+        images=f"{registry}/groundwork",
+        portOffset=free_offset(),
+        postgres=off,
+        minio=off,
+        qdrant=off,
+        clickhouse=off,
+        litellm=off,
+        grafana=off,
+        alertmanager=off,
+        loki=off,
+        tempo=off,
+        alloy=off,
         exporters={"redis": off, "postgres": off, "containers": off},
-    )  # fmt: skip
+    )
     try:
         yield clone
     finally:
         clone.remove_everything()
 
 
-def test_up_pulls_every_image_by_digest_from_the_mirror(mirrored: Clone, deployed: Clone, registry: str) -> None:
+def test_up_pulls_every_image_by_digest_from_the_mirror(
+    mirrored: Clone, deployed: Clone, registry: str
+) -> None:
     """It deploys, proves itself, is stable, and leaves the stack beside it alone."""
     before = deployed.containers()
     text = mirrored.ops("up").stdout
     assert "building" not in text
-    assert {"redis-cache", "redis-queue", "prometheus", "node-exporter"} == set(mirrored.containers())
+    assert {"redis-cache", "redis-queue", "prometheus", "node-exporter"} == set(
+        mirrored.containers()
+    )
     for service in mirrored.outputs()["services"].values():
-        assert re.fullmatch(rf"{registry}/groundwork/(library|prom)/[a-z-]+:[^@]+@sha256:[0-9a-f]{{64}}", service["image"]), service["image"]
-    done = mirrored.pulumi("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes", "--stack", mirrored.stack)
+        assert re.fullmatch(
+            rf"{registry}/groundwork/(library|prom)/[a-z-]+:[^@]+@sha256:[0-9a-f]{{64}}",
+            service["image"],
+        ), service["image"]
+    done = mirrored.pulumi(
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--refresh",
+        "--expect-no-changes",
+        "--stack",
+        mirrored.stack,
+    )
     assert done.returncode == 0, done.stdout
     assert deployed.containers() == before
     mirrored.ops("purge", "--confirm", mirrored.stack)

@@ -1,4 +1,6 @@
-"""The platform explains itself: every panel has data, alerts arrive, logs are redacted, traces are found."""
+"""The platform explains itself: every panel has data, alerts arrive, logs are redacted, traces are
+found.
+"""
 
 import json
 import os
@@ -31,9 +33,13 @@ NOT_DEPLOYED_HERE = {
     "qdrant": "no package carries Qdrant",
 }
 PANELS = [
-    pytest.param(board.slug, row.needs, panel, id=f"{board.slug}/{row.title}/{panel.title}") for board in BOARDS for row, panel in board.panels()
-]  # fmt: skip
-_PATIENCE = 180  # seconds until the slowest window (five minutes of rates need two samples) has data
+    pytest.param(board.slug, row.needs, panel, id=f"{board.slug}/{row.title}/{panel.title}")
+    for board in BOARDS
+    for row, panel in board.panels()
+]
+_PATIENCE = (
+    180  # seconds until the slowest window (five minutes of rates need two samples) has data
+)
 _ALERT_PATIENCE = 300
 
 
@@ -43,7 +49,9 @@ class Answers:
     def __init__(self, clone: Clone) -> None:
         environment = clone.outputs()["administration"]
         self._prometheus = httpx.Client(
-            base_url=environment["PROMETHEUS_URL"], auth=(environment["PROMETHEUS_USER"], environment["PROMETHEUS_PASSWORD"]), timeout=20
+            base_url=environment["PROMETHEUS_URL"],
+            auth=(environment["PROMETHEUS_USER"], environment["PROMETHEUS_PASSWORD"]),
+            timeout=20,
         )
         self._loki = httpx.Client(base_url=f"http://{address(clone, 'loki')}:3100", timeout=20)
 
@@ -53,25 +61,38 @@ class Answers:
 
     def has_data(self, query: Query, source: str) -> bool:
         """True if a panel's query gives at least one number, or line, now."""
-        return bool(self.lines(query.expression) if source == "loki" else self.numbers(query.expression))
+        return bool(
+            self.lines(query.expression) if source == "loki" else self.numbers(query.expression)
+        )
 
     def numbers(self, expression: str) -> list[dict[str, Any]]:
         """What an instant query gives, without what is no number."""
-        answer = self._prometheus.get("/api/v1/query", params={"query": expression.replace("$__rate_interval", "1m")})
+        answer = self._prometheus.get(
+            "/api/v1/query", params={"query": expression.replace("$__rate_interval", "1m")}
+        )
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         return [item for item in answer.json()["data"]["result"] if item["value"][1] != "NaN"]
 
     def exemplars(self, expression: str) -> set[str]:
         """The traces that samples of the last half hour name."""
         span = {"start": str(time.time() - 1800), "end": str(time.time())}
-        answer = self._prometheus.get("/api/v1/query_exemplars", params={"query": expression, **span})
+        answer = self._prometheus.get(
+            "/api/v1/query_exemplars", params={"query": expression, **span}
+        )
         assert answer.status_code == 200, f"{expression}: {answer.text}"
-        return {found["labels"]["trace_id"] for series in answer.json()["data"] for found in series["exemplars"]}
+        return {
+            found["labels"]["trace_id"]
+            for series in answer.json()["data"]
+            for found in series["exemplars"]
+        }
 
     def lines(self, expression: str) -> list[dict[str, Any]]:
         """The streams that a query finds in the last half hour."""
         start = str(time.time_ns() - 1800 * 10**9)
-        answer = self._loki.get("/loki/api/v1/query_range", params={"query": expression, "start": start, "limit": "1000", "step": "15s"})
+        answer = self._loki.get(
+            "/loki/api/v1/query_range",
+            params={"query": expression, "start": start, "limit": "1000", "step": "15s"},
+        )
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
@@ -106,7 +127,9 @@ def load(deployed: Clone, stubs: Stubs) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def empty(answers: Answers, load: None) -> set[tuple[str, str, str]]:
-    """The queries that stay without data, each with its board and panel, once those that can have some do."""
+    """The queries that stay without data, each with its board and panel, once those that can have
+    some do.
+    """
 
     def without() -> set[tuple[str, str, str]]:
         return {
@@ -124,19 +147,35 @@ def empty(answers: Answers, load: None) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("slug", "needs", "panel"), PANELS)
-def test_every_query_of_every_panel_returns_data(slug: str, needs: str | None, panel: Any, empty: set[tuple[str, str, str]], answers: Answers) -> None:
-    """Or it belongs to a service that cannot be had here, and then it returns none: else the list of those must shrink."""
+def test_every_query_of_every_panel_returns_data(
+    slug: str, needs: str | None, panel: Any, empty: set[tuple[str, str, str]], answers: Answers
+) -> None:
+    """Or it belongs to a service that cannot be had here, and then it returns none: else the list
+    of those must shrink.
+    """
     if needs in NOT_DEPLOYED_HERE:
         assert not [query for query in panel.queries if answers.has_data(query, panel.source)]
     else:
-        assert [query.expression for query in panel.queries if (slug, panel.title, query.expression) in empty] == []
+        assert [
+            query.expression
+            for query in panel.queries
+            if (slug, panel.title, query.expression) in empty
+        ] == []
 
 
 def test_the_example_exposes_the_contract_and_is_scraped(answers: Answers, load: None) -> None:
-    """All of it, with the labels that the contract names, and nothing beside it but what tells of the process."""
-    wait_for(lambda: answers.numbers('http_requests_total{job="shop"}'), seconds=30, what="the application is not scraped")
+    """All of it, with the labels that the contract names, and nothing beside it but what tells of
+    the process.
+    """
+    wait_for(
+        lambda: answers.numbers('http_requests_total{job="shop"}'),
+        seconds=30,
+        what="the application is not scraped",
+    )
     found: dict[str, set[str]] = {}
-    for series in answers.numbers('{job="shop", __name__!~".*_created|up|scrape_.*|process_.*|groundwork:.*"}'):
+    for series in answers.numbers(
+        '{job="shop", __name__!~".*_created|up|scrape_.*|process_.*|groundwork:.*"}'
+    ):
         labels = set(series["metric"]) - {"__name__", "job", "instance", "service", "role", "le"}
         found.setdefault(series["metric"]["__name__"], set()).update(labels)
     assert found == {name: set(metric.labels) for metric in METRICS for name in metric.series}
@@ -146,14 +185,22 @@ def test_a_sample_leads_to_its_trace(answers: Answers, stubs: Stubs, load: None)
     trace = secrets.token_hex(16)
     url = f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/"
     httpx.get(url, headers={"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}, timeout=5)
-    wait_for(lambda: trace in answers.exemplars('http_request_duration_seconds_bucket{job="shop"}'), seconds=45, what="no sample names the trace")
+    wait_for(
+        lambda: trace in answers.exemplars('http_request_duration_seconds_bucket{job="shop"}'),
+        seconds=45,
+        what="no sample names the trace",
+    )
 
 
 def test_litellms_series_do_not_multiply_with_its_clients(answers: Answers, load: None) -> None:
     """Neither an address, nor a program's name, nor an e-mail of who asked is a label."""
     found = answers.numbers('litellm_proxy_total_requests_metric_total{service="litellm"}')
     assert found
-    labels = {label for series in answers.numbers('{service="litellm", __name__=~"litellm_.*"}') for label in series["metric"]}
+    labels = {
+        label
+        for series in answers.numbers('{service="litellm", __name__=~"litellm_.*"}')
+        for label in series["metric"]
+    }
     assert "requested_model" in labels
     assert not labels & {"client_ip", "user_agent", "user_email"}
 
@@ -163,7 +210,9 @@ def small_volume() -> Iterator[Path]:
     """A file system of 16 MiB on the host, full."""
     place = Path("/mnt") / f"groundwork-test-{secrets.token_hex(4)}"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "groundwork-test", str(place)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "groundwork-test", str(place)], check=True
+    )
     try:
         (place / "data").write_bytes(os.urandom(15 * 1024**2 + 512 * 1024))
         yield place
@@ -184,19 +233,32 @@ def alerts_in(receiver: Receiver, status: str = "firing") -> list[dict[str, Any]
 
 @pytest.fixture(scope="module")
 def alerted(deployed: Clone, stubs: Stubs, load: None) -> Iterator[list[dict[str, Any]]]:
-    """What the receiver got after a container was stopped, a volume filled and a budget overrun, all at once."""
+    """What the receiver got after a container was stopped, a volume filled and a budget overrun,
+    all at once.
+    """
     minio = deployed.docker.containers.get(deployed.name("minio"))
     expected = {"ServiceDown", "StorageNearlyFull", "AIBudgetExceeded"}
     minio.stop(timeout=20)
     try:
         with small_volume() as volume:
-            httpx.get(f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/overrun", timeout=5)
+            httpx.get(
+                f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/overrun",
+                timeout=5,
+            )
 
             def arrived() -> bool:
-                names = {item["alertname"] for item in alerts_in(stubs.alerts) if item.get("volume", str(volume)) == str(volume)}
+                names = {
+                    item["alertname"]
+                    for item in alerts_in(stubs.alerts)
+                    if item.get("volume", str(volume)) == str(volume)
+                }
                 return expected <= names
 
-            wait_for(arrived, seconds=_ALERT_PATIENCE, what=f"of {expected} only {alerts_in(stubs.alerts)} arrived")
+            wait_for(
+                arrived,
+                seconds=_ALERT_PATIENCE,
+                what=f"of {expected} only {alerts_in(stubs.alerts)} arrived",
+            )
             yield alerts_in(stubs.alerts)
     finally:
         minio.start()
@@ -210,25 +272,49 @@ def alerted(deployed: Clone, stubs: Stubs, load: None) -> Iterator[list[dict[str
         ("AIBudgetExceeded", {"service": "shop", "severity": "critical", "environment": "live"}),
     ],
 )
-def test_an_alert_arrives_with_what_to_do(name: str, labels: dict[str, str], alerted: list[dict[str, Any]]) -> None:
+def test_an_alert_arrives_with_what_to_do(
+    name: str, labels: dict[str, str], alerted: list[dict[str, Any]]
+) -> None:
     """A receiver that a stack names is told: what, where, and what to do."""
-    found = [item for item in alerted if item["alertname"] == name and labels.items() <= item.items()]
+    found = [
+        item for item in alerted if item["alertname"] == name and labels.items() <= item.items()
+    ]
     assert found, alerted
-    assert all(item["summary"] and item["action"] and item["runbook"].startswith("docs/runbook.md#") for item in found)
+    assert all(
+        item["summary"] and item["action"] and item["runbook"].startswith("docs/runbook.md#")
+        for item in found
+    )
 
 
-def test_a_service_that_is_down_silences_what_follows_from_it(alerted: list[dict[str, Any]], deployed: Clone) -> None:
+def test_a_service_that_is_down_silences_what_follows_from_it(
+    alerted: list[dict[str, Any]], deployed: Clone
+) -> None:
     """Of a stopped service one alert is told."""
-    assert {item["alertname"] for item in alerted if item.get("service") == "minio"} == {"ServiceDown"}
+    assert {item["alertname"] for item in alerted if item.get("service") == "minio"} == {
+        "ServiceDown"
+    }
 
 
 def test_the_dead_mans_switch_is_called(deployed: Clone, stubs: Stubs) -> None:
-    wait_for(lambda: [item for item in stubs.alerts.received if item.path == "/still-alive"], seconds=90, what="it was not called")
+    wait_for(
+        lambda: [item for item in stubs.alerts.received if item.path == "/still-alive"],
+        seconds=90,
+        what="it was not called",
+    )
 
 
 LEAKS = {
-    "postgres": ("2026-11-21 07:00:00.000 UTC [1] app@app LOG:  connecting to postgresql://app:{secret}@postgres:5432/app", "connecting to postgresql://app:"),
-    "python": ('{{"level": "error", "message": "401 for Authorization: Bearer {secret}"}}', "401 for Authorization: Bearer"),
+    "postgres": (
+        (
+            "2026-11-21 07:00:00.000 UTC [1] app@app LOG:  connecting to"
+            " postgresql://app:{secret}@postgres:5432/app"
+        ),
+        "connecting to postgresql://app:",
+    ),
+    "python": (
+        '{{"level": "error", "message": "401 for Authorization: Bearer {secret}"}}',
+        "401 for Authorization: Bearer",
+    ),
     "environment": ("WARNING OPENAI_API_KEY={secret} was not accepted", "was not accepted"),
 }
 TRACE = """\
@@ -242,19 +328,38 @@ ValueError: {mark}
 
 @pytest.fixture(scope="module")
 def written(deployed: Clone, answers: Answers) -> dict[str, list[dict[str, Any]]]:
-    """What an application's container wrote, as Loki has it: it asks for collection by its labels."""
+    """What an application's container wrote, as Loki has it: it asks for collection by
+    its labels.
+    """
     secret, mark, trace = secrets.token_urlsafe(24), uuid.uuid4().hex, secrets.token_hex(16)
     lines = [text.format(secret=secret) + f" {mark}-{name}" for name, (text, _) in LEAKS.items()]
-    text = "\n".join([*lines, TRACE.format(mark=mark), f"INFO: done trace_id={trace} {mark}-traced"])
+    text = "\n".join(
+        [*lines, TRACE.format(mark=mark), f"INFO: done trace_id={trace} {mark}-traced"]
+    )
     container = deployed.docker.containers.run(
-        BASE_TAG, ["sh", "-c", 'printf "%s\\n" "$TEXT"; sleep 20'], environment={"TEXT": text}, detach=True, name=deployed.name("shop"),
+        BASE_TAG,
+        ["sh", "-c", 'printf "%s\\n" "$TEXT"; sleep 20'],
+        environment={"TEXT": text},
+        detach=True,
+        name=deployed.name("shop"),
         labels={"groundwork.logs": "live", "groundwork.service": "shop"},
-        log_config=LogConfig(type="json-file", config={"labels": "groundwork.logs,groundwork.service"}),
-    )  # fmt: skip
+        log_config=LogConfig(
+            type="json-file", config={"labels": "groundwork.logs,groundwork.service"}
+        ),
+    )
     try:
         query = f'{{service="shop", environment="live"}} |= "{mark}"'
-        wait_for(lambda: sum(len(item["values"]) for item in answers.lines(query)) >= len(LEAKS) + 2, seconds=60, what="the lines did not arrive")
-        return {"streams": answers.lines(query), "secret": [{"value": secret}], "mark": [{"value": mark}], "trace": [{"value": trace}]}
+        wait_for(
+            lambda: sum(len(item["values"]) for item in answers.lines(query)) >= len(LEAKS) + 2,
+            seconds=60,
+            what="the lines did not arrive",
+        )
+        return {
+            "streams": answers.lines(query),
+            "secret": [{"value": secret}],
+            "mark": [{"value": mark}],
+            "trace": [{"value": trace}],
+        }
     finally:
         with suppress(Exception):
             container.remove(force=True, v=True)
@@ -265,7 +370,9 @@ def _lines(written: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", LEAKS)
-def test_a_secret_is_taken_out_before_a_line_is_stored(kind: str, written: dict[str, list[dict[str, Any]]]) -> None:
+def test_a_secret_is_taken_out_before_a_line_is_stored(
+    kind: str, written: dict[str, list[dict[str, Any]]]
+) -> None:
     """The line is there, readable, and what was secret in it is not."""
     line = next(item for item in _lines(written) if f"-{kind}" in item)
     assert LEAKS[kind][1] in line
@@ -280,7 +387,9 @@ def test_a_traceback_is_one_entry(written: dict[str, list[dict[str, Any]]]) -> N
     assert entry.rstrip().endswith(f"ValueError: {mark}")
 
 
-def test_an_entry_is_found_by_its_trace(written: dict[str, list[dict[str, Any]]], answers: Answers) -> None:
+def test_an_entry_is_found_by_its_trace(
+    written: dict[str, list[dict[str, Any]]], answers: Answers
+) -> None:
     trace = written["trace"][0]["value"]
     assert answers.lines(f'{{service="shop"}} | trace_id="{trace}"')
 
@@ -288,53 +397,117 @@ def test_an_entry_is_found_by_its_trace(written: dict[str, list[dict[str, Any]]]
 def test_another_stacks_container_is_not_read(deployed: Clone, answers: Answers) -> None:
     """Nor one that asks for nothing."""
     mark = uuid.uuid4().hex
-    strangers: tuple[dict[str, str], ...] = ({"groundwork.instance": "another", "groundwork.service": "shop"}, {})
+    strangers: tuple[dict[str, str], ...] = (
+        {"groundwork.instance": "another", "groundwork.service": "shop"},
+        {},
+    )
     for labels in strangers:
         deployed.docker.containers.run(
-            BASE_TAG, ["echo", mark], remove=True, labels=labels,
-            log_config=LogConfig(type="json-file", config={"labels": "groundwork.instance,groundwork.service"}),
-        )  # fmt: skip
+            BASE_TAG,
+            ["echo", mark],
+            remove=True,
+            labels=labels,
+            log_config=LogConfig(
+                type="json-file", config={"labels": "groundwork.instance,groundwork.service"}
+            ),
+        )
     time.sleep(12)
     assert answers.lines(f'{{environment=~".+"}} |= "{mark}"') == []
 
 
-def test_litellms_own_traces_reach_tempo_and_the_vendor(deployed: Clone, stubs: Stubs, load: None) -> None:
+def test_litellms_own_traces_reach_tempo_and_the_vendor(
+    deployed: Clone, stubs: Stubs, load: None
+) -> None:
     """One endpoint, two receivers; the vendor's key goes along, and what was asked does not."""
     environment = deployed.outputs()["environment"]
     question = f"a question that nobody else should read {uuid.uuid4()}"
     httpx.post(
-        f"{environment['LLM_BASE_URL']}/chat/completions", headers={"Authorization": f"Bearer {environment['LLM_API_KEY']}"},
-        json={"model": environment["LLM_MODEL"], "messages": [{"role": "user", "content": question}]}, timeout=60,
-    )  # fmt: skip
+        f"{environment['LLM_BASE_URL']}/chat/completions",
+        headers={"Authorization": f"Bearer {environment['LLM_API_KEY']}"},
+        json={
+            "model": environment["LLM_MODEL"],
+            "messages": [{"role": "user", "content": question}],
+        },
+        timeout=60,
+    )
 
     def spans() -> list[Span]:
-        requests = [ExportTraceServiceRequest.FromString(item.body) for item in list(stubs.traces.received)]
-        return [span for request in requests for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
+        requests = [
+            ExportTraceServiceRequest.FromString(item.body) for item in list(stubs.traces.received)
+        ]
+        return [
+            span
+            for request in requests
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
 
     def orphans(trace: bytes) -> set[str]:
         own = [span for span in spans() if span.trace_id == trace]
-        return {span.name for span in own if span.parent_span_id and span.parent_span_id not in {other.span_id for other in own}}
+        return {
+            span.name
+            for span in own
+            if span.parent_span_id and span.parent_span_id not in {other.span_id for other in own}
+        }
 
-    found = wait_for(lambda: next((span for span in spans() if span.name == "litellm_request"), None), seconds=60, what="no span of a request arrives")
-    wait_for(lambda: not orphans(found.trace_id), seconds=30, what=f"parents are missing of {orphans(found.trace_id)}")
+    found = wait_for(
+        lambda: next((span for span in spans() if span.name == "litellm_request"), None),
+        seconds=60,
+        what="no span of a request arrives",
+    )
+    wait_for(
+        lambda: not orphans(found.trace_id),
+        seconds=30,
+        what=f"parents are missing of {orphans(found.trace_id)}",
+    )
     assert {item.headers.get("x-vendor-key") for item in stubs.traces.received} == {VENDOR_KEY}
     assert not [item for item in stubs.traces.received if question.encode() in item.body]
     url = f"http://{address(deployed, 'tempo')}:3200/api/traces/{found.trace_id.hex()}"
-    wait_for(lambda: httpx.get(url, timeout=10).status_code == 200, seconds=60, what="Tempo does not know the trace")
+    wait_for(
+        lambda: httpx.get(url, timeout=10).status_code == 200,
+        seconds=60,
+        what="Tempo does not know the trace",
+    )
     # Its readiness has been asked for, and its metrics read, many times by now.
     assert not {span.name for span in spans() if "/health" in span.name or "/metrics" in span.name}
     steps = [span for span in spans() if span.name.startswith("fastapi.")]
     assert not [span.name for span in steps if "_health_endpoints" in str(span.attributes)]
-    searched = httpx.get(f"http://{address(deployed, 'tempo')}:3200/api/search", params={"limit": "200"}, timeout=20).json()["traces"]
-    assert not [item for item in searched if "/health" in item.get("rootTraceName", "") or "/metrics" in item.get("rootTraceName", "")]
+    searched = httpx.get(
+        f"http://{address(deployed, 'tempo')}:3200/api/search", params={"limit": "200"}, timeout=20
+    ).json()["traces"]
+    assert not [
+        item
+        for item in searched
+        if "/health" in item.get("rootTraceName", "") or "/metrics" in item.get("rootTraceName", "")
+    ]
 
 
 def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:
-    """All of observability, as `dev` deploys it: the limits that were set, and less than that in use."""
-    names = [name for name, service in deployed.outputs()["services"].items() if service["kind"] in WATCHING]
-    limits = sum(deployed.docker.containers.get(deployed.name(name)).attrs["HostConfig"]["Memory"] for name in names)
+    """All of observability, as `dev` deploys it: the limits that were set, and less than that in
+    use.
+    """
+    names = [
+        name
+        for name, service in deployed.outputs()["services"].items()
+        if service["kind"] in WATCHING
+    ]
+    limits = sum(
+        deployed.docker.containers.get(deployed.name(name)).attrs["HostConfig"]["Memory"]
+        for name in names
+    )
     assert len(names) >= 9
     assert limits <= 1536 * 1024**2
 
 
-WATCHING = ("prometheus", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "exporter", "containers", "grafana")
+WATCHING = (
+    "prometheus",
+    "alertmanager",
+    "loki",
+    "tempo",
+    "alloy",
+    "alloy-logs",
+    "exporter",
+    "containers",
+    "grafana",
+)

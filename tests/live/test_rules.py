@@ -1,4 +1,6 @@
-"""The alerting rules, run by promtool over series that are made for each; and the configuration that Alertmanager is given."""
+"""The alerting rules, run by promtool over series that are made for each; and the configuration
+that Alertmanager is given.
+"""
 
 import subprocess
 from pathlib import Path
@@ -13,25 +15,55 @@ from tests.unit.conftest import make_platform
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVERS = {
     "slack": {"slack": {"webhookUrl": "https://hooks.slack.com/services/T0/B0/x"}},
-    "email": {"email": {"to": "ops@example.org", "sender": "alerts@example.org", "host": "mail.example.org:587", "username": "u", "password": "p"}},
-    "webhook": {"webhook": {"url": "https://example.org/hook"}, "deadMansSwitch": {"url": "https://example.org/ping"}},
+    "email": {
+        "email": {
+            "to": "ops@example.org",
+            "sender": "alerts@example.org",
+            "host": "mail.example.org:587",
+            "username": "u",
+            "password": "p",
+        }
+    },
+    "webhook": {
+        "webhook": {"url": "https://example.org/hook"},
+        "deadMansSwitch": {"url": "https://example.org/ping"},
+    },
     "none": {},
 }
 
 
-def run(name: str, *arguments: str, files: dict[str, str] | None = None, scratch: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, *arguments: str, files: dict[str, str] | None = None, scratch: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """A tool of an image, with the tree, and files of a test's own, to look at."""
     build_missing(lambda: {name})
-    command = ["docker", "run", "--rm", "--network", "none", "-v", f"{ROOT}:/tree:ro", "-w", "/tree"]
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-v",
+        f"{ROOT}:/tree:ro",
+        "-w",
+        "/tree",
+    ]
     for path, content in (files or {}).items():
         assert scratch is not None
         (scratch / Path(path).name).write_text(content)
         command += ["-v", f"{scratch / Path(path).name}:{path}:ro"]
     tool, *rest = arguments
-    return subprocess.run([*command, "--entrypoint", tool, local_tag(name, RECIPES[name]), *rest], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*command, "--entrypoint", tool, local_tag(name, RECIPES[name]), *rest],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "rules").glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests" / "rules").glob("*.yml")), ids=lambda path: path.stem
+)
 def test_alerts_fire_when_they_should_and_else_stay_silent(path: Path) -> None:
     done = run("prometheus", "promtool", "test", "rules", f"/tree/{path.relative_to(ROOT)}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -39,14 +71,35 @@ def test_alerts_fire_when_they_should_and_else_stay_silent(path: Path) -> None:
 
 def test_promtool_sees_a_case_that_is_wrong(tmp_path: Path) -> None:
     """A test that could not fail would prove nothing."""
-    wrong = (ROOT / "tests" / "rules" / "ai.yml").read_text().replace("severity: critical", "severity: mild").replace("../../", "/tree/")
-    done = run("prometheus", "promtool", "test", "rules", "/wrong.yml", files={"/wrong.yml": wrong}, scratch=tmp_path)
+    wrong = (
+        (ROOT / "tests" / "rules" / "ai.yml")
+        .read_text()
+        .replace("severity: critical", "severity: mild")
+        .replace("../../", "/tree/")
+    )
+    done = run(
+        "prometheus",
+        "promtool",
+        "test",
+        "rules",
+        "/wrong.yml",
+        files={"/wrong.yml": wrong},
+        scratch=tmp_path,
+    )
     assert done.returncode != 0
     assert "FAILED" in done.stdout + done.stderr
 
 
 def test_promtool_accepts_every_rule() -> None:
-    done = run("prometheus", "promtool", "check", "rules", "--lint=all", "--lint-fatal", *(f"/tree/{path.relative_to(ROOT)}" for path in RULES))
+    done = run(
+        "prometheus",
+        "promtool",
+        "check",
+        "rules",
+        "--lint=all",
+        "--lint-fatal",
+        *(f"/tree/{path.relative_to(ROOT)}" for path in RULES),
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -56,9 +109,18 @@ RULES = sorted((ROOT / "templates" / "prometheus" / "rules").glob("*.yml"))
 @pytest.mark.parametrize("receivers", RECEIVERS.values(), ids=RECEIVERS)
 def test_amtool_accepts_the_configuration(receivers: dict[str, object], tmp_path: Path) -> None:
     service = make_platform(alertmanager=receivers).by_name("alertmanager")
-    content = next(item.content for item in service.files if item.path.endswith("/alertmanager.yml"))
+    content = next(
+        item.content for item in service.files if item.path.endswith("/alertmanager.yml")
+    )
     assert isinstance(content, str)
-    done = run("alertmanager", "amtool", "check-config", "/alertmanager.yml", files={"/alertmanager.yml": content}, scratch=tmp_path)
+    done = run(
+        "alertmanager",
+        "amtool",
+        "check-config",
+        "/alertmanager.yml",
+        files={"/alertmanager.yml": content},
+        scratch=tmp_path,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 receivers" in done.stdout
 
@@ -76,5 +138,15 @@ def test_alerts_are_routed(labels: list[str], receiver: str, tmp_path: Path) -> 
     content = make_platform().by_name("alertmanager").files[0].content
     assert isinstance(content, str)
     files = {"/alertmanager.yml": content}
-    done = run("alertmanager", "amtool", "config", "routes", "test", "--config.file=/alertmanager.yml", *labels, files=files, scratch=tmp_path)
+    done = run(
+        "alertmanager",
+        "amtool",
+        "config",
+        "routes",
+        "test",
+        "--config.file=/alertmanager.yml",
+        *labels,
+        files=files,
+        scratch=tmp_path,
+    )
     assert done.stdout.strip() == receiver

@@ -1,4 +1,5 @@
-"""The dashboards against the types of the Grafana that is deployed, which Grafana publishes as a package.
+"""The dashboards against the types of the Grafana that is deployed, which Grafana publishes as a
+package.
 
 A property that Grafana does not know, or one of another type, is an error of the compiler's.
 """
@@ -34,7 +35,12 @@ type Plain<T> = T extends string ? `${{T}}` : T extends number | boolean ? T
   : T extends (infer U)[] ? Plain<U>[] : T extends object ? {{ [K in keyof T]: Plain<T[K]> }} : T;
 """
 # What is missing takes Grafana's default; what is there must be known and of its type.
-_OPTIONS = {"stat": "StatOptions", "gauge": "GaugeOptions", "logs": "LogsOptions", "timeseries": "TimeSeriesOptions"}
+_OPTIONS = {
+    "stat": "StatOptions",
+    "gauge": "GaugeOptions",
+    "logs": "LogsOptions",
+    "timeseries": "TimeSeriesOptions",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +48,23 @@ def packages() -> Path:
     """The installed packages, in the cache: exactly what the lock file names."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("there is no Node here: the dashboards are not held against Grafana's published types")
-    stamp = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in _MANIFEST)).hexdigest()[:12]
+        pytest.skip(
+            "there is no Node here: the dashboards are not held against Grafana's published types"
+        )
+    stamp = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in _MANIFEST)).hexdigest()[
+        :12
+    ]
     folder = cache() / f"grafana-schema-{stamp}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=cache()) as scratch:
             for name in _MANIFEST:
                 shutil.copy2(HERE / name, scratch)
-            subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=scratch, check=True, capture_output=True)
+            subprocess.run(
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                cwd=scratch,
+                check=True,
+                capture_output=True,
+            )
             shutil.copytree(scratch, folder, symlinks=True)
     return folder
 
@@ -60,8 +75,24 @@ def compile_(packages: Path, source: str) -> str:
         path = Path(scratch) / "check.ts"
         path.write_text(_HEAD + source)
         compiler = packages / "node_modules" / "typescript" / "bin" / "tsc"
-        options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--moduleResolution", "nodenext", "--target", "es2022"]
-        done = subprocess.run(["node", str(compiler), *options, str(path)], capture_output=True, text=True, check=False, cwd=packages)
+        options = [
+            "--noEmit",
+            "--strict",
+            "--skipLibCheck",
+            "--module",
+            "nodenext",
+            "--moduleResolution",
+            "nodenext",
+            "--target",
+            "es2022",
+        ]
+        done = subprocess.run(
+            ["node", str(compiler), *options, str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=packages,
+        )
     return done.stdout + done.stderr
 
 
@@ -70,20 +101,35 @@ def declarations(slug: str, board: dict[str, Any]) -> Iterator[str]:
     name = slug.replace("-", "_")
     yield f"const {name}: Plain<Dashboard> = {json.dumps(board)};"
     for index, panel in enumerate(item for item in board["panels"] if item["type"] in _OPTIONS):
-        yield f"const {name}_{index}: Plain<Partial<{_OPTIONS[panel['type']]}>> = {json.dumps(panel['options'])};"
+        yield (
+            f"const {name}_{index}: Plain<Partial<{_OPTIONS[panel['type']]}>> ="
+            f" {json.dumps(panel['options'])};"
+        )
         if custom := panel.get("fieldConfig", {}).get("defaults", {}).get("custom"):
             yield f"const {name}_{index}_custom: Plain<GraphFieldConfig> = {json.dumps(custom)};"
 
 
 def test_the_types_are_of_the_grafana_that_is_deployed() -> None:
-    assert json.loads((HERE / "package.json").read_text())["devDependencies"]["@grafana/schema"] == OFFICIAL["grafana"].version
+    assert (
+        json.loads((HERE / "package.json").read_text())["devDependencies"]["@grafana/schema"]
+        == OFFICIAL["grafana"].version
+    )
 
 
 def test_every_dashboard_is_one_that_grafana_knows(packages: Path) -> None:
     """All in one run: the compiler takes seconds to start."""
     boards = {board.slug: json.loads(render(board)) for board in BOARDS}
-    assert {panel["type"] for board in boards.values() for panel in board["panels"]} <= {"row", *_OPTIONS}
-    assert compile_(packages, "\n".join(line for slug, board in boards.items() for line in declarations(slug, board))) == ""
+    assert {panel["type"] for board in boards.values() for panel in board["panels"]} <= {
+        "row",
+        *_OPTIONS,
+    }
+    assert (
+        compile_(
+            packages,
+            "\n".join(line for slug, board in boards.items() for line in declarations(slug, board)),
+        )
+        == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,10 +137,19 @@ def test_every_dashboard_is_one_that_grafana_knows(packages: Path) -> None:
     [
         ({"colour": "blue"}, "colour"),
         ({"title": 7}, "number"),
-        ({"panels": [{"type": "stat", "fieldConfig": {"defaults": {"unit": 3}, "overrides": []}}]}, "number"),
+        (
+            {
+                "panels": [
+                    {"type": "stat", "fieldConfig": {"defaults": {"unit": 3}, "overrides": []}}
+                ]
+            },
+            "number",
+        ),
     ],
     ids=["an unknown property", "a wrong type", "a wrong type inside a panel"],
 )
-def test_a_dashboard_that_is_wrong_is_refused(change: dict[str, Any], said: str, packages: Path) -> None:
+def test_a_dashboard_that_is_wrong_is_refused(
+    change: dict[str, Any], said: str, packages: Path
+) -> None:
     board = {**json.loads(render(BOARDS[0])), **change}
     assert said in compile_(packages, f"const wrong: Plain<Dashboard> = {json.dumps(board)};")

@@ -1,4 +1,6 @@
-"""A small made-up service, as somebody would add it: one module with all that is particular to it."""
+"""A small made-up service, as somebody would add it: one module with all that is
+particular to it.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -45,7 +47,9 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.of(Notepad)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(host=NAME, port=7777, network=NAME, username="app", password=context.secret(NAME, "app"))
+    return Endpoint(
+        host=NAME, port=7777, network=NAME, username="app", password=context.secret(NAME, "app")
+    )
 
 
 def build(context: Context, _: Sequence[Service]) -> Iterator[Service]:
@@ -60,12 +64,18 @@ def build(context: Context, _: Sequence[Service]) -> Iterator[Service]:
         user="1000:0",
         command=("--config", f"{CONFIG_DIR}/notepad.json"),
         files=(
-            File(path=f"{CONFIG_DIR}/notepad.json", content=f'{{"longest": {settings.longest_note}}}', live=True),
+            File(
+                path=f"{CONFIG_DIR}/notepad.json",
+                content=f'{{"longest": {settings.longest_note}}}',
+                live=True,
+            ),
             File(path=f"{CONFIG_DIR}/password", content=password),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         volumes=(Volume(name="notepad-data", path="/notes", size=settings.disk),),
-        ports=(Port(name="http", container=7777, host=context.host_port(settings.port), scheme="http"),),
+        ports=(
+            Port(name="http", container=7777, host=context.host_port(settings.port), scheme="http"),
+        ),
         readiness=HealthCheck(command=("notepad", "ready")),
         metrics=(Metrics(port=7777, username="app", password=password),),
         logs=Logs(format="json"),
@@ -75,7 +85,9 @@ def build(context: Context, _: Sequence[Service]) -> Iterator[Service]:
 
 def _validate(stack: Settings) -> Iterator[Violation]:
     if stack.of(Notepad).longest_note == 13:
-        yield Violation(key="groundwork:notepad.longestNote", reason="it brings bad luck", fix="write 12 or 14")
+        yield Violation(
+            key="groundwork:notepad.longestNote", reason="it brings bad luck", fix="write 12 or 14"
+        )
 
 
 def _environment(context: Context) -> Contract:
@@ -85,11 +97,21 @@ def _environment(context: Context) -> Contract:
 
 
 DEFINITION = Definition(
-    name=NAME, stage=Stage.STORE, settings=Notepad, description="Keeps notes.", image=NAME,
-    build=build, external_needs=("password",), exposable=True, validate=_validate, environment=_environment,
-)  # fmt: skip
+    name=NAME,
+    stage=Stage.STORE,
+    settings=Notepad,
+    description="Keeps notes.",
+    image=NAME,
+    build=build,
+    external_needs=("password",),
+    exposable=True,
+    validate=_validate,
+    environment=_environment,
+)
 
-_OFFICIAL = versions.Official(repository="registry.example/notes/notepad", tag="1.2.3", version="1.2.3", digest="0" * 64)
+_OFFICIAL = versions.Official(
+    repository="registry.example/notes/notepad", tag="1.2.3", version="1.2.3", digest="0" * 64
+)
 
 
 @contextmanager

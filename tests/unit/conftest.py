@@ -1,4 +1,6 @@
-"""Settings and platforms for pure tests: no Docker, no Pulumi engine, no files but the tree's own."""
+"""Settings and platforms for pure tests: no Docker, no Pulumi engine, no files but the
+tree's own.
+"""
 
 import copy
 from typing import Any
@@ -23,7 +25,14 @@ def make_settings(**keys: Any) -> Settings:
     raw = {"masterSecret": MASTER, "instance": "abc123", **copy.deepcopy(keys)}
     settings = settings_model().model_validate(raw, by_alias=True, by_name=False)
     names = {"environment": settings.environment or "dev"}
-    return settings.model_copy(update={**names, "kubernetes": settings.kubernetes.model_copy(update={"namespace": settings.namespace or "groundwork-dev"})})
+    return settings.model_copy(
+        update={
+            **names,
+            "kubernetes": settings.kubernetes.model_copy(
+                update={"namespace": settings.namespace or "groundwork-dev"}
+            ),
+        }
+    )
 
 
 def make_context(**keys: Any) -> Context:

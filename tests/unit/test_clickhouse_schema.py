@@ -34,46 +34,84 @@ def _ask(session: Any, query: str) -> str:
 
 
 def test_can_be_applied_again(session: Any) -> None:
-    """Provisioning runs at every change: the second time is no error, and a new retention takes effect."""
+    """Provisioning runs at every change: the second time is no error, and a new retention takes
+    effect.
+    """
     _apply(session, clickhouse.schema(make_context(clickhouse={"retention": "30d"})))
-    assert "toIntervalDay(30)" in _ask(session, "SELECT create_table_query FROM system.tables WHERE database = 'analytics' AND name = 'events'")
+    assert "toIntervalDay(30)" in _ask(
+        session,
+        "SELECT create_table_query FROM system.tables WHERE database = 'analytics' AND name ="
+        " 'events'",
+    )
 
 
 def test_partitions_by_month_and_expires(session: Any) -> None:
-    found = _ask(session, "SELECT partition_key FROM system.tables WHERE database = 'analytics' AND name = 'events'")
+    found = _ask(
+        session,
+        "SELECT partition_key FROM system.tables WHERE database = 'analytics' AND name = 'events'",
+    )
     assert found == '"toYYYYMM(timestamp)"'
 
 
 def test_view_counts_what_is_inserted(session: Any) -> None:
     session.query(
-        f"INSERT INTO analytics.events (organisation_id, user_id, name, duration_ms, cost_usd) "
+        "INSERT INTO analytics.events (organisation_id, user_id, name, duration_ms, cost_usd) "
         f"SELECT '{_ORGANISATION}', toString(number % 7), 'search', number, 0.01 FROM numbers(1000)"
     )
-    assert _ask(session, "SELECT sum(events), sum(cost_usd), uniqMerge(users) FROM analytics.events_hourly") == "1000,10,7"
-    median = float(_ask(session, "SELECT quantilesMerge(0.5, 0.95, 0.99)(duration_ms)[1] FROM analytics.events_hourly"))
+    assert (
+        _ask(
+            session,
+            "SELECT sum(events), sum(cost_usd), uniqMerge(users) FROM analytics.events_hourly",
+        )
+        == "1000,10,7"
+    )
+    median = float(
+        _ask(
+            session,
+            "SELECT quantilesMerge(0.5, 0.95, 0.99)(duration_ms)[1] FROM analytics.events_hourly",
+        )
+    )
     assert 490 < median < 510
 
 
 def test_aggregates_over_a_million_rows_are_right(session: Any) -> None:
     session.query(
-        "INSERT INTO analytics.events (timestamp, organisation_id, user_id, name, duration_ms) "
-        "SELECT now64(3) - INTERVAL number % 3600 SECOND, generateUUIDv4(), toString(number), 'load', 1 FROM numbers(1000000)"
+        "INSERT INTO analytics.events (timestamp, organisation_id, user_id, name, duration_ms)"
+        " SELECT now64(3) - INTERVAL number % 3600 SECOND, generateUUIDv4(), toString(number),"
+        " 'load', 1 FROM numbers(1000000)"
     )
-    assert _ask(session, "SELECT sum(events) FROM analytics.events_hourly WHERE name = 'load'") == "1000000"
+    assert (
+        _ask(session, "SELECT sum(events) FROM analytics.events_hourly WHERE name = 'load'")
+        == "1000000"
+    )
 
 
-@pytest.mark.parametrize(("days", "kept"), [(7300, 1), (36500, 0)], ids=["the longest allowed", "a hundred years, which wraps"])
-def test_a_fresh_event_survives_a_merge_under_the_longest_retention(session: Any, days: int, kept: int) -> None:
-    """An expiry beyond 2106 wraps into the past, and the next merge deletes the row; so settings end before."""
+@pytest.mark.parametrize(
+    ("days", "kept"),
+    [(7300, 1), (36500, 0)],
+    ids=["the longest allowed", "a hundred years, which wraps"],
+)
+def test_a_fresh_event_survives_a_merge_under_the_longest_retention(
+    session: Any, days: int, kept: int
+) -> None:
+    """An expiry beyond 2106 wraps into the past, and the next merge deletes the row; so settings
+    end before.
+    """
     database = f"kept_{days}_days"
     _apply(session, render("clickhouse/schema.sql.j2", database=database, days=days))
     for name in ("first", "second"):
-        session.query(f"INSERT INTO {database}.events (organisation_id, user_id, name) VALUES ('{_ORGANISATION}', 'u', '{name}')")
+        session.query(
+            f"INSERT INTO {database}.events (organisation_id, user_id, name) VALUES"
+            f" ('{_ORGANISATION}', 'u', '{name}')"
+        )
     session.query(f"OPTIMIZE TABLE {database}.events FINAL")
     assert _ask(session, f"SELECT count() FROM {database}.events") == str(2 * kept)
 
 
 def test_the_longest_retention_is_what_a_stack_may_ask_for() -> None:
-    assert make_context(clickhouse={"retention": "7300d"}).settings.of(Clickhouse).retention == 7300 * 86400
+    assert (
+        make_context(clickhouse={"retention": "7300d"}).settings.of(Clickhouse).retention
+        == 7300 * 86400
+    )
     with pytest.raises(ValueError, match="less_than_equal"):
         make_context(clickhouse={"retention": "7301d"})

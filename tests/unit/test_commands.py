@@ -1,4 +1,6 @@
-"""What commands do before and after Pulumi: locks, failures in words, environment files, passphrases, downloads."""
+"""What commands do before and after Pulumi: locks, failures in words, environment files,
+passphrases, downloads.
+"""
 
 import hashlib
 import http.server
@@ -34,8 +36,14 @@ class TestLock:
         monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))
         monkeypatch.setattr(lock, "_WAIT_SECONDS", 1)
 
-    def test_the_second_says_who_holds_it_and_for_how_long(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with lock.held("dev", "abc123", "make up"), pytest.raises(console.Failed, match="waited for 1 s"), lock.held("dev", "abc123", "make down"):
+    def test_the_second_says_who_holds_it_and_for_how_long(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with (
+            lock.held("dev", "abc123", "make up"),
+            pytest.raises(console.Failed, match="waited for 1 s"),
+            lock.held("dev", "abc123", "make down"),
+        ):
             pass
         assert "waiting: `make up` (process " in capsys.readouterr().out
 
@@ -60,8 +68,13 @@ class TestLock:
             pass
 
     def test_a_holder_that_was_killed_holds_nothing(self) -> None:
-        script = "import time\nfrom ops.stacks import lock\nwith lock.held('dev', 'abc123', 'make up'):\n    print('held', flush=True)\n    time.sleep(60)"
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+        script = (
+            "import time\nfrom ops.stacks import lock\nwith lock.held('dev', 'abc123', 'make"
+            " up'):\n    print('held', flush=True)\n    time.sleep(60)"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+        ) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
             holder.kill()
@@ -72,9 +85,16 @@ class TestLock:
 @pytest.mark.parametrize(
     ("host", "age", "alive"),
     [("here", 0, False), ("elsewhere", 0, True), ("elsewhere", 10**9, False), ("former", 0, False)],
-    ids=["a dead process", "another machine", "from before this machine was started", "this machine under its former name"],
+    ids=[
+        "a dead process",
+        "another machine",
+        "from before this machine was started",
+        "this machine under its former name",
+    ],
 )
-def test_a_lock_of_pulumis_is_alive(host: str, age: int, alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_of_pulumis_is_alive(
+    host: str, age: int, alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(socket, "gethostname", lambda: "former")
     with lock.held("dev", None, "make up"):
@@ -92,7 +112,16 @@ URN = "urn:pulumi:dev::groundwork::docker:index/container:Container::gw-dev-abc1
 
 def _log(tmp_path: Path, *errors: tuple[str, str]) -> Path:
     file = tmp_path / "events.jsonl"
-    events = [{"diagnosticEvent": {"urn": URN.format(name) if name else "", "message": text, "severity": "error"}} for name, text in errors]
+    events = [
+        {
+            "diagnosticEvent": {
+                "urn": URN.format(name) if name else "",
+                "message": text,
+                "severity": "error",
+            }
+        }
+        for name, text in errors
+    ]
     file.write_text("\n".join(json.dumps(event) for event in [{"preludeEvent": {}}, *events]))
     return file
 
@@ -100,16 +129,34 @@ def _log(tmp_path: Path, *errors: tuple[str, str]) -> Path:
 @pytest.mark.parametrize(
     ("message", "meaning", "fix"),
     [
-        ("<{%reset%}>error: no space left on device<{%reset%}>", "the disk is full", "docker system df"),
-        ("Bind for 127.0.0.1:5432 failed: port is already allocated", "its port is taken", "groundwork:portOffset"),
-        ('Conflict. The container name "/x" is already in use by container "y"', "its name is taken", "keeps the volumes"),
-        ("could not find an available, non-overlapping IPv4 address pool", "no range of addresses", "docker network prune"),
+        (
+            "<{%reset%}>error: no space left on device<{%reset%}>",
+            "the disk is full",
+            "docker system df",
+        ),
+        (
+            "Bind for 127.0.0.1:5432 failed: port is already allocated",
+            "its port is taken",
+            "groundwork:portOffset",
+        ),
+        (
+            'Conflict. The container name "/x" is already in use by container "y"',
+            "its name is taken",
+            "keeps the volumes",
+        ),
+        (
+            "could not find an available, non-overlapping IPv4 address pool",
+            "no range of addresses",
+            "docker network prune",
+        ),
         ("manifest unknown", "its image cannot be pulled", "groundwork:images"),
         ("container is unhealthy", "did not become ready", "make logs S=postgres"),
         ("something nobody has seen", "something nobody has seen", "goes on from here"),
     ],
 )
-def test_a_failure_is_told_with_its_resource_its_meaning_and_a_command(tmp_path: Path, message: str, meaning: str, fix: str) -> None:
+def test_a_failure_is_told_with_its_resource_its_meaning_and_a_command(
+    tmp_path: Path, message: str, meaning: str, fix: str
+) -> None:
     found = failures.read(_log(tmp_path, ("postgres", message), ("", "update failed")))
     told = failures.explain(found, prefix="gw-dev-abc123-", again="make up")
     assert "postgres: " in told.what
@@ -120,8 +167,12 @@ def test_a_failure_is_told_with_its_resource_its_meaning_and_a_command(tmp_path:
 
 
 def test_a_refusal_is_no_failure_of_a_resource(tmp_path: Path) -> None:
-    found = failures.read(_log(tmp_path, ("", "Refused before anything was changed:\n  - groundwork:x: y")))
-    assert "before anything was changed" in failures.explain(found, prefix="gw-", again="make up").what
+    found = failures.read(
+        _log(tmp_path, ("", "Refused before anything was changed:\n  - groundwork:x: y"))
+    )
+    assert (
+        "before anything was changed" in failures.explain(found, prefix="gw-", again="make up").what
+    )
 
 
 def test_a_preview_tells_which_services_are_interrupted() -> None:
@@ -131,19 +182,41 @@ def test_a_preview_tells_which_services_are_interrupted() -> None:
         {"op": "replace", "urn": URN.format("postgres-provision")},
         {"op": "update", "urn": URN.format("minio")},
         {"op": "same", "urn": URN.format("redis-cache")},
-        {"op": "replace", "urn": "urn:pulumi:dev::groundwork::docker:index/network:Network::gw-dev-abc123-app"},
+        {
+            "op": "replace",
+            "urn": "urn:pulumi:dev::groundwork::docker:index/network:Network::gw-dev-abc123-app",
+        },
     ]
     assert set(interruptions.replaced({"steps": steps}, "gw-dev-abc123-")) == {"litellm"}
 
 
-VALUES = ["plain", "postgresql://a:b@h:1/d", "two words", "a'b", 'a"b', "$HOME", "`id`", "a\\b", "#x", "", "k=v", "a;b&c|d", "é"]
+VALUES = [
+    "plain",
+    "postgresql://a:b@h:1/d",
+    "two words",
+    "a'b",
+    'a"b',
+    "$HOME",
+    "`id`",
+    "a\\b",
+    "#x",
+    "",
+    "k=v",
+    "a;b&c|d",
+    "é",
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=ascii)
 def test_an_environment_file_is_read_back_by_a_shell(tmp_path: Path, value: str) -> None:
     file = tmp_path / "env"
     file.write_text(dotenv.render({"A": value, "B": "next"}))
-    shown = subprocess.run(["sh", "-c", f'. {file}; printf "%s|%s" "$A" "$B"'], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["sh", "-c", f'. {file}; printf "%s|%s" "$A" "$B"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert shown == f"{value}|next"
 
 
@@ -154,7 +227,13 @@ def test_an_environment_file_takes_no_second_line() -> None:
 
 @pytest.mark.parametrize(
     ("template", "value"),
-    [("{{ value }}", "text"), ("{{ value }}", True), ("{{ value }}", ["a"]), ("{{ value | upper }}", "a"), ("{{ 'a' ~ value }}", "b")],
+    [
+        ("{{ value }}", "text"),
+        ("{{ value }}", True),
+        ("{{ value }}", ["a"]),
+        ("{{ value | upper }}", "a"),
+        ("{{ 'a' ~ value }}", "b"),
+    ],
 )
 def test_a_template_that_quotes_nothing_is_an_error(template: str, value: object) -> None:
     with pytest.raises(TypeError, match="no filter has quoted"):
@@ -164,11 +243,18 @@ def test_a_template_that_quotes_nothing_is_an_error(template: str, value: object
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("yaml", 'a: "b"\n', '"a: \\"b\\"\\n"'), ("yaml", 1e22, "10000000000000000000000"), ("yaml", 1e-7, "0.0000001"), ("yaml", "😀", '"😀"'),
-        ("sql", "a'b", "'a''b'"), ("identifier", 'a"b', '"a""b"'), ("backticks", "a`b\\", "`a``b\\\\`"), ("conf", "a'b\\", "'a''b\\\\'"),
-        ("shell", "a b", "'a b'"), ("xml", "<a&b>", "&lt;a&amp;b&gt;"),
+        ("yaml", 'a: "b"\n', '"a: \\"b\\"\\n"'),
+        ("yaml", 1e22, "10000000000000000000000"),
+        ("yaml", 1e-7, "0.0000001"),
+        ("yaml", "😀", '"😀"'),
+        ("sql", "a'b", "'a''b'"),
+        ("identifier", 'a"b', '"a""b"'),
+        ("backticks", "a`b\\", "`a``b\\\\`"),
+        ("conf", "a'b\\", "'a''b\\\\'"),
+        ("shell", "a b", "'a b'"),
+        ("xml", "<a&b>", "&lt;a&amp;b&gt;"),
     ],
-)  # fmt: skip
+)
 def test_each_language_has_its_own_quotes(name: str, value: object, text: str) -> None:
     made = templating._environment.from_string("{{ value | " + name + " }}").render(value=value)
     assert made == text
@@ -176,20 +262,28 @@ def test_each_language_has_its_own_quotes(name: str, value: object, text: str) -
 
 
 class TestPassphrase:
-    """What opens a stack's secrets is never empty, and never made anew for a stack that is encrypted already."""
+    """What opens a stack's secrets is never empty, and never made anew for a stack that is
+    encrypted already.
+    """
 
     @pytest.mark.parametrize("name", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
     def test_an_empty_one_is_refused(self, tmp_path: Path, name: str) -> None:
         file = tmp_path / "empty"
         file.write_text("\n")
         with pytest.raises(console.Failed, match="is empty"):
-            state._with_passphrase({name: "" if name == "PULUMI_CONFIG_PASSPHRASE" else str(file)}, encrypted=False)
+            state._with_passphrase(
+                {name: "" if name == "PULUMI_CONFIG_PASSPHRASE" else str(file)}, encrypted=False
+            )
 
-    def test_a_weak_one_is_the_users_choice_and_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_weak_one_is_the_users_choice_and_is_said(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         state._with_passphrase({"PULUMI_CONFIG_PASSPHRASE": "hunter2"}, encrypted=False)
         assert "is weak" in capsys.readouterr().err
 
-    def test_none_is_made_for_a_stack_that_another_one_encrypted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_none_is_made_for_a_stack_that_another_one_encrypted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(state, "PASSPHRASE_FILE", ROOT / ".groundwork-of-nobody" / "passphrase")
         with pytest.raises(console.Failed, match="not here"):
             state._with_passphrase({}, encrypted=True)
@@ -248,14 +342,21 @@ class TestDownloads:
     def _get(self, base: str, folder: Path) -> bool:
         return downloads.fetch(f"{base}/tool.tar.gz", f"{base}/sums.txt", folder, "the tool")
 
-    def test_one_with_its_sum_is_unpacked(self, tmp_path: Path, published: tuple[str, dict[str, bytes]]) -> None:
+    def test_one_with_its_sum_is_unpacked(
+        self, tmp_path: Path, published: tuple[str, dict[str, bytes]]
+    ) -> None:
         base, served = published
         served["/tool.tar.gz"] = _archive()
-        served["/sums.txt"] = f"{'0' * 64}  other.tar.gz\n{hashlib.sha256(served['/tool.tar.gz']).hexdigest()}  tool.tar.gz\n".encode()
+        served["/sums.txt"] = (
+            f"{'0' * 64}  other.tar.gz\n{hashlib.sha256(served['/tool.tar.gz']).hexdigest()} "
+            " tool.tar.gz\n".encode()
+        )
         assert self._get(base, tmp_path / "tool")
         assert (tmp_path / "tool" / "tool").read_text() == "ok"
 
-    def test_one_with_another_sum_stops_everything(self, tmp_path: Path, published: tuple[str, dict[str, bytes]]) -> None:
+    def test_one_with_another_sum_stops_everything(
+        self, tmp_path: Path, published: tuple[str, dict[str, bytes]]
+    ) -> None:
         base, served = published
         served["/tool.tar.gz"] = _archive()
         served["/sums.txt"] = f"{'0' * 64}  tool.tar.gz\n".encode()
@@ -263,8 +364,14 @@ class TestDownloads:
             self._get(base, tmp_path / "tool")
         assert not (tmp_path / "tool").exists()
 
-    @pytest.mark.parametrize("sums", [None, b"", b"garbage", b"<html>moved</html>"], ids=["none", "empty", "garbage", "a page"])
-    def test_one_without_a_sum_is_not_used(self, tmp_path: Path, published: tuple[str, dict[str, bytes]], sums: bytes | None) -> None:
+    @pytest.mark.parametrize(
+        "sums",
+        [None, b"", b"garbage", b"<html>moved</html>"],
+        ids=["none", "empty", "garbage", "a page"],
+    )
+    def test_one_without_a_sum_is_not_used(
+        self, tmp_path: Path, published: tuple[str, dict[str, bytes]], sums: bytes | None
+    ) -> None:
         base, served = published
         served["/tool.tar.gz"] = _archive()
         if sums is not None:

@@ -13,15 +13,29 @@ from infra.dashboards.render import render
 from infra.services.prometheus import rule_files
 from tests.unit.conftest import make_platform, make_settings
 
-ALL = [(f"{board.slug}/{row.title}/{panel.title}", row, panel) for board in BOARDS for row, panel in board.panels()]
+ALL = [
+    (f"{board.slug}/{row.title}/{panel.title}", row, panel)
+    for board in BOARDS
+    for row, panel in board.panels()
+]
 PANELS = [pytest.param(panel, id=name) for name, _, panel in ALL]
-OF_APPLICATIONS = [pytest.param(panel, id=name) for name, row, panel in ALL if row.needs == APPLICATION]
+OF_APPLICATIONS = [
+    pytest.param(panel, id=name) for name, row, panel in ALL if row.needs == APPLICATION
+]
 CONTRACT = {name for metric in METRICS for name in metric.series}
 UNITS = {"short", "percentunit", "bytes", "Bps", "s", "reqps", "ops", "currencyUSD"}
 
 
 def test_the_seven_that_were_promised() -> None:
-    titles = ["System Health", "AI Models Performance", "Database Metrics", "Cost Tracking", "Cache and Jobs", "Vector Search", "Logs"]
+    titles = [
+        "System Health",
+        "AI Models Performance",
+        "Database Metrics",
+        "Cost Tracking",
+        "Cache and Jobs",
+        "Vector Search",
+        "Logs",
+    ]
     assert [board.title for board in BOARDS] == titles
 
 
@@ -43,12 +57,20 @@ class TestEveryBoard:
         for panel in json.loads(render(board))["panels"]:
             place = panel["gridPos"]
             assert place["x"] + place["w"] <= 24
-            cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
             assert not cells & taken, panel["title"]
             taken |= cells
 
     def test_every_row_tells_its_service(self, board: Board) -> None:
-        known = {service.name for service in make_platform().services} | {"redis", "containers", APPLICATION}
+        known = {service.name for service in make_platform().services} | {
+            "redis",
+            "containers",
+            APPLICATION,
+        }
         assert {row.needs for row in board.rows} - {None} <= known
 
 
@@ -62,19 +84,31 @@ class TestEveryPanel:
         assert panel.queries
 
     def test_hides_no_emptiness(self, panel: Panel) -> None:
-        assert not any("vector(0)" in query.expression or "absent(" in query.expression for query in panel.queries)
+        assert not any(
+            "vector(0)" in query.expression or "absent(" in query.expression
+            for query in panel.queries
+        )
 
 
 @pytest.mark.parametrize("panel", OF_APPLICATIONS)
 def test_the_applications_metrics_are_those_of_the_contract(panel: Panel) -> None:
     for query in panel.queries:
-        names = set(re.findall(r"\b((?:ai|documents?|vector|cache|jobs?|http)_[a-z_]+)\b(?=[\[{)\s]|$)", query.expression))
+        names = set(
+            re.findall(
+                r"\b((?:ai|documents?|vector|cache|jobs?|http)_[a-z_]+)\b(?=[\[{)\s]|$)",
+                query.expression,
+            )
+        )
         assert names <= CONTRACT | {"cache"}, names
 
 
 def test_rules_read_only_metrics_of_the_contract() -> None:
     text = "\n".join(path.read_text() for path in rule_files())
-    names = set(re.findall(r"\b((?:ai|documents|vector|cache|jobs|http)_[a-z_]+(?:_total|_bucket|_state))\b", text))
+    names = set(
+        re.findall(
+            r"\b((?:ai|documents|vector|cache|jobs|http)_[a-z_]+(?:_total|_bucket|_state))\b", text
+        )
+    )
     assert names
     assert names <= CONTRACT
 
@@ -91,7 +125,9 @@ def test_rules_read_only_metrics_of_the_contract() -> None:
         ({}, "system-health", "Application", True),
     ],
 )
-def test_rows_of_what_is_not_there_are_left_out(keys: dict[str, Any], slug: str, title: str, shown: bool) -> None:
+def test_rows_of_what_is_not_there_are_left_out(
+    keys: dict[str, Any], slug: str, title: str, shown: bool
+) -> None:
     there = present(make_settings(**keys), make_platform(**keys).services)
     board = next(board for board in BOARDS if board.slug == slug).of(there)
     assert (title in [row.title for row in board.rows]) == shown

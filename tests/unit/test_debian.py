@@ -39,7 +39,9 @@ def test_the_upstream_part_of_a_debian_version(version: str, upstream: str) -> N
     ],
     ids=["the pinned one", "the newest of its major", "never another major"],
 )
-def test_the_version_taken_of_those_offered(offered: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_taken_of_those_offered(
+    offered: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(debian, "_offered", lambda *_: {"redis-server": offered})
     recipe = RECIPES["redis"]
     pinned = replace(recipe, arguments={"REDIS_VERSION": "5:8.0.2-3+deb13u3"}, version="8.0.2")
@@ -48,7 +50,9 @@ def test_the_version_taken_of_those_offered(offered: list[str], chosen: str, mon
     assert debian.version_of(pinned, found) == debian.upstream(chosen)
 
 
-def test_a_major_that_is_gone_is_refused_with_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_major_that_is_gone_is_refused_with_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A store's next major is never taken by itself."""
     monkeypatch.setattr(debian, "_offered", lambda *_: {"redis-server": ["9.0.0-1"]})
     with pytest.raises(console.Failed, match=r"no redis-server 8 any more \(it offers 9\.0\.0-1\)"):
@@ -63,7 +67,10 @@ def test_every_pinned_version_is_one_that_is_looked_for(name: str) -> None:
 
 def test_a_service_that_comes_from_elsewhere_keeps_its_version() -> None:
     """LiteLLM's version is not that of the Python it runs on."""
-    assert debian.version_of(RECIPES["litellm"], {"PYTHON_VERSION": "3.13.9-1"}) == RECIPES["litellm"].version
+    assert (
+        debian.version_of(RECIPES["litellm"], {"PYTHON_VERSION": "3.13.9-1"})
+        == RECIPES["litellm"].version
+    )
 
 
 class Images:
@@ -76,9 +83,17 @@ class Images:
         return SimpleNamespace(attrs={"Created": self._created})
 
 
-@pytest.mark.parametrize(("days", "refreshed"), [(None, True), (3, False), (31, True)], ids=["none yet", "fresh", "too old"])
+@pytest.mark.parametrize(
+    ("days", "refreshed"),
+    [(None, True), (3, False), (31, True)],
+    ids=["none yet", "fresh", "too old"],
+)
 def test_the_base_image_is_made_again_when_it_is_too_old(
-    days: int | None, refreshed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    days: int | None,
+    refreshed: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     archive = tmp_path / f"base-{DEBIAN_RELEASE}.tar"
     then = time.time() - (days or 0) * 24 * 3600
@@ -97,7 +112,9 @@ def test_the_base_image_is_made_again_when_it_is_too_old(
     assert ("3 days old" in capsys.readouterr().out) == (days == 3)
 
 
-def test_an_old_base_image_serves_where_debian_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_base_image_serves_where_debian_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     archive = tmp_path / f"base-{DEBIAN_RELEASE}.tar"
     archive.touch()
     then = time.time() - 40 * 24 * 3600

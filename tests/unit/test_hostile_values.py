@@ -1,4 +1,5 @@
-"""Hostile values at every key of the reference: refused by key with a reason and a fix, or rendered harmlessly.
+"""Hostile values at every key of the reference: refused by key with a reason and a fix, or
+rendered harmlessly.
 
 The keys are those of the models, so a new one is tried without being listed here.
 """
@@ -33,28 +34,138 @@ from tests.unit.test_outputs import IDENTITY
 
 # What a neighbour of the key under test needs to be there at all.
 SIBLINGS = {
-    "host": "10.1.2.3", "port": 7777, "name": "abc", "address": "shop:3000", "service": "litellm", "key": "pool", "to": "a@b.org",
-    "sender": "c@b.org", "endpoint": "https://a.org", "webhookUrl": "https://a.org/x", "url": "https://a.org/y", "operator": "Exists",
-    "tlsSecret": "tls", "username": "user", "password": "Zx81Zx82Zx83Zx84Zx85", "database": "db",
-}  # fmt: skip
+    "host": "10.1.2.3",
+    "port": 7777,
+    "name": "abc",
+    "address": "shop:3000",
+    "service": "litellm",
+    "key": "pool",
+    "to": "a@b.org",
+    "sender": "c@b.org",
+    "endpoint": "https://a.org",
+    "webhookUrl": "https://a.org/x",
+    "url": "https://a.org/y",
+    "operator": "Exists",
+    "tlsSecret": "tls",
+    "username": "user",
+    "password": "Zx81Zx82Zx83Zx84Zx85",
+    "database": "db",
+}
 _IN_MAIL = {"host": "mail.b.org:587"}
 _IN_INGRESS = {"host": "a.example.org"}
 
 TEXTS = [
-    "", " ", "\n", "a\nDATABASE_URL=evil", "a\r\nb: c", "a\0b", "a: b", "a #b", "- a", "{a: b}", "[a]", "*a", "&a", "!!python/object:os.system",
-    "'", '"', '\\"', "a'b", 'a"b', "a`b", "a\\", "'; DROP TABLE x; --", '"; DROP ROLE app; --', "$$; --", "`id`", "$(id)", "${HOME}", "$HOME",
-    "; rm -rf /", "| cat", "{{7*7}}", "{% raw %}", "{{ .Values }}", "%s%n", "../../etc/passwd", "/etc/passwd", "--force", "-", "a b",
-    "null", "true", "no", "~", "0x10", "1e3", "NaN", "Infinity", "-1", "0", "1_000", "\uff11\uff12", "😀", "\u202e", "\u2028", "\ufeff", "\ud800", "é",
-    "localhost", "127.0.0.1", "LOCALHOST", "0.0.0.0", "::1", "[::1]:80", "169.254.169.254", "http://", "http://a@b", "http://localhost",
-    "user:pass@host", "a..b", ".", "os.environ/LITELLM_SALT_KEY", "a" * 300, "9" * 400 + "GiB", "1KiB", "512MiB\n", "0d", "99999999d",
-]  # fmt: skip
-OTHERS: list[Any] = [None, True, False, 0, -1, 1, 2**63, 10**30, 1e-7, 1e22, 0.5, math.nan, math.inf, -math.inf, [], {}, [[]], ["a"], {"a": "b"}, [{"a": 1}]]
+    "",
+    " ",
+    "\n",
+    "a\nDATABASE_URL=evil",
+    "a\r\nb: c",
+    "a\0b",
+    "a: b",
+    "a #b",
+    "- a",
+    "{a: b}",
+    "[a]",
+    "*a",
+    "&a",
+    "!!python/object:os.system",
+    "'",
+    '"',
+    '\\"',
+    "a'b",
+    'a"b',
+    "a`b",
+    "a\\",
+    "'; DROP TABLE x; --",
+    '"; DROP ROLE app; --',
+    "$$; --",
+    "`id`",
+    "$(id)",
+    "${HOME}",
+    "$HOME",
+    "; rm -rf /",
+    "| cat",
+    "{{7*7}}",
+    "{% raw %}",
+    "{{ .Values }}",
+    "%s%n",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "--force",
+    "-",
+    "a b",
+    "null",
+    "true",
+    "no",
+    "~",
+    "0x10",
+    "1e3",
+    "NaN",
+    "Infinity",
+    "-1",
+    "0",
+    "1_000",
+    "\uff11\uff12",
+    "😀",
+    "\u202e",
+    "\u2028",
+    "\ufeff",
+    "\ud800",
+    "é",
+    "localhost",
+    "127.0.0.1",
+    "LOCALHOST",
+    "0.0.0.0",
+    "::1",
+    "[::1]:80",
+    "169.254.169.254",
+    "http://",
+    "http://a@b",
+    "http://localhost",
+    "user:pass@host",
+    "a..b",
+    ".",
+    "os.environ/LITELLM_SALT_KEY",
+    "a" * 300,
+    "9" * 400 + "GiB",
+    "1KiB",
+    "512MiB\n",
+    "0d",
+    "99999999d",
+]
+OTHERS: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**63,
+    10**30,
+    1e-7,
+    1e22,
+    0.5,
+    math.nan,
+    math.inf,
+    -math.inf,
+    [],
+    {},
+    [[]],
+    ["a"],
+    {"a": "b"},
+    [{"a": 1}],
+]
 HOSTILE = st.one_of(
-    st.sampled_from(TEXTS), st.sampled_from(OTHERS),
-    st.text(alphabet=st.characters(codec=None), max_size=40), st.floats(), st.integers(),
-)  # fmt: skip
+    st.sampled_from(TEXTS),
+    st.sampled_from(OTHERS),
+    st.text(alphabet=st.characters(codec=None), max_size=40),
+    st.floats(),
+    st.integers(),
+)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_LIBRARY_WORDS = re.compile(r"Input should|\^|\(\?|\\d|\[a-z|pydantic|Value error|string_|Traceback|Error\(")
+_LIBRARY_WORDS = re.compile(
+    r"Input should|\^|\(\?|\\d|\[a-z|pydantic|Value error|string_|Traceback|Error\("
+)
 
 
 def _leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -85,12 +196,20 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
         field = next(item for item in model.model_fields.values() if item.alias == part)
         inner = nested_model(field.annotation)
         assert inner is not None
-        wanted = {**SIBLINGS, **(_IN_MAIL if part == "email" else _IN_INGRESS if part == "hosts" else {})}
+        wanted = {
+            **SIBLINGS,
+            **(_IN_MAIL if part == "email" else _IN_INGRESS if part == "hosts" else {}),
+        }
         below = path[index + 1]
         child: dict[str, Any] = {
             item.alias or "": wanted[item.alias or ""]
             for item in inner.model_fields.values()
-            if item.alias in wanted and (item.default is PydanticUndefined or part == "external" or item.alias in ("operator", "tlsSecret"))
+            if item.alias in wanted
+            and (
+                item.default is PydanticUndefined
+                or part == "external"
+                or item.alias in ("operator", "tlsSecret")
+            )
         }
         if below == "[]":
             node[part] = [child]
@@ -104,9 +223,14 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def _load(path: tuple[str, ...], value: Any) -> tuple[Settings | None, list[Violation]]:
-    raw = {f"groundwork:{key}": item if isinstance(item, str) else json.dumps(item) for key, item in _config(path, value).items()}
+    raw = {
+        f"groundwork:{key}": item if isinstance(item, str) else json.dumps(item)
+        for key, item in _config(path, value).items()
+    }
     try:
-        loaded = configuration.load(raw, [f"groundwork:{key}" for key in _config(path, value)], stack="dev")
+        loaded = configuration.load(
+            raw, [f"groundwork:{key}" for key in _config(path, value)], stack="dev"
+        )
     except PreflightError as refused:
         return None, list(refused.problems)
     problems = validation.check(loaded) or list(port_clashes(build_platform(loaded)))
@@ -130,8 +254,15 @@ def _usual(clustered: bool) -> dict[tuple[str, str], str]:
     """The files of a stack without any setting of its own, which other tests parse."""
     loaded, _ = _load(("kubernetes", "networkPolicies") if clustered else ("protect",), True)
     assert loaded is not None
-    found = {(service.name, file.path): file.content for service in build_platform(loaded).services for file in files(service)}
-    return {place: content.reveal() if isinstance(content, Secret) else content for place, content in found.items()}
+    found = {
+        (service.name, file.path): file.content
+        for service in build_platform(loaded).services
+        for file in files(service)
+    }
+    return {
+        place: content.reveal() if isinstance(content, Secret) else content
+        for place, content in found.items()
+    }
 
 
 def _renders(loaded: Settings, value: Any) -> None:
@@ -150,10 +281,22 @@ def _renders(loaded: Settings, value: Any) -> None:
                 if isinstance(value, str) and len(value) > 5 and value in text:
                     assert any(value in item for item in _strings(parsed)), file.path
             elif isinstance(value, str) and len(value) > 5 and value in text:
-                # A file that is the secret itself, words that need no quotes, or a quoted string of the collector's or of JSON.
-                plain = text == value or value.isalnum() or re.fullmatch(r"[A-Za-z0-9_.:/@+=~%-]*", value)
-                assert plain or any(value in json.loads(item, strict=False) for item in _QUOTED.findall(text)), (file.path, value)
-    told = revealed({**outputs.environment(loaded, platform, context), **outputs.administration(loaded, platform, context)})
+                # A file that is the secret itself, words that need no quotes, or a quoted string
+                # of the collector's or of JSON.
+                plain = (
+                    text == value
+                    or value.isalnum()
+                    or re.fullmatch(r"[A-Za-z0-9_.:/@+=~%-]*", value)
+                )
+                assert plain or any(
+                    value in json.loads(item, strict=False) for item in _QUOTED.findall(text)
+                ), (file.path, value)
+    told = revealed(
+        {
+            **outputs.environment(loaded, platform, context),
+            **outputs.administration(loaded, platform, context),
+        }
+    )
     read = dict(line.split("=", 1) for line in dotenv.render(told).splitlines())
     assert set(read) == set(told)
     if loaded.clustered:
@@ -162,10 +305,20 @@ def _renders(loaded: Settings, value: Any) -> None:
 
 
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
-@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(value=HOSTILE)
-def test_a_hostile_value_is_refused_by_key_or_rendered_as_given(path: tuple[str, ...], value: Any) -> None:
-    """No stack trace, no words of a library, no expression; and what is accepted changes nothing but its own place."""
+def test_a_hostile_value_is_refused_by_key_or_rendered_as_given(
+    path: tuple[str, ...], value: Any
+) -> None:
+    """No stack trace, no words of a library, no expression; and what is accepted changes nothing
+    but its own place.
+    """
     loaded, problems = _load(path, value)
     for problem in problems:
         assert problem.key.isprintable(), problem.key
@@ -174,7 +327,13 @@ def test_a_hostile_value_is_refused_by_key_or_rendered_as_given(path: tuple[str,
         assert not _LIBRARY_WORDS.search(problem.reason), problem.reason
         assert problem.reason.isprintable(), problem.reason
     if loaded is None:
-        assert any(problem.key.partition(":")[2].split(".")[0].split(" ")[0] == path[0] for problem in problems) or path[0] in _ELSEWHERE, problems
+        assert (
+            any(
+                problem.key.partition(":")[2].split(".")[0].split(" ")[0] == path[0]
+                for problem in problems
+            )
+            or path[0] in _ELSEWHERE
+        ), problems
     else:
         _renders(loaded, value)
 
@@ -198,16 +357,24 @@ def _field(path: tuple[str, ...]) -> Any:
     for part in path:
         if part == "[]" or model is None:
             continue
-        annotation = next(item.annotation for item in model.model_fields.values() if item.alias == part)
+        annotation = next(
+            item.annotation for item in model.model_fields.values() if item.alias == part
+        )
         model = nested_model(annotation)
     return annotation
 
 
 @pytest.mark.parametrize(
-    "value", ["[" * 100_000, '{"a":' * 50_000, "9" * 10_000, "NaN", "\ud800", '"' * 1000], ids=["lists", "maps", "digits", "nan", "surrogate", "quotes"]
+    "value",
+    ["[" * 100_000, '{"a":' * 50_000, "9" * 10_000, "NaN", "\ud800", '"' * 1000],
+    ids=["lists", "maps", "digits", "nan", "surrogate", "quotes"],
 )
 def test_what_no_parser_survives_is_refused_all_the_same(value: str) -> None:
-    raw = {"groundwork:instance": "abc123", "groundwork:masterSecret": MASTER, "groundwork:postgres": value}
+    raw = {
+        "groundwork:instance": "abc123",
+        "groundwork:masterSecret": MASTER,
+        "groundwork:postgres": value,
+    }
     with pytest.raises(PreflightError) as refused:
         configuration.load(raw, ["groundwork:masterSecret"], stack="dev")
     assert [problem.key for problem in refused.value.problems] == ["groundwork:postgres"]

@@ -48,14 +48,20 @@ def test_a_tag_changes_with_its_recipe(tmp_path: Path, monkeypatch: pytest.Monke
     before = local_tag("redis", recipe)
     assert local_tag("redis", recipe) == before
     (tmp_path / recipe.folder).mkdir()
-    (tmp_path / recipe.folder / "Dockerfile").write_text((IMAGES / recipe.folder / "Dockerfile").read_text() + "# changed\n")
+    (tmp_path / recipe.folder / "Dockerfile").write_text(
+        (IMAGES / recipe.folder / "Dockerfile").read_text() + "# changed\n"
+    )
     monkeypatch.setattr(images, "IMAGES", tmp_path)
     assert local_tag("redis", recipe) != before
 
 
-@pytest.mark.parametrize("path", sorted(IMAGES.rglob("Dockerfile")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted(IMAGES.rglob("Dockerfile")), ids=lambda path: path.parent.name
+)
 def test_dockerfiles_pin_what_they_install(path: Path) -> None:
-    """The service's own packages come with `=version`, what stands beside them by Debian's own choice is a tool."""
+    """The service's own packages come with `=version`, what stands beside them by Debian's own
+    choice is a tool.
+    """
     text = path.read_text()
     assert text.startswith("ARG BASE\nFROM ${BASE}")
     # A program that was built from Go modules is pinned by their versions.
@@ -65,7 +71,10 @@ def test_dockerfiles_pin_what_they_install(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*sorted(Path(images.IMAGES.parent).glob("requirements/*.txt")), IMAGES / "litellm" / "requirements.txt"],
+    [
+        *sorted(Path(images.IMAGES.parent).glob("requirements/*.txt")),
+        IMAGES / "litellm" / "requirements.txt",
+    ],
     ids=lambda path: f"{path.parent.name}/{path.name}",
 )
 def test_lock_files_are_exact_and_hashed(path: Path) -> None:
@@ -79,4 +88,6 @@ def test_litellm_is_not_one_of_the_versions_to_avoid() -> None:
     """1.82.7 and 1.82.8 were malicious; before 1.103.1 stands GHSA-7hp6-4w63-5g45."""
     for version in (versions.OFFICIAL["litellm"].version, versions.RECIPES["litellm"].version):
         assert tuple(map(int, version.split("."))) >= (1, 103, 1)
-    assert "litellm==" in (IMAGES / "litellm" / "requirements.txt").read_text().replace("[proxy]", "")
+    assert "litellm==" in (IMAGES / "litellm" / "requirements.txt").read_text().replace(
+        "[proxy]", ""
+    )

@@ -12,9 +12,15 @@ from tests.unit.conftest import make_settings
 from tests.unit.test_releases import CLUSTER, SCALED, make
 
 # Pulumi's test decorator leaves its event loop open.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
-RELEASE, SECRET, NAMESPACE = "kubernetes:helm.sh/v3:Release", "kubernetes:core/v1:Secret", "kubernetes:core/v1:Namespace"
+RELEASE, SECRET, NAMESPACE = (
+    "kubernetes:helm.sh/v3:Release",
+    "kubernetes:core/v1:Secret",
+    "kubernetes:core/v1:Namespace",
+)
 CUSTOM, PROVIDER = "kubernetes:postgresql.cnpg.io/v1:Cluster", "pulumi:providers:kubernetes"
 # How a secret travels to the engine (pulumi.runtime.rpc).
 _SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
@@ -31,20 +37,28 @@ class Recorder(pulumi.runtime.Mocks):
         self.resources.append((args.typ, args.name, dict(args.inputs), args.provider or ""))
         return f"id-of-{args.name}", dict(args.inputs)
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+    def call(
+        self, args: pulumi.runtime.MockCallArgs
+    ) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         raise AssertionError(args.token)
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
         return {name: inputs for typ, name, inputs, _ in self.resources if typ == kind}
 
 
-def declare(monkeypatch: pytest.MonkeyPatch, **keys: Any) -> tuple[Plan, Recorder, dict[str, pulumi.ResourceOptions]]:
-    """Declares the platform under mocks; also the options given to each resource, which mocks do not show."""
+def declare(
+    monkeypatch: pytest.MonkeyPatch, **keys: Any
+) -> tuple[Plan, Recorder, dict[str, pulumi.ResourceOptions]]:
+    """Declares the platform under mocks; also the options given to each resource, which mocks do
+    not show.
+    """
     recorder, options = Recorder(), dict[str, pulumi.ResourceOptions]()
     pulumi.runtime.set_mocks(recorder, project="groundwork", stack="dev")
     kept = pulumi.CustomResource.__init__
 
-    def init(self: Any, t: str, name: str, props: Any = None, opts: Any = None, *rest: Any, **more: Any) -> None:
+    def init(
+        self: Any, t: str, name: str, props: Any = None, opts: Any = None, *rest: Any, **more: Any
+    ) -> None:
         options[f"{t} {name}"] = opts
         kept(self, t, name, props, opts, *rest, **more)
 
@@ -66,16 +80,23 @@ def test_every_release_is_atomic_with_a_timeout(monkeypatch: pytest.MonkeyPatch)
     assert set(found) == {release.name for release in plan.releases}
     for release in plan.releases:
         inputs = found[release.name]
-        assert (inputs["name"], inputs["namespace"], inputs["chart"]) == (release.name, release.namespace, "../charts/service")
+        assert (inputs["name"], inputs["namespace"], inputs["chart"]) == (
+            release.name,
+            release.namespace,
+            "../charts/service",
+        )
         assert inputs["atomic"] is True
         assert inputs["timeout"] == release.timeout > 60
         assert inputs["values"]["chartHash"]
 
 
-def test_releases_depend_on_their_secrets_namespaces_and_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_releases_depend_on_their_secrets_namespaces_and_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plan, _, options = declare(monkeypatch)
     for release in plan.releases:
-        names = {resource._name for resource in options[f"{RELEASE} {release.name}"].depends_on or ()}  # type: ignore[union-attr]
+        dependencies: Any = options[f"{RELEASE} {release.name}"].depends_on or ()
+        names = {resource._name for resource in dependencies}
         assert {secret.name for secret in release.secrets} <= names
         assert {namespace.name for namespace in plan.namespaces} <= names
         assert set(release.depends_on) <= names
@@ -86,7 +107,10 @@ def test_every_resource_names_its_provider_with_a_context(monkeypatch: pytest.Mo
     _, recorder, _ = declare(monkeypatch)
     providers = recorder.of(PROVIDER)
     assert set(providers) == {"cluster", "cluster-adopting"}
-    assert all((inputs["context"], inputs["kubeconfig"]) == ("test", KUBECONFIG) for inputs in providers.values())
+    assert all(
+        (inputs["context"], inputs["kubeconfig"]) == ("test", KUBECONFIG)
+        for inputs in providers.values()
+    )
     for typ, name, _, provider in recorder.resources:
         if typ not in (PROVIDER, "pulumi:pulumi:Stack"):
             # Only releases are never taken over: Helm has its own record of them.
@@ -103,7 +127,9 @@ def test_namespaces_outlive_the_stack(monkeypatch: pytest.MonkeyPatch, protect: 
         assert found.protect is protect
 
 
-def test_secrets_hold_what_the_plan_says_as_secrets_of_pulumis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_hold_what_the_plan_says_as_secrets_of_pulumis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plan, recorder, _ = declare(monkeypatch, **SCALED)
     found = recorder.of(SECRET)
     wanted = {secret.name: secret for release in plan.releases for secret in release.secrets}

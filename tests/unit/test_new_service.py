@@ -29,7 +29,11 @@ def _added() -> Iterator[None]:
 
 def test_its_settings_have_defaults_types_and_refusals() -> None:
     assert make_settings(notepad={"longestNote": 7}).of(notepad.Notepad).longest_note == 7
-    config = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123", "groundwork:notepad": '{"longestNoot": 7}'}
+    config = {
+        "groundwork:masterSecret": MASTER,
+        "groundwork:instance": "abc123",
+        "groundwork:notepad": '{"longestNoot": 7}',
+    }
     with pytest.raises(PreflightError, match="did you mean `longestNote`"):
         configuration.load(config, ["groundwork:masterSecret"], stack="dev")
 
@@ -43,7 +47,10 @@ def test_its_own_checks_are_asked() -> None:
     ("keys", "key"),
     [
         ({"external": {"host": "10.0.0.1", "port": 1}}, "groundwork:notepad.external.password"),
-        ({"external": {"host": "example.org", "port": 1, "tls": False, "password": "p"}}, "groundwork:notepad.external.tls"),
+        (
+            {"external": {"host": "example.org", "port": 1, "tls": False, "password": "p"}},
+            "groundwork:notepad.external.tls",
+        ),
         ({"replicas": 2}, "groundwork:notepad.replicas"),
     ],
     ids=["a half login elsewhere", "a password in the clear", "two of it"],
@@ -54,12 +61,20 @@ def test_what_holds_for_all_services_holds_for_it(keys: dict[str, object], key: 
 
 def test_its_name_is_none_for_a_target_of_the_applications() -> None:
     targets = {"targets": [{"name": "notepad", "address": "10.0.0.1:80"}]}
-    assert [problem.key for problem in validation.check(make_settings(prometheus=targets))] == ["groundwork:prometheus.targets"]
+    assert [problem.key for problem in validation.check(make_settings(prometheus=targets))] == [
+        "groundwork:prometheus.targets"
+    ]
 
 
 def test_an_ingress_may_show_it() -> None:
     hosts = [{"service": "notepad", "host": "notes.example.org", "tlsSecret": "t"}]
-    cluster = {"target": "kubernetes", "kubernetes": {"context": "test", "ingress": {"controllerNamespace": "ingress", "hosts": hosts}}}
+    cluster = {
+        "target": "kubernetes",
+        "kubernetes": {
+            "context": "test",
+            "ingress": {"controllerNamespace": "ingress", "hosts": hosts},
+        },
+    }
     assert validation.check(make_settings(**cluster)) == []
 
 
@@ -70,7 +85,9 @@ def test_it_is_deployed_on_docker_with_its_volumes_files_and_network() -> None:
     assert [port["external"] for port in container["ports"]] == [7777]
     assert IDENTITY.name("notepad") in {item["name"] for item in container["networksAdvanced"]}
     service = make_platform().by_name("notepad")
-    placed = IDENTITY.name(files.volume(service, Keyring(make_settings().master_secret).checksum_key))
+    placed = IDENTITY.name(
+        files.volume(service, Keyring(make_settings().master_secret).checksum_key)
+    )
     assert {IDENTITY.name("notepad-data"), placed} <= set(recorder.of(VOLUME))
     ledger = next(inputs for name, inputs in recorder.of(VOLUME).items() if "ledger" in name)
     assert {"label": "groundwork.version.notepad", "value": "1.2.3"} in ledger["labels"]
@@ -86,7 +103,9 @@ def test_it_is_released_on_kubernetes() -> None:
 
 def test_packages_that_do_not_carry_it_leave_it_out_with_the_reason() -> None:
     platform = make_platform(images="packages")
-    assert {item.service: item.reason for item in platform.left_out}["notepad"] == "nobody packages it"
+    assert {item.service: item.reason for item in platform.left_out}[
+        "notepad"
+    ] == "nobody packages it"
 
 
 def test_an_application_finds_it_in_its_environment() -> None:
@@ -98,9 +117,13 @@ def test_an_application_finds_it_in_its_environment() -> None:
 
 
 def test_one_that_runs_elsewhere_takes_its_place() -> None:
-    keys = {"notepad": {"external": {"host": "notes.lan", "port": 80, "tls": False, "password": "p"}}}
+    keys = {
+        "notepad": {"external": {"host": "notes.lan", "port": 80, "tls": False, "password": "p"}}
+    }
     settings, platform = make_settings(**keys), make_platform(**keys)
-    found = outputs.environment(settings, platform, Context(settings, Keyring(settings.master_secret)))
+    found = outputs.environment(
+        settings, platform, Context(settings, Keyring(settings.master_secret))
+    )
     assert found["NOTEPAD_URL"].reveal() == "http://notes.lan:80"
     assert "notepad" not in {service.name for service in platform.services}
 
@@ -115,7 +138,10 @@ def test_it_is_scraped_and_its_log_understood() -> None:
 
 
 def test_it_is_in_the_reference_and_in_the_outputs() -> None:
-    assert "| `groundwork:notepad.longestNote` | whole number | `1000` | Characters of a note. |" in reference.render()
+    assert (
+        "| `groundwork:notepad.longestNote` | whole number | `1000` | Characters of a note. |"
+        in reference.render()
+    )
     identity = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
     told = outputs.build(make_settings(), make_platform(), make_context(), identity, [])
     assert told["services"]["notepad"]["endpoints"]["http"]["port"] == 7777

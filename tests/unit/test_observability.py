@@ -16,10 +16,25 @@ from infra.units import GIB, MIB
 from tests.unit.conftest import MASTER, make_platform, make_settings, text
 
 WATCHERS = {
-    "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "cadvisor", "node-exporter", "postgres-exporter", "redis-cache-exporter",
-    "redis-queue-exporter", "socket-proxy",
-}  # fmt: skip
-FORWARD = {"name": "vendor", "endpoint": "https://otlp.example.org", "headers": {"x-key": "a-key-of-a-vendor"}}
+    "prometheus",
+    "grafana",
+    "alertmanager",
+    "loki",
+    "tempo",
+    "alloy",
+    "alloy-logs",
+    "cadvisor",
+    "node-exporter",
+    "postgres-exporter",
+    "redis-cache-exporter",
+    "redis-queue-exporter",
+    "socket-proxy",
+}
+FORWARD = {
+    "name": "vendor",
+    "endpoint": "https://otlp.example.org",
+    "headers": {"x-key": "a-key-of-a-vendor"},
+}
 
 
 def names(platform: Platform) -> set[str]:
@@ -35,7 +50,11 @@ class TestTheGroup:
         assert names(off) == names(make_platform()) - WATCHERS
 
     def test_leaves_on_what_says_so_itself(self) -> None:
-        keys = {"observability": {"enabled": False}, "prometheus": {"enabled": True}, "exporters": {"node": {"enabled": True}}}
+        keys = {
+            "observability": {"enabled": False},
+            "prometheus": {"enabled": True},
+            "exporters": {"node": {"enabled": True}},
+        }
         assert names(make_platform(**keys)) & WATCHERS == {"prometheus", "node-exporter"}
 
     def test_without_it_nobody_sends_anything_there(self) -> None:
@@ -45,7 +64,11 @@ class TestTheGroup:
 
     @pytest.mark.parametrize("wrong", [True, 3, "no"])
     def test_what_is_no_group_is_refused(self, wrong: object) -> None:
-        config = {"groundwork:masterSecret": MASTER, "groundwork:instance": "abc123", "groundwork:observability": str(wrong)}
+        config = {
+            "groundwork:masterSecret": MASTER,
+            "groundwork:instance": "abc123",
+            "groundwork:observability": str(wrong),
+        }
         with pytest.raises(PreflightError, match="observability"):
             configuration.load(config, ["groundwork:masterSecret"], stack="dev")
 
@@ -54,47 +77,87 @@ class TestAlertmanager:
     """Receivers, and the secrets that they take."""
 
     def config(self, **keys: Any) -> dict[str, Any]:
-        loaded: dict[str, Any] = yaml.safe_load(text(make_platform(alertmanager=keys).by_name("alertmanager"), "alertmanager.yml"))
+        loaded: dict[str, Any] = yaml.safe_load(
+            text(make_platform(alertmanager=keys).by_name("alertmanager"), "alertmanager.yml")
+        )
         return loaded
 
     def test_without_a_receiver_the_deploy_says_so(self) -> None:
         assert any("no receiver is configured" in note for note in make_platform().notes)
-        assert not any("no receiver" in note for note in make_platform(alertmanager={"webhook": {"url": "https://example.org"}}).notes)
+        assert not any(
+            "no receiver" in note
+            for note in make_platform(
+                alertmanager={"webhook": {"url": "https://example.org"}}
+            ).notes
+        )
 
     def test_with_a_receiver_but_no_switch_it_says_that(self) -> None:
-        assert any("deadMansSwitch" in note for note in make_platform(alertmanager={"webhook": {"url": "https://example.org"}}).notes)
+        assert any(
+            "deadMansSwitch" in note
+            for note in make_platform(
+                alertmanager={"webhook": {"url": "https://example.org"}}
+            ).notes
+        )
 
     @pytest.mark.parametrize(
         ("keys", "kind", "file"),
         [
-            ({"slack": {"webhookUrl": "https://hooks.example.org/abc", "channel": "#ops"}}, "slack_configs", "slack-url"),
             (
-                {"email": {"to": "a@b.org", "sender": "c@b.org", "host": "mail.b.org:587", "username": "u", "password": "pw-of-mail"}},
+                {"slack": {"webhookUrl": "https://hooks.example.org/abc", "channel": "#ops"}},
+                "slack_configs",
+                "slack-url",
+            ),
+            (
+                {
+                    "email": {
+                        "to": "a@b.org",
+                        "sender": "c@b.org",
+                        "host": "mail.b.org:587",
+                        "username": "u",
+                        "password": "pw-of-mail",
+                    }
+                },
                 "email_configs",
                 "email-password",
             ),
-            ({"webhook": {"url": "https://example.org/secret-path"}}, "webhook_configs", "webhook-url"),
+            (
+                {"webhook": {"url": "https://example.org/secret-path"}},
+                "webhook_configs",
+                "webhook-url",
+            ),
         ],
     )
-    def test_a_receivers_secret_is_read_from_a_file(self, keys: dict[str, Any], kind: str, file: str) -> None:
+    def test_a_receivers_secret_is_read_from_a_file(
+        self, keys: dict[str, Any], kind: str, file: str
+    ) -> None:
         service = make_platform(alertmanager=keys).by_name("alertmanager")
-        receiver = next(item for item in self.config(**keys)["receivers"] if item["name"] == "people")
+        receiver = next(
+            item for item in self.config(**keys)["receivers"] if item["name"] == "people"
+        )
         assert set(receiver) == {"name", kind}
         assert f"/etc/groundwork/{file}" in str(receiver[kind])
         secret = next(item for item in service.files if item.path.endswith(file)).content
         assert isinstance(secret, Secret)
         assert secret.reveal() not in str(receiver)
 
-    @pytest.mark.parametrize(("port", "tls", "asked"), [(587, True, True), (587, False, False), (465, True, False)])
-    def test_mail_is_encrypted_by_the_ports_own_way(self, port: int, tls: bool, asked: bool) -> None:
+    @pytest.mark.parametrize(
+        ("port", "tls", "asked"), [(587, True, True), (587, False, False), (465, True, False)]
+    )
+    def test_mail_is_encrypted_by_the_ports_own_way(
+        self, port: int, tls: bool, asked: bool
+    ) -> None:
         """On 465 it is TLS from the first byte, and STARTTLS within it is asked of no server."""
         email = {"to": "a@b.org", "sender": "c@b.org", "host": f"mail.b.org:{port}", "tls": tls}
-        people = next(item for item in self.config(email=email)["receivers"] if item["name"] == "people")
+        people = next(
+            item for item in self.config(email=email)["receivers"] if item["name"] == "people"
+        )
         assert people["email_configs"][0]["require_tls"] is asked
 
     def test_critical_alerts_are_repeated_sooner(self) -> None:
         route = self.config()["route"]
-        critical = next(item for item in route["routes"] if item["matchers"] == ['severity = "critical"'])
+        critical = next(
+            item for item in route["routes"] if item["matchers"] == ['severity = "critical"']
+        )
         assert (critical["repeat_interval"], route["repeat_interval"]) == ("1h", "12h")
         assert route["group_by"] == ["environment", "severity", "alertname"]
 
@@ -108,8 +171,16 @@ class TestAlertmanager:
     def test_prometheus_logs_in(self) -> None:
         prometheus = make_platform().by_name("prometheus")
         made = yaml.safe_load(text(prometheus, "prometheus.yml"))
-        assert made["alerting"]["alertmanagers"][0]["basic_auth"]["password_file"] == "/etc/groundwork/alertmanager-password"
-        assert "alerting" not in yaml.safe_load(text(make_platform(alertmanager={"enabled": False}).by_name("prometheus"), "prometheus.yml"))
+        assert (
+            made["alerting"]["alertmanagers"][0]["basic_auth"]["password_file"]
+            == "/etc/groundwork/alertmanager-password"
+        )
+        assert "alerting" not in yaml.safe_load(
+            text(
+                make_platform(alertmanager={"enabled": False}).by_name("prometheus"),
+                "prometheus.yml",
+            )
+        )
 
 
 class TestPrometheus:
@@ -121,44 +192,79 @@ class TestPrometheus:
 
     def test_an_exporter_speaks_for_its_service(self) -> None:
         jobs = self.jobs()
-        for job, service in {"postgres-exporter": "postgres", "redis-queue-exporter": "redis-queue", "node-exporter": "node-exporter"}.items():
-            assert jobs[job]["static_configs"][0]["labels"] == {"service": service, "role": "exporter", "host": "docker"}
+        for job, service in {
+            "postgres-exporter": "postgres",
+            "redis-queue-exporter": "redis-queue",
+            "node-exporter": "node-exporter",
+        }.items():
+            assert jobs[job]["static_configs"][0]["labels"] == {
+                "service": service,
+                "role": "exporter",
+                "host": "docker",
+            }
 
     def test_containers_of_other_stacks_are_left_out(self) -> None:
         relabel = self.jobs()["cadvisor"]["metric_relabel_configs"]
-        assert {"action": "keep", "source_labels": ["container_label_groundwork_instance"], "regex": "abc123|"} in relabel
+        assert {
+            "action": "keep",
+            "source_labels": ["container_label_groundwork_instance"],
+            "regex": "abc123|",
+        } in relabel
 
     def test_in_a_cluster_the_kubelets_are_asked(self) -> None:
         jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"})
         assert "cadvisor" not in jobs
         assert jobs["containers"]["kubernetes_sd_configs"] == [{"role": "node"}]
-        assert {"action": "keep", "source_labels": ["namespace"], "regex": "groundwork-dev|groundwork-dev-host"} in jobs["containers"]["metric_relabel_configs"]
+        assert {
+            "action": "keep",
+            "source_labels": ["namespace"],
+            "regex": "groundwork-dev|groundwork-dev-host",
+        } in jobs["containers"]["metric_relabel_configs"]
 
     def test_other_peoples_volumes_are_left_out(self) -> None:
-        relabel = self.jobs(target="kubernetes", kubernetes={"context": "test"})["kubelet"]["metric_relabel_configs"]
+        relabel = self.jobs(target="kubernetes", kubernetes={"context": "test"})["kubelet"][
+            "metric_relabel_configs"
+        ]
         kept = next(item for item in relabel if item["action"] == "keep")
         assert kept["source_labels"] == ["__name__", "namespace"]
         for sample, wanted in {
-            "kubelet_volume_stats_used_bytes;groundwork-dev": True, "kubelet_volume_stats_used_bytes;team-b": False, "kubelet_node_name;": True,
-        }.items():  # fmt: skip
+            "kubelet_volume_stats_used_bytes;groundwork-dev": True,
+            "kubelet_volume_stats_used_bytes;team-b": False,
+            "kubelet_node_name;": True,
+        }.items():
             assert bool(re.fullmatch(kept["regex"], sample)) == wanted
 
     def test_in_a_cluster_each_pod_is_asked_and_its_node_known(self) -> None:
-        """Also of copies and of what runs on every node; and a pod that is there again has the name that it had."""
-        jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"}, litellm={"replicas": 2})
+        """Also of copies and of what runs on every node; and a pod that is there again has the
+        name that it had.
+        """
+        jobs = self.jobs(
+            target="kubernetes", kubernetes={"context": "test"}, litellm={"replicas": 2}
+        )
         for name, port in {"litellm": 4000, "minio": 9000, "node-exporter": 9100}.items():
             assert "static_configs" not in jobs[name]
             (found,) = jobs[name]["kubernetes_sd_configs"]
-            assert found == {"role": "pod", "namespaces": {"names": ["groundwork-dev", "groundwork-dev-host"]}}
+            assert found == {
+                "role": "pod",
+                "namespaces": {"names": ["groundwork-dev", "groundwork-dev-host"]},
+            }
             relabel = jobs[name]["relabel_configs"]
             assert relabel[0]["regex"] == f"{name};server"
             made = {item["target_label"]: item for item in relabel if "target_label" in item}
             assert made["host"]["source_labels"] == ["__meta_kubernetes_pod_node_name"]
-            assert made["instance"] == {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "instance", "replacement": f"$1:{port}"}
+            assert made["instance"] == {
+                "source_labels": ["__meta_kubernetes_pod_name"],
+                "target_label": "instance",
+                "replacement": f"$1:{port}",
+            }
 
     def test_an_address_of_either_kind_is_one_to_ask(self) -> None:
         jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"})
-        rules = [item for item in jobs["minio"]["relabel_configs"] if item.get("target_label") == "__address__"]
+        rules = [
+            item
+            for item in jobs["minio"]["relabel_configs"]
+            if item.get("target_label") == "__address__"
+        ]
         made = {}
         for address in ("10.244.0.7", "fd00::7"):
             for rule in rules:
@@ -166,20 +272,32 @@ class TestPrometheus:
                     made[address] = rule["replacement"].replace("$1", match[1])
         assert made == {"10.244.0.7": "10.244.0.7:9000", "fd00::7": "[fd00::7]:9000"}
 
-    @pytest.mark.parametrize("keys", [{}, {"target": "kubernetes", "kubernetes": {"context": "test"}}])
+    @pytest.mark.parametrize(
+        "keys", [{}, {"target": "kubernetes", "kubernetes": {"context": "test"}}]
+    )
     def test_every_service_is_expected_to_answer(self, keys: dict[str, Any]) -> None:
         platform = make_platform(images="registry", **keys)
-        rules = yaml.safe_load(text(platform.by_name("prometheus"), "expected.yml"))["groups"][0]["rules"]
+        rules = yaml.safe_load(text(platform.by_name("prometheus"), "expected.yml"))["groups"][0][
+            "rules"
+        ]
         expected = {rule["labels"]["service"] for rule in rules}
-        assert expected == {service.name for service in platform.services if service.metrics and service.kind not in ("exporter", "containers")}
+        assert expected == {
+            service.name
+            for service in platform.services
+            if service.metrics and service.kind not in ("exporter", "containers")
+        }
         assert {"minio", "qdrant", "litellm", "grafana", "loki"} <= expected
 
     def test_the_budget_is_the_configured_one(self) -> None:
-        rules = yaml.safe_load(text(make_platform(litellm={"dailyBudgetUsd": 7.5}).by_name("prometheus"), "budget.yml"))
+        rules = yaml.safe_load(
+            text(make_platform(litellm={"dailyBudgetUsd": 7.5}).by_name("prometheus"), "budget.yml")
+        )
         assert rules["groups"][0]["rules"][0]["expr"] == "vector(7.5)"
 
     def test_series_tell_their_environment(self) -> None:
-        made = yaml.safe_load(text(make_platform(environment="staging").by_name("prometheus"), "prometheus.yml"))
+        made = yaml.safe_load(
+            text(make_platform(environment="staging").by_name("prometheus"), "prometheus.yml")
+        )
         assert made["global"]["external_labels"] == {"environment": "staging"}
 
 
@@ -196,7 +314,11 @@ class TestAlloy:
         """And what reads the host's files takes from nobody."""
         platform = make_platform()
         endpoint, reader = platform.by_name("alloy"), platform.by_name("alloy-logs")
-        assert (dict(endpoint.binds), endpoint.volumes, endpoint.user.split(":")[0]) == ({}, (), "473")
+        assert (dict(endpoint.binds), endpoint.volumes, endpoint.user.split(":")[0]) == (
+            {},
+            (),
+            "473",
+        )
         assert reader.ports == ()
         assert "otelcol" not in self.logs()
         assert "loki." not in self.config()
@@ -237,38 +359,61 @@ class TestAlloy:
             '"a-key-of-a-vendor"',
         ):
             assert expected in made
-        assert isinstance(make_platform(alloy={"forwardTraces": [FORWARD]}).by_name("alloy").files[0].content, Secret)
+        assert isinstance(
+            make_platform(alloy={"forwardTraces": [FORWARD]}).by_name("alloy").files[0].content,
+            Secret,
+        )
 
-    @pytest.mark.parametrize("keys", [{"tempo": {"enabled": False}}, {"alloy": {"forwardTraces": [FORWARD]}}], ids=["nobody keeps them", "forwarded"])
+    @pytest.mark.parametrize(
+        "keys",
+        [{"tempo": {"enabled": False}}, {"alloy": {"forwardTraces": [FORWARD]}}],
+        ids=["nobody keeps them", "forwarded"],
+    )
     def test_who_keeps_traces_is_nothing_to_who_sends_them(self, keys: dict[str, Any]) -> None:
-        """What only watches must not replace what serves: LiteLLM sends to one place, whoever is behind it."""
+        """What only watches must not replace what serves: LiteLLM sends to one place, whoever is
+        behind it.
+        """
         assert make_platform(**keys).by_name("litellm") == make_platform().by_name("litellm")
-        assert make_platform(**keys).by_name("alloy").ports == make_platform().by_name("alloy").ports
+        assert (
+            make_platform(**keys).by_name("alloy").ports == make_platform().by_name("alloy").ports
+        )
 
     def test_a_key_in_plain_text_is_refused_even_in_a_list(self) -> None:
         file = {"config": {"groundwork:alloy": {"forwardTraces": [{**FORWARD, "name": "vendor"}]}}}
         problems = configuration.plain_text_in(file)
-        assert [problem.key for problem in problems] == ["groundwork:alloy.forwardTraces[0].headers.x-key"]
+        assert [problem.key for problem in problems] == [
+            "groundwork:alloy.forwardTraces[0].headers.x-key"
+        ]
 
 
 @pytest.mark.parametrize("key", ["slack.webhookUrl", "webhook.url", "email.password"])
 def test_receivers_secrets_in_plain_text_are_refused(key: str) -> None:
     group, _, name = key.partition(".")
-    assert [item.key for item in configuration.plain_text_in({"config": {"groundwork:alertmanager": {group: {name: "x"}}}})] == [
-        f"groundwork:alertmanager.{key}"
-    ]
+    assert [
+        item.key
+        for item in configuration.plain_text_in(
+            {"config": {"groundwork:alertmanager": {group: {name: "x"}}}}
+        )
+    ] == [f"groundwork:alertmanager.{key}"]
 
 
 @pytest.mark.parametrize("name", ["prometheus", "loki", "tempo", "alloy", "alloy-logs"])
 def test_the_runtime_knows_the_limit(name: str) -> None:
     """A Go runtime that does not know it lets garbage grow until the kernel kills it."""
-    keys: dict[str, Any] = {"alloy": {"logs": {"memory": "1GiB"}}} if name == "alloy-logs" else {name: {"memory": "1GiB"}}
+    keys: dict[str, Any] = (
+        {"alloy": {"logs": {"memory": "1GiB"}}}
+        if name == "alloy-logs"
+        else {name: {"memory": "1GiB"}}
+    )
     service = make_platform(**keys).by_name(name)
     assert service.env["GOMEMLIMIT"] == f"{1024 * 90 // 100}MiB"
 
 
 def test_lokis_numbers_follow_from_its_limits() -> None:
-    small, large = (sizing.loki(memory=size, disk=4 * size, retention=14 * 86400) for size in (256 * MIB, 4 * GIB))
+    small, large = (
+        sizing.loki(memory=size, disk=4 * size, retention=14 * 86400)
+        for size in (256 * MIB, 4 * GIB)
+    )
     assert all(large[key] > small[key] for key in small)
     assert large["results_mb"] + large["chunks_mb"] < 4096 / 4
     # Half the retention on the same disk is twice the rate.
@@ -278,7 +423,9 @@ def test_lokis_numbers_follow_from_its_limits() -> None:
 
 
 def test_tempos_intake_fits_its_disk_and_its_memory() -> None:
-    taken = {days: sizing.tempo(memory=256 * MIB, disk=GIB, retention=days * 86400) for days in (3, 6)}
+    taken = {
+        days: sizing.tempo(memory=256 * MIB, disk=GIB, retention=days * 86400) for days in (3, 6)
+    }
     assert taken[3]["rate"] == pytest.approx(2 * taken[6]["rate"], rel=0.01)
     assert taken[3]["rate"] * 3 * 86400 / 8 <= GIB
     # However large the disk, a second's spans fit the memory.
@@ -287,14 +434,18 @@ def test_tempos_intake_fits_its_disk_and_its_memory() -> None:
 
 def test_logs_are_kept_for_fourteen_days_unless_told() -> None:
     def kept(**keys: Any) -> str:
-        found: str = yaml.safe_load(text(make_platform(**keys).by_name("loki"), "loki.yaml"))["limits_config"]["retention_period"]
+        found: str = yaml.safe_load(text(make_platform(**keys).by_name("loki"), "loki.yaml"))[
+            "limits_config"
+        ]["retention_period"]
         return found
 
     assert (kept(), kept(loki={"retention": "30d"})) == ("14d", "30d")
     assert make_settings().of(Loki).retention == 14 * 86400
 
 
-@pytest.mark.parametrize(("source", "key"), [("registry", "backend_worker"), ("packages", "compactor")])
+@pytest.mark.parametrize(
+    ("source", "key"), [("registry", "backend_worker"), ("packages", "compactor")]
+)
 def test_tempos_configuration_is_of_its_major_version(source: str, key: str) -> None:
     """Version 3 compacts in another place than version 2, which is what modules carry."""
     made = yaml.safe_load(text(make_platform(images=source).by_name("tempo"), "tempo.yaml"))
@@ -302,11 +453,16 @@ def test_tempos_configuration_is_of_its_major_version(source: str, key: str) -> 
 
 
 def test_grafana_links_logs_metrics_and_traces() -> None:
-    made = yaml.safe_load(text(make_platform().by_name("grafana"), "datasources/groundwork.yaml"))["datasources"]
+    made = yaml.safe_load(text(make_platform().by_name("grafana"), "datasources/groundwork.yaml"))[
+        "datasources"
+    ]
     sources = {item["uid"]: item for item in made}
     assert set(sources) == {"prometheus", "loki", "tempo", "alertmanager"}
     assert sources["loki"]["jsonData"]["derivedFields"][0]["datasourceUid"] == "tempo"
     assert sources["tempo"]["jsonData"]["tracesToLogsV2"]["datasourceUid"] == "loki"
     assert sources["tempo"]["jsonData"]["tracesToMetrics"]["datasourceUid"] == "prometheus"
-    assert sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == "tempo"
+    assert (
+        sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"]
+        == "tempo"
+    )
     assert all(item["editable"] is False for item in made)

@@ -53,7 +53,12 @@ def test_progress_shows_what_changes(line: str) -> None:
 
 
 def test_progress_shows_every_line_of_the_diagnostics() -> None:
-    lines = ["Diagnostics:", "  docker:index:Container (gw-dev-x-minio):", "    error: PreflightError", "@ what follows"]
+    lines = [
+        "Diagnostics:",
+        "  docker:index:Container (gw-dev-x-minio):",
+        "    error: PreflightError",
+        "@ what follows",
+    ]
     assert list(progress.telling(f"{line}\n" for line in lines)) == lines
 
 
@@ -63,7 +68,14 @@ def event(name: str, action: str, at: float) -> dict[str, Any]:
 
 def test_watch_counts_from_the_last_start_to_the_first_healthy_answer() -> None:
     watch = Watch()
-    for item in (event("a", "start", 1), event("a", "health_status: healthy", 2), event("a", "start", 10), event("a", "health_status: unhealthy", 11), event("a", "health_status: healthy", 14), event("a", "health_status: healthy", 20)):  # fmt: skip
+    for item in (
+        event("a", "start", 1),
+        event("a", "health_status: healthy", 2),
+        event("a", "start", 10),
+        event("a", "health_status: unhealthy", 11),
+        event("a", "health_status: healthy", 14),
+        event("a", "health_status: healthy", 20),
+    ):
         watch.see(item)
     assert watch.seconds("a") == pytest.approx(4)
     assert watch.seconds("b") is None
@@ -72,7 +84,11 @@ def test_watch_counts_from_the_last_start_to_the_first_healthy_answer() -> None:
 SHOWN: dict[str, Any] = {
     "State": {"Running": True},
     "Image": "sha256:1",
-    "HostConfig": {"Memory": 64 * 1024**2, "CpuQuota": 25000, "RestartPolicy": {"Name": "unless-stopped"}},
+    "HostConfig": {
+        "Memory": 64 * 1024**2,
+        "CpuQuota": 25000,
+        "RestartPolicy": {"Name": "unless-stopped"},
+    },
     "NetworkSettings": {"Networks": {"a": {"NetworkID": "1"}}},
     "Mounts": [{"Name": "data"}],
 }
@@ -101,7 +117,15 @@ def test_no_drift_where_the_engine_shows_what_is_recorded() -> None:
         {"NetworkSettings": {"Networks": {}}},
         {"Mounts": [{"Name": "other"}]},
     ],
-    ids=["stopped", "another image", "memory", "cores", "restart policy", "a network left", "another volume"],
+    ids=[
+        "stopped",
+        "another image",
+        "memory",
+        "cores",
+        "restart policy",
+        "a network left",
+        "another volume",
+    ],
 )
 def test_drift_is_found(shown: dict[str, Any]) -> None:
     assert any(drift._container_differs({**SHOWN, **shown}, INPUTS))
@@ -164,11 +188,18 @@ config:
 """
 
 
-def test_generated_keys_come_back_after_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `make up` adds to a tracked file survives `git checkout` in a private copy; a person's text stays."""
+def test_generated_keys_come_back_after_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `make up` adds to a tracked file survives `git checkout` in a private copy; a person's
+    text stays.
+    """
     monkeypatch.setattr(key_backup, "STATE", tmp_path / "state")
     file = tmp_path / "Pulumi.dev.yaml"
-    generated = "  groundwork:masterSecret:\n    secure: v1:abc\n  groundwork:instance: abc123\nencryptionsalt: v1:salt\n"
+    generated = (
+        "  groundwork:masterSecret:\n    secure: v1:abc\n  groundwork:instance:"
+        " abc123\nencryptionsalt: v1:salt\n"
+    )
     file.write_text(STACK_FILE + generated)
     key_backup.keep("dev", file)
     assert key_backup.restore("dev", file) is False, "nothing is missing"
@@ -182,10 +213,18 @@ def test_generated_keys_come_back_after_a_checkout(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("text", ["", "config: {}\n", "config:\n"])
-def test_generated_keys_come_back_into_an_empty_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_keys_come_back_into_an_empty_file(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(key_backup, "STATE", tmp_path / "state")
     file = tmp_path / "Pulumi.dev.yaml"
-    content = {"config": {"groundwork:masterSecret": {"secure": "v1:abc"}, "groundwork:instance": "abc123"}, "encryptionsalt": "v1:salt"}
+    content = {
+        "config": {
+            "groundwork:masterSecret": {"secure": "v1:abc"},
+            "groundwork:instance": "abc123",
+        },
+        "encryptionsalt": "v1:salt",
+    }
     file.write_text(yaml.safe_dump(content))
     key_backup.keep("dev", file)
     file.write_text(text)
@@ -193,7 +232,9 @@ def test_generated_keys_come_back_into_an_empty_file(text: str, tmp_path: Path, 
     assert yaml.safe_load(file.read_text()) == content
 
 
-def test_archives_are_unpacked_by_old_and_new_pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_are_unpacked_by_old_and_new_pythons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Debian 12's Python 3.11.2 has no extraction filters."""
     (tmp_path / "tool").write_text("#!")
     with tarfile.open(tmp_path / "good.tar", "w") as archive:
@@ -212,7 +253,10 @@ def test_generated_values_are_random_and_safe_in_yaml() -> None:
     """A value that begins with a letter cannot be read as a number."""
     values = {state.generate(40) for _ in range(50)}
     assert len(values) == 50
-    assert all(value[0] in string.ascii_letters and value.isalnum() and len(value) == 40 for value in values)
+    assert all(
+        value[0] in string.ascii_letters and value.isalnum() and len(value) == 40
+        for value in values
+    )
     assert all(state.instance_id()[0].isalpha() for _ in range(50))
 
 
@@ -221,12 +265,19 @@ def test_tools_are_those_that_the_lock_file_and_the_modules_name() -> None:
     assert f"pulumi=={toolchain.PULUMI} " in lockfile
     for target, version in toolchain.PLUGINS.items():
         assert f"pulumi-{target}=={version} " in lockfile
-    assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}" in (ROOT / "ops/build/modules/pulumi/go.mod").read_text()
+    assert (
+        f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}"
+        in (ROOT / "ops/build/modules/pulumi/go.mod").read_text()
+    )
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for folder in ("ops/build/modules", "tests/kubernetes/cluster/modules", "images") for path in sorted((ROOT / folder).rglob("go.mod"))],
+    [
+        path
+        for folder in ("ops/build/modules", "tests/kubernetes/cluster/modules", "images")
+        for path in sorted((ROOT / folder).rglob("go.mod"))
+    ],
     ids=lambda path: path.parent.name,
 )
 def test_go_modules_have_their_checksums(path: Path) -> None:
@@ -243,7 +294,9 @@ def test_a_changed_recipe_is_built_elsewhere(tmp_path: Path) -> None:
     assert golang.place(tmp_path).name != before.name
 
 
-def test_what_was_never_executed_is_named_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_never_executed_is_named_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A check that was skipped in one run and executed in another was executed."""
     from rich.console import Console
 
@@ -271,6 +324,8 @@ def test_go_tools_of_recipes_have_modules() -> None:
 
 
 def test_make_help_names_every_target() -> None:
-    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for target in ("up", "preview", "health", "env", "logs", "down", "purge", "test", "bench"):
         assert f"make {target} " in text

@@ -12,21 +12,56 @@ from tests.unit.conftest import make_context, make_platform, make_settings
 
 IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 CONTRACT = {
-    "CLICKHOUSE_DATABASE", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_URL", "CLICKHOUSE_URL_INTERNAL", "CLICKHOUSE_USER",
-    "DATABASE_URL", "DATABASE_URL_INTERNAL",
-    "LLM_API_KEY", "LLM_BASE_URL", "LLM_BASE_URL_INTERNAL", "LLM_MODEL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT_INTERNAL", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL",
-    "QDRANT_API_KEY", "QDRANT_URL", "QDRANT_URL_INTERNAL",
-    "REDIS_CACHE_URL", "REDIS_CACHE_URL_INTERNAL", "REDIS_QUEUE_URL", "REDIS_QUEUE_URL_INTERNAL",
-    "S3_ACCESS_KEY_ID", "S3_BUCKET", "S3_ENDPOINT", "S3_ENDPOINT_INTERNAL", "S3_REGION", "S3_SECRET_ACCESS_KEY",
-}  # fmt: skip
+    "CLICKHOUSE_DATABASE",
+    "CLICKHOUSE_PASSWORD",
+    "CLICKHOUSE_URL",
+    "CLICKHOUSE_URL_INTERNAL",
+    "CLICKHOUSE_USER",
+    "DATABASE_URL",
+    "DATABASE_URL_INTERNAL",
+    "LLM_API_KEY",
+    "LLM_BASE_URL",
+    "LLM_BASE_URL_INTERNAL",
+    "LLM_MODEL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT_INTERNAL",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "QDRANT_API_KEY",
+    "QDRANT_URL",
+    "QDRANT_URL_INTERNAL",
+    "REDIS_CACHE_URL",
+    "REDIS_CACHE_URL_INTERNAL",
+    "REDIS_QUEUE_URL",
+    "REDIS_QUEUE_URL_INTERNAL",
+    "S3_ACCESS_KEY_ID",
+    "S3_BUCKET",
+    "S3_ENDPOINT",
+    "S3_ENDPOINT_INTERNAL",
+    "S3_REGION",
+    "S3_SECRET_ACCESS_KEY",
+}
 ADMINISTRATION = {
-    "ALERTMANAGER_PASSWORD", "ALERTMANAGER_URL", "ALERTMANAGER_URL_INTERNAL", "ALERTMANAGER_USER", "CLICKHOUSE_ADMIN_PASSWORD",
-    "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_INTERNAL", "GRAFANA_PASSWORD", "GRAFANA_URL", "GRAFANA_USER", "LITELLM_MASTER_KEY",
-    "MINIO_ROOT_PASSWORD", "POSTGRES_SUPERUSER_PASSWORD",
-    "PROMETHEUS_PASSWORD", "PROMETHEUS_URL", "PROMETHEUS_URL_INTERNAL", "PROMETHEUS_USER",
-}  # fmt: skip
-# Names of logins that are the application's, beside `app`; everything else is an administrator's, or another service's.
+    "ALERTMANAGER_PASSWORD",
+    "ALERTMANAGER_URL",
+    "ALERTMANAGER_URL_INTERNAL",
+    "ALERTMANAGER_USER",
+    "CLICKHOUSE_ADMIN_PASSWORD",
+    "DATABASE_OWNER_URL",
+    "DATABASE_OWNER_URL_INTERNAL",
+    "GRAFANA_PASSWORD",
+    "GRAFANA_URL",
+    "GRAFANA_USER",
+    "LITELLM_MASTER_KEY",
+    "MINIO_ROOT_PASSWORD",
+    "POSTGRES_SUPERUSER_PASSWORD",
+    "PROMETHEUS_PASSWORD",
+    "PROMETHEUS_URL",
+    "PROMETHEUS_URL_INTERNAL",
+    "PROMETHEUS_USER",
+}
+# Names of logins that are the application's, beside `app`; everything else is an administrator's,
+# or another service's.
 _ITS_OWN = {"qdrant": "api-key", "litellm": "app-key", "alloy": "otlp"}
 
 
@@ -50,13 +85,18 @@ def test_the_application_is_given_no_login_but_its_own(target: str) -> None:
     told = " ".join(environment(**keys).values())
     for service in make_platform(**keys).services:
         for name, secret in service.credentials.items():
-            assert (secret.reveal() in told) == (name == _ITS_OWN.get(service.name, "app")), (service.name, name)
+            assert (secret.reveal() in told) == (name == _ITS_OWN.get(service.name, "app")), (
+                service.name,
+                name,
+            )
 
 
 def test_every_address_comes_from_the_host_and_from_inside() -> None:
     found = environment(portOffset=100)
     assert re.fullmatch(r"postgresql://app:\w{32}@127\.0\.0\.1:5532/app", found["DATABASE_URL"])
-    assert re.fullmatch(r"postgresql://app:\w{32}@postgres:5432/app", found["DATABASE_URL_INTERNAL"])
+    assert re.fullmatch(
+        r"postgresql://app:\w{32}@postgres:5432/app", found["DATABASE_URL_INTERNAL"]
+    )
     assert found["REDIS_QUEUE_URL_INTERNAL"].endswith("@redis-queue:6379/0")
     assert found["S3_ENDPOINT"] == "http://127.0.0.1:9100"
 
@@ -67,9 +107,20 @@ def test_what_is_not_deployed_is_not_promised() -> None:
 
 
 def test_an_external_service_has_one_address_for_both() -> None:
-    external = {"host": "db.example.org", "port": 6432, "tls": True, "username": "u@x", "password": "p/w:1", "database": "d"}
+    external = {
+        "host": "db.example.org",
+        "port": 6432,
+        "tls": True,
+        "username": "u@x",
+        "password": "p/w:1",
+        "database": "d",
+    }
     found = environment(postgres={"external": external})
-    assert found["DATABASE_URL"] == found["DATABASE_URL_INTERNAL"] == "postgresql://u%40x:p%2Fw%3A1@db.example.org:6432/d?sslmode=verify-full"
+    assert (
+        found["DATABASE_URL"]
+        == found["DATABASE_URL_INTERNAL"]
+        == "postgresql://u%40x:p%2Fw%3A1@db.example.org:6432/d?sslmode=verify-full"
+    )
 
 
 def test_shared_redis_serves_both_uses() -> None:
@@ -79,15 +130,24 @@ def test_shared_redis_serves_both_uses() -> None:
 
 @pytest.mark.parametrize("target", ["docker", "kubernetes"])
 def test_secrets_are_secret_values_wherever_they_stand(target: str) -> None:
-    """Nothing but `environment`, `administration` and `credentials` holds a secret, and those hold nothing else."""
+    """Nothing but `environment`, `administration` and `credentials` holds a secret, and those hold
+    nothing else.
+    """
     keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
     platform = make_platform(**keys)
-    secrets = {secret.reveal() for service in platform.services for secret in service.credentials.values()}
-    found = outputs.build(make_settings(**keys), platform, make_context(**keys), IDENTITY, ["a note"])
+    secrets = {
+        secret.reveal() for service in platform.services for secret in service.credentials.values()
+    }
+    found = outputs.build(
+        make_settings(**keys), platform, make_context(**keys), IDENTITY, ["a note"]
+    )
     text = repr(found)
     assert secrets
     assert not any(secret in text for secret in secrets)
-    assert all(isinstance(value, Secret) for value in (found["environment"] | found["administration"]).values())
+    assert all(
+        isinstance(value, Secret)
+        for value in (found["environment"] | found["administration"]).values()
+    )
 
 
 def test_outputs_have_one_shape_on_every_target() -> None:
@@ -95,7 +155,9 @@ def test_outputs_have_one_shape_on_every_target() -> None:
 
     def shape(target: str) -> dict[str, Any]:
         keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
-        return outputs.build(make_settings(**keys), make_platform(**keys), make_context(**keys), IDENTITY, [])
+        return outputs.build(
+            make_settings(**keys), make_platform(**keys), make_context(**keys), IDENTITY, []
+        )
 
     docker, kubernetes = shape("docker"), shape("kubernetes")
     assert set(docker) == set(kubernetes)
@@ -104,12 +166,14 @@ def test_outputs_have_one_shape_on_every_target() -> None:
     assert set(docker["environment"]) == set(kubernetes["environment"])
     for name, service in kubernetes["services"].items():
         assert set(docker["services"][name]) <= set(service)
-        assert {port: end["port"] for port, end in docker["services"][name]["endpoints"].items()} == {
-            port: end["port"] for port, end in service["endpoints"].items()
-        }
+        assert {
+            port: end["port"] for port, end in docker["services"][name]["endpoints"].items()
+        } == {port: end["port"] for port, end in service["endpoints"].items()}
 
 
 def test_addresses_inside_a_cluster_name_the_namespace() -> None:
     found = environment(target="kubernetes", kubernetes={"context": "test", "namespace": "shop"})
-    assert re.fullmatch(r"postgresql://app:\w{32}@postgres\.shop:5432/app", found["DATABASE_URL_INTERNAL"])
+    assert re.fullmatch(
+        r"postgresql://app:\w{32}@postgres\.shop:5432/app", found["DATABASE_URL_INTERNAL"]
+    )
     assert re.fullmatch(r"postgresql://app:\w{32}@127\.0\.0\.1:5432/app", found["DATABASE_URL"])

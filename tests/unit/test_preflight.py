@@ -17,7 +17,9 @@ from infra.units import GIB
 from tests.unit.conftest import make_platform, make_settings
 
 IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
-ROOMY = HostFacts(memory=64 * GIB, cpus=8, root_shared=True, disk_total=1000 * GIB, disk_free=900 * GIB)
+ROOMY = HostFacts(
+    memory=64 * GIB, cpus=8, root_shared=True, disk_total=1000 * GIB, disk_free=900 * GIB
+)
 OTHER = Identity(project="groundwork", stack="dev", instance="other1", master="feedfacefeed")
 OTHER_MASTER = Identity(project="groundwork", stack="dev", instance="abc123", master="000000000000")
 DATA = IDENTITY.name("postgres-data")
@@ -29,7 +31,11 @@ def check(facts: HostFacts, **keys: Any) -> list[Violation]:
 
 
 def ledger(identity: Identity = IDENTITY, /, **versions: str) -> dict[str, str]:
-    return {**identity.labels, "groundwork.role": "ledger", **{f"groundwork.version.{name}": version for name, version in versions.items()}}
+    return {
+        **identity.labels,
+        "groundwork.role": "ledger",
+        **{f"groundwork.version.{name}": version for name, version in versions.items()},
+    }
 
 
 def redis_ledger(version: str) -> dict[str, str]:
@@ -41,28 +47,151 @@ def test_a_roomy_host_is_fine() -> None:
 
 
 CASES: list[tuple[str, HostFacts, dict[str, Any], str, str]] = [
-    ("one limit beyond the host", ROOMY, {"postgres": {"memory": "100GiB"}}, "groundwork:postgres.memory", "more than the host has"),
-    ("all limits beyond the host", replace(ROOMY, memory=3 * GIB), {}, "groundwork:postgres.memory", "all limits together"),
+    (
+        "one limit beyond the host",
+        ROOMY,
+        {"postgres": {"memory": "100GiB"}},
+        "groundwork:postgres.memory",
+        "more than the host has",
+    ),
+    (
+        "all limits beyond the host",
+        replace(ROOMY, memory=3 * GIB),
+        {},
+        "groundwork:postgres.memory",
+        "all limits together",
+    ),
     ("more cores than the host", replace(ROOMY, cpus=1), {}, "groundwork:litellm.cpus", "cores"),
-    ("volumes beyond the disk", replace(ROOMY, disk_total=20 * GIB), {}, "groundwork:minio.disk", "has in all"),
-    ("new volumes beyond the free disk", replace(ROOMY, disk_free=20 * GIB), {}, "groundwork:minio.disk", "has free"),
-    ("two services on one port", ROOMY, {"prometheus": {"port": 5432}}, "groundwork:prometheus (port 5432, http)", "already given to postgres"),
-    ("a port that a process holds", replace(ROOMY, taken_ports={9000: "another process on this host"}), {}, "groundwork:minio (port 9000, s3)", "held by another process"),
-    ("a port beyond the last", ROOMY, {"minio": {"port": 65000}, "portOffset": 1000}, "groundwork:minio (port 66000, s3)", "beyond 65535"),
-    ("a volume of another instance", replace(ROOMY, volumes={DATA: OTHER.labels}), {}, f"volume {DATA}", "belongs to another"),
-    ("a volume that nobody labelled", replace(ROOMY, volumes={DATA: {}}), {}, f"volume {DATA}", "belongs to another"),
-    ("a volume of another master", replace(ROOMY, volumes={DATA: OTHER_MASTER.labels}), {}, "groundwork:masterSecret", "another master secret"),
-    ("a container of a stranger", replace(ROOMY, containers={IDENTITY.name("minio"): {}}), {}, f"container {IDENTITY.name('minio')}", "belongs to another"),
-    ("Postgres of another major", replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="18")}), {}, "groundwork:images", "holds a Postgres 18 data directory"),
-    ("Postgres of an older major", replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12")}), {"images": "registry"}, "groundwork:images", "holds a Postgres 17 data directory"),
-    ("a downgrade", replace(ROOMY, volumes={IDENTITY.name("minio-data"): IDENTITY.labels, "l": ledger(minio="2026.09.16")}), {}, "groundwork:images", "older than 2026.09.16"),
-    ("a downgrade after several upgrades", replace(ROOMY, volumes={IDENTITY.name("redis-cache-data"): IDENTITY.labels, "a": redis_ledger("8.10.2"), "b": redis_ledger("8.0.1")}), {}, "groundwork:images", "older than 8.10.2"),
-    ("an image that was not built", replace(ROOMY, missing_images={make_platform(images="packages").by_name("redis-cache").image.reference: "it has not been built on this host"}), {}, "groundwork:images (redis-cache)", "cannot be had"),
-    ("a root that is not shared", replace(ROOMY, root_shared=False), {"exporters": {"containers": {"enabled": False}}}, "groundwork:exporters.node.enabled", "shared mount"),
-]  # fmt: skip
+    (
+        "volumes beyond the disk",
+        replace(ROOMY, disk_total=20 * GIB),
+        {},
+        "groundwork:minio.disk",
+        "has in all",
+    ),
+    (
+        "new volumes beyond the free disk",
+        replace(ROOMY, disk_free=20 * GIB),
+        {},
+        "groundwork:minio.disk",
+        "has free",
+    ),
+    (
+        "two services on one port",
+        ROOMY,
+        {"prometheus": {"port": 5432}},
+        "groundwork:prometheus (port 5432, http)",
+        "already given to postgres",
+    ),
+    (
+        "a port that a process holds",
+        replace(ROOMY, taken_ports={9000: "another process on this host"}),
+        {},
+        "groundwork:minio (port 9000, s3)",
+        "held by another process",
+    ),
+    (
+        "a port beyond the last",
+        ROOMY,
+        {"minio": {"port": 65000}, "portOffset": 1000},
+        "groundwork:minio (port 66000, s3)",
+        "beyond 65535",
+    ),
+    (
+        "a volume of another instance",
+        replace(ROOMY, volumes={DATA: OTHER.labels}),
+        {},
+        f"volume {DATA}",
+        "belongs to another",
+    ),
+    (
+        "a volume that nobody labelled",
+        replace(ROOMY, volumes={DATA: {}}),
+        {},
+        f"volume {DATA}",
+        "belongs to another",
+    ),
+    (
+        "a volume of another master",
+        replace(ROOMY, volumes={DATA: OTHER_MASTER.labels}),
+        {},
+        "groundwork:masterSecret",
+        "another master secret",
+    ),
+    (
+        "a container of a stranger",
+        replace(ROOMY, containers={IDENTITY.name("minio"): {}}),
+        {},
+        f"container {IDENTITY.name('minio')}",
+        "belongs to another",
+    ),
+    (
+        "Postgres of another major",
+        replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="18")}),
+        {},
+        "groundwork:images",
+        "holds a Postgres 18 data directory",
+    ),
+    (
+        "Postgres of an older major",
+        replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12")}),
+        {"images": "registry"},
+        "groundwork:images",
+        "holds a Postgres 17 data directory",
+    ),
+    (
+        "a downgrade",
+        replace(
+            ROOMY,
+            volumes={IDENTITY.name("minio-data"): IDENTITY.labels, "l": ledger(minio="2026.09.16")},
+        ),
+        {},
+        "groundwork:images",
+        "older than 2026.09.16",
+    ),
+    (
+        "a downgrade after several upgrades",
+        replace(
+            ROOMY,
+            volumes={
+                IDENTITY.name("redis-cache-data"): IDENTITY.labels,
+                "a": redis_ledger("8.10.2"),
+                "b": redis_ledger("8.0.1"),
+            },
+        ),
+        {},
+        "groundwork:images",
+        "older than 8.10.2",
+    ),
+    (
+        "an image that was not built",
+        replace(
+            ROOMY,
+            missing_images={
+                make_platform(images="packages")
+                .by_name("redis-cache")
+                .image.reference: "it has not been built on this host"
+            },
+        ),
+        {},
+        "groundwork:images (redis-cache)",
+        "cannot be had",
+    ),
+    (
+        "a root that is not shared",
+        replace(ROOMY, root_shared=False),
+        {"exporters": {"containers": {"enabled": False}}},
+        "groundwork:exporters.node.enabled",
+        "shared mount",
+    ),
+]
 
 
-@pytest.mark.parametrize(("facts", "keys", "key", "reason"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("facts", "keys", "key", "reason"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
 def test_refuses(facts: HostFacts, keys: dict[str, Any], key: str, reason: str) -> None:
     """One message with the key, a reason and a fix."""
     problems = check(facts, **keys)
@@ -79,12 +208,18 @@ OWN = {IDENTITY.name("postgres"): IDENTITY.labels}
     [
         (replace(ROOMY, foreign_address="8.8.8.8"), "groundwork:bindAddress", "127.0.0.1"),
         (replace(ROOMY, network_room=3), "Docker's address pools", "docker network prune"),
-        (replace(ROOMY, nothing_recorded=True, containers=OWN), "containers of gw-", "make up STACK="),
+        (
+            replace(ROOMY, nothing_recorded=True, containers=OWN),
+            "containers of gw-",
+            "make up STACK=",
+        ),
     ],
     ids=["an address of another host", "no room for networks", "a lost state"],
 )
 def test_refuses_what_would_fail_half_way(facts: HostFacts, key: str, fix: str) -> None:
-    """Each was met in the middle of a deploy before: by the engine, the third stack on a host, and names that are taken."""
+    """Each was met in the middle of a deploy before: by the engine, the third stack on a host, and
+    names that are taken.
+    """
     (problem,) = check(facts)
     assert problem.key.startswith(key)
     assert fix in problem.fix
@@ -94,11 +229,23 @@ def test_refuses_what_would_fail_half_way(facts: HostFacts, key: str, fix: str) 
     "facts",
     [
         replace(ROOMY, network_room=40),
-        replace(ROOMY, network_room=0, networks={IDENTITY.name(name): IDENTITY.labels for name in networks_of(make_platform(images="packages"))}),
+        replace(
+            ROOMY,
+            network_room=0,
+            networks={
+                IDENTITY.name(name): IDENTITY.labels
+                for name in networks_of(make_platform(images="packages"))
+            },
+        ),
         replace(ROOMY, nothing_recorded=True),
         replace(ROOMY, nothing_recorded=True, containers={OTHER.name("postgres"): OTHER.labels}),
     ],
-    ids=["room for networks", "networks that are there already", "a fresh stack", "another instance's containers"],
+    ids=[
+        "room for networks",
+        "networks that are there already",
+        "a fresh stack",
+        "another instance's containers",
+    ],
 )
 def test_accepts_what_is_no_contradiction(facts: HostFacts) -> None:
     assert check(facts, images="packages") == []
@@ -113,9 +260,17 @@ def test_accepts_what_is_no_contradiction(facts: HostFacts) -> None:
         ({}, ["192.168.1.0/24", "192.168.2.0/24"], 29),
         ({"DefaultAddressPools": [{"Base": "10.200.0.0/16", "Size": 24}]}, ["10.200.3.0/24"], 255),
     ],
-    ids=["the engine's own pools", "the default bridge", "a pool of each size", "small networks", "pools of the host's own"],
+    ids=[
+        "the engine's own pools",
+        "the default bridge",
+        "a pool of each size",
+        "small networks",
+        "pools of the host's own",
+    ],
 )
-def test_counts_the_networks_that_still_find_a_range(info: dict[str, Any], subnets: list[str], room: int) -> None:
+def test_counts_the_networks_that_still_find_a_range(
+    info: dict[str, Any], subnets: list[str], room: int
+) -> None:
     networks = [{"IPAM": {"Config": [{"Subnet": subnet}]}} for subnet in subnets]
     assert docker_facts._network_room(info, networks) == room
 
@@ -123,7 +278,10 @@ def test_counts_the_networks_that_still_find_a_range(info: dict[str, Any], subne
 @pytest.mark.parametrize(
     "facts",
     [
-        replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12", minio="2026.02.12")}),
+        replace(
+            ROOMY,
+            volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12", minio="2026.02.12")},
+        ),
         replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.1")}),
         replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(OTHER, postgres="18")}),
         replace(ROOMY, volumes={"l": ledger(postgres="18")}),
@@ -131,20 +289,43 @@ def test_counts_the_networks_that_still_find_a_range(info: dict[str, Any], subne
         replace(ROOMY, disk_total=None, disk_free=None, root_shared=None),
         replace(ROOMY, containers={IDENTITY.name("postgres"): IDENTITY.labels}),
     ],
-    ids=["own volumes", "older minor", "another instance's ledger", "ledger without its volume", "own port", "engine elsewhere", "own container"],
+    ids=[
+        "own volumes",
+        "older minor",
+        "another instance's ledger",
+        "ledger without its volume",
+        "own port",
+        "engine elsewhere",
+        "own container",
+    ],
 )
 def test_accepts(facts: HostFacts) -> None:
     assert check(facts) == []
 
 
-@pytest.mark.parametrize(("version", "parts"), [("17.12", (17, 12)), ("v1.19.1", (1, 19, 1)), ("2026.02.12", (2026, 2, 12)), ("18-rc1", ()), ("", ())])
+@pytest.mark.parametrize(
+    ("version", "parts"),
+    [
+        ("17.12", (17, 12)),
+        ("v1.19.1", (1, 19, 1)),
+        ("2026.02.12", (2026, 2, 12)),
+        ("18-rc1", ()),
+        ("", ()),
+    ],
+)
 def test_compares_versions_by_number(version: str, parts: tuple[int, ...]) -> None:
     assert shared_checks.version_tuple(version) == parts
 
 
-@pytest.mark.parametrize(("engine", "warned"), [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0", False), ("29.1.2", False), ("", False)])
+@pytest.mark.parametrize(
+    ("engine", "warned"),
+    [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0", False), ("29.1.2", False), ("", False)],
+)
 def test_old_engines_are_warned_about(engine: str, warned: bool) -> None:
-    assert bool(host_checks.notes(make_settings(), make_platform(), replace(ROOMY, engine=engine))) == warned
+    assert (
+        bool(host_checks.notes(make_settings(), make_platform(), replace(ROOMY, engine=engine)))
+        == warned
+    )
 
 
 def test_two_clones_do_not_share_a_name() -> None:
@@ -152,7 +333,9 @@ def test_two_clones_do_not_share_a_name() -> None:
     assert not IDENTITY.owns(OTHER.labels)
 
 
-@pytest.mark.parametrize(("held", "refused"), [("8.0.5", False), ("8.0.1", True)], ids=["newer", "older"])
+@pytest.mark.parametrize(
+    ("held", "refused"), [("8.0.5", False), ("8.0.1", True)], ids=["newer", "older"]
+)
 def test_what_an_image_really_holds_decides_about_a_downgrade(held: str, refused: bool) -> None:
     """Debian may have replaced the version that is pinned."""
     platform = make_platform(images="packages")

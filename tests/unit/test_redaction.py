@@ -1,4 +1,6 @@
-"""What is secret in a line is taken out, what is not stays, in lines as each service writes them."""
+"""What is secret in a line is taken out, what is not stays, in lines as each service
+writes them.
+"""
 
 import re
 
@@ -34,29 +36,97 @@ def redact(line: str) -> str:
 
 
 LINES = {
-    "postgres: a failed connection": (f"2026-11-21 07:00:00.123 UTC [42] LOG:  could not connect to postgresql://app:{PASSWORD}@postgres:5432/app", PASSWORD),
-    "postgres: a statement": (f"2026-11-21 07:00:00 UTC [1] postgres@app STATEMENT:  ALTER ROLE app PASSWORD '{PASSWORD}';", PASSWORD),
-    "postgres: a key-value connection string": (f"connection to host=postgres user=app password={PASSWORD} dbname=app failed", PASSWORD),
-    "redis: a login in the monitor": (f'1700000000.123456 [0 172.18.0.3:5555] "AUTH" "app" "{PASSWORD}"', PASSWORD),
-    "redis: a client's URL": (f"Error 111 connecting to redis://:{PASSWORD}@redis-cache:6379/0", PASSWORD),
+    "postgres: a failed connection": (
+        (
+            "2026-11-21 07:00:00.123 UTC [42] LOG:  could not connect to"
+            f" postgresql://app:{PASSWORD}@postgres:5432/app"
+        ),
+        PASSWORD,
+    ),
+    "postgres: a statement": (
+        (
+            "2026-11-21 07:00:00 UTC [1] postgres@app STATEMENT:  ALTER ROLE app PASSWORD"
+            f" '{PASSWORD}';"
+        ),
+        PASSWORD,
+    ),
+    "postgres: a key-value connection string": (
+        f"connection to host=postgres user=app password={PASSWORD} dbname=app failed",
+        PASSWORD,
+    ),
+    "redis: a login in the monitor": (
+        f'1700000000.123456 [0 172.18.0.3:5555] "AUTH" "app" "{PASSWORD}"',
+        PASSWORD,
+    ),
+    "redis: a client's URL": (
+        f"Error 111 connecting to redis://:{PASSWORD}@redis-cache:6379/0",
+        PASSWORD,
+    ),
     "minio: a signed URL": (
-        f"GET /documents/a.pdf?X-Amz-Algorithm=AWS4&X-Amz-Credential={AWS}%2F20261121&X-Amz-Signature=4f9d82aa71", "4f9d82aa71"),
+        (
+            f"GET /documents/a.pdf?X-Amz-Algorithm=AWS4&X-Amz-Credential={AWS}%2F20261121"
+            "&X-Amz-Signature=4f9d82aa71"
+        ),
+        "4f9d82aa71",
+    ),
     "minio: an access key": (f"API: PutObject(bucket=documents) accessKey={AWS} denied", AWS),
     "minio: root's password": (f"MINIO_ROOT_PASSWORD={PASSWORD} is used", PASSWORD),
-    "qdrant: a header": (f'actix_web::middleware::logger: "GET /collections" api-key: {PASSWORD}', PASSWORD),
-    "clickhouse: a user": (f"<Debug> executeQuery: CREATE USER app IDENTIFIED WITH sha256_password BY '{PASSWORD}'", PASSWORD),
-    "clickhouse: a table function": (f"SELECT * FROM s3('http://minio:9000/b/x', '{AWS}', 'x')", AWS),
-    "litellm: a refused key": (f'{{"message": "Authentication Error, Received API Key = {KEY}, key not found", "level": "ERROR"}}', KEY),
-    "litellm: a header in a traceback": (f"httpx.HTTPStatusError: headers={{'Authorization': 'Bearer {PASSWORD}'}}", PASSWORD),
+    "qdrant: a header": (
+        f'actix_web::middleware::logger: "GET /collections" api-key: {PASSWORD}',
+        PASSWORD,
+    ),
+    "clickhouse: a user": (
+        f"<Debug> executeQuery: CREATE USER app IDENTIFIED WITH sha256_password BY '{PASSWORD}'",
+        PASSWORD,
+    ),
+    "clickhouse: a table function": (
+        f"SELECT * FROM s3('http://minio:9000/b/x', '{AWS}', 'x')",
+        AWS,
+    ),
+    "litellm: a refused key": (
+        (
+            f'{{"message": "Authentication Error, Received API Key = {KEY}, key not found",'
+            ' "level": "ERROR"}'
+        ),
+        KEY,
+    ),
+    "litellm: a header in a traceback": (
+        f"httpx.HTTPStatusError: headers={{'Authorization': 'Bearer {PASSWORD}'}}",
+        PASSWORD,
+    ),
     "litellm: its master key": (f'"general_settings": {{"master_key": "sk-{PASSWORD}"}}', PASSWORD),
-    "prometheus: basic authentication in a URL": (f'ts=2026-11-21T07:00:00Z level=error msg="Get \\"http://admin:{PASSWORD}@prometheus:9090/\\""', PASSWORD),
-    "alertmanager: Slack's address": (f"Post \\\"https://hooks.slack.com/services/T00000000/B00000000/{PASSWORD}\\\": timeout", PASSWORD),
-    "grafana: a data source": (f'logger=datasources level=warn secureJsonData.basicAuthPassword="{PASSWORD}"', PASSWORD),
-    "alloy: a header of a vendor": (f'level=error headers="map[Authorization:[Bearer {PASSWORD}]]"', PASSWORD),
-    "an application: JSON": (f'{{"level":"info","client_secret":"{PASSWORD}","user":"ann"}}', PASSWORD),
+    "prometheus: basic authentication in a URL": (
+        (
+            'ts=2026-11-21T07:00:00Z level=error msg="Get'
+            f' \\"http://admin:{PASSWORD}@prometheus:9090/\\""'
+        ),
+        PASSWORD,
+    ),
+    "alertmanager: Slack's address": (
+        f'Post \\"https://hooks.slack.com/services/T00000000/B00000000/{PASSWORD}\\": timeout',
+        PASSWORD,
+    ),
+    "grafana: a data source": (
+        f'logger=datasources level=warn secureJsonData.basicAuthPassword="{PASSWORD}"',
+        PASSWORD,
+    ),
+    "alloy: a header of a vendor": (
+        f'level=error headers="map[Authorization:[Bearer {PASSWORD}]]"',
+        PASSWORD,
+    ),
+    "an application: JSON": (
+        f'{{"level":"info","client_secret":"{PASSWORD}","user":"ann"}}',
+        PASSWORD,
+    ),
     "an application: escaped JSON": (f'body="{{\\"password\\": \\"{PASSWORD}\\"}}"', PASSWORD),
-    "an application: an apostrophe within escaped JSON": ('body="{\\"password\\": \\"it\'s-secret-abc\\"}"', "secret-abc"),
-    "an application: escaped single quotes": ("msg='connect(password=\\'secret-abc\\')'", "secret-abc"),
+    "an application: an apostrophe within escaped JSON": (
+        'body="{\\"password\\": \\"it\'s-secret-abc\\"}"',
+        "secret-abc",
+    ),
+    "an application: escaped single quotes": (
+        "msg='connect(password=\\'secret-abc\\')'",
+        "secret-abc",
+    ),
     "an application: a flag": (f"starting worker --queue default --api-key {PASSWORD}", PASSWORD),
     "an application: the environment": (f"OPENAI_API_KEY={KEY} DEBUG=1", KEY),
     "an application: a token": (f"session for ann: {JWT}", JWT),
@@ -68,35 +138,73 @@ LINES = {
     "redis: a line of its configuration": (f"requirepass={PASSWORD}", PASSWORD),
     "an application: lower case": (f"dbpass={PASSWORD} DBPASS={PASSWORD}", PASSWORD),
     "an application: short flags": (f"openssl enc -pass {PASSWORD} --pwd {PASSWORD}", PASSWORD),
-    "an application: a comma and a slash within quotes": ('{"pwd": "/S3cret,Pa55word", "db_pwd": "correct horse, battery"}', "Pa55word"),
-    "an application: words within quotes": ('{"user": "ann", "pwd": "correct horse, battery"}', "battery"),
-    "an application: a quote within a password": ('{"password": "it\'s-secret-abc", "user": "ann"}', "secret-abc"),
-    "an application: an escaped quote within a password": (r'{"password": "ab\"cdef-ghi"}', "cdef-ghi"),
+    "an application: a comma and a slash within quotes": (
+        '{"pwd": "/S3cret,Pa55word", "db_pwd": "correct horse, battery"}',
+        "Pa55word",
+    ),
+    "an application: words within quotes": (
+        '{"user": "ann", "pwd": "correct horse, battery"}',
+        "battery",
+    ),
+    "an application: a quote within a password": (
+        '{"password": "it\'s-secret-abc", "user": "ann"}',
+        "secret-abc",
+    ),
+    "an application: an escaped quote within a password": (
+        r'{"password": "ab\"cdef-ghi"}',
+        "cdef-ghi",
+    ),
     "an application: a password in single quotes": (f"connect(password='{PASSWORD}')", PASSWORD),
-    "an application: an at sign within a URL's password": ("could not reach postgresql://app:p@ssw0rd-x@db:5432/app", "ssw0rd-x"),
+    "an application: an at sign within a URL's password": (
+        "could not reach postgresql://app:p@ssw0rd-x@db:5432/app",
+        "ssw0rd-x",
+    ),
     "an application: a number": ('{"pin": 1, "password": 12345678}', "12345678"),
     "an application: Go's data source name": (f"dial app:{PASSWORD}@tcp(mysql:3306)/app", PASSWORD),
-    "an application: an authorization header without a scheme": (f"Authorization: {PASSWORD}", PASSWORD),
+    "an application: an authorization header without a scheme": (
+        f"Authorization: {PASSWORD}",
+        PASSWORD,
+    ),
     "minio: a signed request": (
-        "Authorization: AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=4f9d82aa71bc", "4f9d82aa71bc"),
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/s3/aws4_request,"
+            " SignedHeaders=host, Signature=4f9d82aa71bc"
+        ),
+        "4f9d82aa71bc",
+    ),
     "clickhouse: a header": (f"X-ClickHouse-User: app, X-ClickHouse-Key: {PASSWORD}", PASSWORD),
     "an application: Rails' key": (f"SECRET_KEY_BASE: {PASSWORD}", PASSWORD),
     "an application: camel case": (f"dbPass={PASSWORD}", PASSWORD),
     "an application: upper case": (f"DB_PASS={PASSWORD} SMTP_PWD={PASSWORD}", PASSWORD),
-    "an application: keys of many names": (f"encryption_key={PASSWORD} signing-key: {PASSWORD}", PASSWORD),
+    "an application: keys of many names": (
+        f"encryption_key={PASSWORD} signing-key: {PASSWORD}",
+        PASSWORD,
+    ),
     "an application: GitLab": (f"cloning with {GITLAB}", GITLAB),
     "an application: Hugging Face": (f"loading with {HUGGING_FACE}", HUGGING_FACE),
     "an application: Stripe": (f"charging with {STRIPE}", STRIPE),
-    "an application: a private key": (f"-----BEGIN RSA PRIVATE KEY-----\n{PASSWORD}\n{PASSWORD}\n-----END RSA PRIVATE KEY-----", PASSWORD),
-}  # fmt: skip
+    "an application: a private key": (
+        f"-----BEGIN RSA PRIVATE KEY-----\n{PASSWORD}\n{PASSWORD}\n-----END RSA PRIVATE KEY-----",
+        PASSWORD,
+    ),
+}
 
 HARMLESS = (
-    '2026-11-21 07:00:00.123 UTC [42] app@app ERROR:  new row violates row-level security policy for table "document_vectors"',
-    '2026-11-21 07:00:00.123 UTC [42] app@app FATAL:  password authentication failed for user "app"',
+    (
+        "2026-11-21 07:00:00.123 UTC [42] app@app ERROR:  new row violates row-level security"
+        ' policy for table "document_vectors"'
+    ),
+    (
+        "2026-11-21 07:00:00.123 UTC [42] app@app FATAL:  password authentication failed for user"
+        ' "app"'
+    ),
     "1:M 21 Nov 2026 07:00:00.000 * Background append only file rewriting terminated with success",
     'INFO:     172.18.0.1:40000 - "POST /v1/chat/completions HTTP/1.1" 200 OK',
     '{"message": "prompt_tokens: 9, completion_tokens: 6, total_tokens: 15", "level": "INFO"}',
-    'level=info ts=2026-11-21T07:00:00Z caller=main.go:12 msg="Server is ready to receive web requests."',
+    (
+        'level=info ts=2026-11-21T07:00:00Z caller=main.go:12 msg="Server is ready to receive web'
+        ' requests."'
+    ),
     "<Information> Application: Ready for connections.",
     "took 0.123 s, tokens per second 42, cache key answers/17",
     "https://docs.example.org/secrets/rotation#tokens explains it",

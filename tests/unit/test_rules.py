@@ -10,20 +10,49 @@ import yaml
 from infra.services.prometheus import rule_files
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = [(path.stem, rule) for path in rule_files() for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+RULES = [
+    (path.stem, rule)
+    for path in rule_files()
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for _, rule in RULES if "alert" in rule}
-TESTS = [test for path in sorted((ROOT / "tests" / "rules").glob("*.yml")) for test in yaml.safe_load(path.read_text())["tests"]]
+TESTS = [
+    test
+    for path in sorted((ROOT / "tests" / "rules").glob("*.yml"))
+    for test in yaml.safe_load(path.read_text())["tests"]
+]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 # What the project promises; more is allowed.
 PROMISED = {
-    "ServiceDown", "HostDown", "HighErrorRate", "SlowResponses", "VectorDatabaseErrors", "AIBudgetExceeded", "DatabaseConnectionFailures",
-    "StorageNearlyFull", "StorageFullIn24Hours", "MemoryNearLimit", "OutOfMemoryKill", "ContainerRestarting", "CacheHitRateLow",
-    "PrometheusConfigurationRejected", "PrometheusRuleFailures", "TargetDown", "AlertsNotDelivered", "DeadMansSwitch",
-}  # fmt: skip
+    "ServiceDown",
+    "HostDown",
+    "HighErrorRate",
+    "SlowResponses",
+    "VectorDatabaseErrors",
+    "AIBudgetExceeded",
+    "DatabaseConnectionFailures",
+    "StorageNearlyFull",
+    "StorageFullIn24Hours",
+    "MemoryNearLimit",
+    "OutOfMemoryKill",
+    "ContainerRestarting",
+    "CacheHitRateLow",
+    "PrometheusConfigurationRejected",
+    "PrometheusRuleFailures",
+    "TargetDown",
+    "AlertsNotDelivered",
+    "DeadMansSwitch",
+}
 
 
 def _cases(name: str, *, firing: bool) -> list[dict[str, Any]]:
-    return [case for test in TESTS for case in test.get("alert_rule_test", ()) if case["alertname"] == name and bool(case["exp_alerts"]) == firing]
+    return [
+        case
+        for test in TESTS
+        for case in test.get("alert_rule_test", ())
+        if case["alertname"] == name and bool(case["exp_alerts"]) == firing
+    ]
 
 
 def test_what_was_promised_is_there() -> None:

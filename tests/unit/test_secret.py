@@ -58,7 +58,16 @@ def test_fingerprint_tells_masters_apart_and_reveals_nothing() -> None:
     assert KEYS.fingerprint != Keyring(Secret(MASTER + "x")).fingerprint
 
 
-@pytest.mark.parametrize("value", ["short", "changeme-changeme-changeme-1234", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "MyPassword0123456789abcdefgh", ""])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "short",
+        "changeme-changeme-changeme-1234",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "MyPassword0123456789abcdefgh",
+        "",
+    ],
+)
 def test_names_the_weakness(value: str) -> None:
     assert weakness(value)
 

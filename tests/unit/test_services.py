@@ -22,13 +22,37 @@ from infra.services.registry import definitions
 from infra.spec import APP_NETWORK, Platform, Service
 from infra.units import GIB, MIB
 from infra.versions import NO_PACKAGE
-from tests.unit.conftest import IMAGE_SOURCES, MASTER, files, make_context, make_platform, make_settings, text
+from tests.unit.conftest import (
+    IMAGE_SOURCES,
+    MASTER,
+    files,
+    make_context,
+    make_platform,
+    make_settings,
+    text,
+)
 
 # Beside stores: what watches, and has to remember.
 REMEMBERS = {"prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy-logs"}
-STORES = {name for item in definitions() if item.stage == Stage.STORE for name in item.service_names}
-WATCHERS = ("prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy", "alloy-logs", "cadvisor", "socket-proxy")
-SERVICES = [(source, service.name) for source in IMAGE_SOURCES for service in make_platform(images=source).services]
+STORES = {
+    name for item in definitions() if item.stage == Stage.STORE for name in item.service_names
+}
+WATCHERS = (
+    "prometheus",
+    "grafana",
+    "alertmanager",
+    "loki",
+    "tempo",
+    "alloy",
+    "alloy-logs",
+    "cadvisor",
+    "socket-proxy",
+)
+SERVICES = [
+    (source, service.name)
+    for source in IMAGE_SOURCES
+    for service in make_platform(images=source).services
+]
 
 
 def get(source: str, name: str) -> Service:
@@ -40,7 +64,9 @@ def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
     assert not [item.name for item in definitions() if everything.isdisjoint(item.service_names)]
     assert everything <= {name for item in definitions() for name in item.service_names}
     packages = make_platform(images="packages")
-    assert everything - {service.name for service in packages.services} == set(NO_PACKAGE) & everything
+    assert (
+        everything - {service.name for service in packages.services} == set(NO_PACKAGE) & everything
+    )
     assert set(NO_PACKAGE) & everything <= {item.service for item in packages.left_out}
     assert all(item.reason for item in packages.left_out)
 
@@ -51,7 +77,11 @@ class TestEveryService:
 
     def test_has_a_pinned_image(self, source: str, name: str) -> None:
         reference = get(source, name).image.reference
-        pattern = r"groundwork/[a-z-]+:[0-9.]+-[0-9a-f]{12}" if source == "packages" else r"[^@]+:[^@]+@sha256:[0-9a-f]{64}"
+        pattern = (
+            r"groundwork/[a-z-]+:[0-9.]+-[0-9a-f]{12}"
+            if source == "packages"
+            else r"[^@]+:[^@]+@sha256:[0-9a-f]{64}"
+        )
         assert re.fullmatch(pattern, reference)
 
     def test_keeps_data_on_a_volume_exactly_if_it_is_a_store(self, source: str, name: str) -> None:
@@ -63,7 +93,9 @@ class TestEveryService:
         assert 0 < service.limits.cpus <= 2
         assert service.stop_grace >= 10
 
-    def test_has_a_readiness_check_if_its_image_has_a_binary_for_one(self, source: str, name: str) -> None:
+    def test_has_a_readiness_check_if_its_image_has_a_binary_for_one(
+        self, source: str, name: str
+    ) -> None:
         service = get(source, name)
         shell_less = name.endswith("redis-cache-exporter") or name.endswith("redis-queue-exporter")
         assert (service.readiness is None) == (shell_less and source != "packages")
@@ -72,11 +104,22 @@ class TestEveryService:
         user = get(source, name).user
         assert re.fullmatch(r"\d+:\d+", user)
         # The engine's socket, and the files it logs to, are root's.
-        assert user.startswith("0:") == (name in ("alloy-logs", "cadvisor", "socket-proxy") or (name == "minio" and source != "packages"))
+        assert user.startswith("0:") == (
+            name in ("alloy-logs", "cadvisor", "socket-proxy")
+            or (name == "minio" and source != "packages")
+        )
 
     def test_shows_no_secret_in_its_environment_or_command(self, source: str, name: str) -> None:
         service = get(source, name)
-        shown = json.dumps([dict(service.env), service.command, service.entrypoint, [dict(job.env) for job in service.jobs]], default=str)
+        shown = json.dumps(
+            [
+                dict(service.env),
+                service.command,
+                service.entrypoint,
+                [dict(job.env) for job in service.jobs],
+            ],
+            default=str,
+        )
         for secret in _derived(make_platform(images=source)):
             assert secret not in shown
 
@@ -96,7 +139,12 @@ class TestEveryService:
             assert job.user.endswith(":0")
 
     def test_says_how_it_is_scraped_or_who_does_it(self, source: str, name: str) -> None:
-        exporter = {"socket-proxy": "cadvisor", "postgres": "postgres-exporter", "redis-cache": "redis-cache-exporter", "redis-queue": "redis-queue-exporter"}
+        exporter = {
+            "socket-proxy": "cadvisor",
+            "postgres": "postgres-exporter",
+            "redis-cache": "redis-cache-exporter",
+            "redis-queue": "redis-queue-exporter",
+        }
         jobs = yaml.safe_load(text(get(source, "prometheus"), "prometheus.yml"))["scrape_configs"]
         assert exporter.get(name, name) in [job["job_name"] for job in jobs]
 
@@ -109,7 +157,9 @@ class TestEveryService:
 
 
 def _derived(platform: Platform) -> set[str]:
-    return {secret.reveal() for service in platform.services for secret in service.credentials.values()} | {MASTER}
+    return {
+        secret.reveal() for service in platform.services for secret in service.credentials.values()
+    } | {MASTER}
 
 
 def test_description_is_the_same_twice(source: str) -> None:
@@ -124,17 +174,29 @@ def test_platform_prints_no_secret(platform: Platform) -> None:
 
 def test_dev_fits_a_machine_with_8_gib_of_memory_and_50_gb_of_disk(platform: Platform) -> None:
     assert sum(service.limits.memory for service in platform.services) <= 7 * GIB
-    assert sum(volume.size for service in platform.services for volume in service.volumes) <= 50 * 10**9
+    assert (
+        sum(volume.size for service in platform.services for volume in service.volumes)
+        <= 50 * 10**9
+    )
 
 
 def test_what_watches_takes_a_gib_and_a_half_at_most(platform: Platform) -> None:
-    watchers = [service for service in platform.services if service.name in WATCHERS or service.name.endswith("-exporter")]
+    watchers = [
+        service
+        for service in platform.services
+        if service.name in WATCHERS or service.name.endswith("-exporter")
+    ]
     assert sum(service.limits.memory for service in watchers) <= 1536 * MIB
 
 
 def test_host_ports_are_distinct_and_shifted_together(source: str) -> None:
     def ports(**keys: Any) -> list[int]:
-        return [port.host for service in make_platform(images=source, **keys).services for port in service.ports if port.host]
+        return [
+            port.host
+            for service in make_platform(images=source, **keys).services
+            for port in service.ports
+            if port.host
+        ]
 
     assert len(set(ports())) == len(ports())
     assert ports(portOffset=10000) == [port + 10000 for port in ports()]
@@ -147,7 +209,9 @@ def test_ports_of_the_mission() -> None:
 
 
 def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
-    """A store is reached by its exporter, by Prometheus where it is scraped directly, and by LiteLLM where it keeps something."""
+    """A store is reached by its exporter, by Prometheus where it is scraped directly, and by
+    LiteLLM where it keeps something.
+    """
     names = {service.name for service in platform.services}
     members: dict[str, set[str]] = {}
     for service in platform.services:
@@ -161,35 +225,76 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
     assert members["alloy"] == {"alloy", "prometheus", "litellm"}
     assert members["litellm"] == {"litellm", "prometheus"}
     assert members[APP_NETWORK] == {"prometheus"}
-    assert members["observability"] == {name for name in names if name.endswith("-exporter") or name in WATCHERS} - {"socket-proxy"}
+    assert members["observability"] == {
+        name for name in names if name.endswith("-exporter") or name in WATCHERS
+    } - {"socket-proxy"}
     assert members["socket-proxy"] == {"socket-proxy", "cadvisor"}
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus"])
+@pytest.mark.parametrize(
+    "name", ["postgres", "redis", "minio", "qdrant", "clickhouse", "litellm", "prometheus"]
+)
 def test_can_be_turned_off(name: str) -> None:
-    platform = make_platform(**{name: {"enabled": False}, "grafana": {"enabled": False}, **({"litellm": {"enabled": False}} if name != "litellm" else {})})
-    assert not any(service.name == name or service.name.startswith(f"{name}-") for service in platform.services)
-    scraping = [yaml.safe_load(text(s, "prometheus.yml"))["scrape_configs"] for s in platform.services if s.name == "prometheus"]
-    assert not [job for jobs in scraping for job in jobs if job["job_name"].startswith(name) and name != "prometheus"]
+    platform = make_platform(
+        **{
+            name: {"enabled": False},
+            "grafana": {"enabled": False},
+            **({"litellm": {"enabled": False}} if name != "litellm" else {}),
+        }
+    )
+    assert not any(
+        service.name == name or service.name.startswith(f"{name}-") for service in platform.services
+    )
+    scraping = [
+        yaml.safe_load(text(s, "prometheus.yml"))["scrape_configs"]
+        for s in platform.services
+        if s.name == "prometheus"
+    ]
+    assert not [
+        job
+        for jobs in scraping
+        for job in jobs
+        if job["job_name"].startswith(name) and name != "prometheus"
+    ]
 
 
 def _authority() -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     begins = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    made = builder.not_valid_before(begins).not_valid_after(begins + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
+    made = (
+        builder.not_valid_before(begins)
+        .not_valid_after(begins + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 AUTHORITY = _authority()
-EXTERNAL = {"host": "store.example.org", "port": 7777, "tls": True, "username": "u", "password": "p@ss/word", "database": "d"}
+EXTERNAL = {
+    "host": "store.example.org",
+    "port": 7777,
+    "tls": True,
+    "username": "u",
+    "password": "p@ss/word",
+    "database": "d",
+}
 
 
 def test_litellm_is_wired_to_external_stores() -> None:
     platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
     config = yaml.safe_load(text(platform.by_name("litellm"), "config.yaml"))
-    assert config["general_settings"]["database_url"] == "postgresql://u:p%40ss%2Fword@store.example.org:7777/d?sslmode=require&sslaccept=strict"
+    assert (
+        config["general_settings"]["database_url"]
+        == "postgresql://u:p%40ss%2Fword@store.example.org:7777/d?sslmode=require&sslaccept=strict"
+    )
     assert config["litellm_settings"]["cache_params"]["host"] == "store.example.org"
     assert config["litellm_settings"]["cache_params"]["ssl"] is True
     assert not {"postgres", "redis-cache"} & set(platform.by_name("litellm").networks)
@@ -197,13 +302,18 @@ def test_litellm_is_wired_to_external_stores() -> None:
 
 def test_exporters_watch_external_stores() -> None:
     platform = make_platform(postgres={"external": EXTERNAL}, redis={"external": EXTERNAL})
-    assert platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"] == "store.example.org:7777/d?sslmode=verify-full"
+    assert (
+        platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"]
+        == "store.example.org:7777/d?sslmode=verify-full"
+    )
     assert platform.by_name("redis-exporter").env["REDIS_ADDR"] == "rediss://store.example.org:7777"
 
 
 def test_grafana_reads_an_external_prometheus() -> None:
     platform = make_platform(prometheus={"external": EXTERNAL})
-    source = yaml.safe_load(text(platform.by_name("grafana"), "datasources/groundwork.yaml"))["datasources"][0]
+    source = yaml.safe_load(text(platform.by_name("grafana"), "datasources/groundwork.yaml"))[
+        "datasources"
+    ][0]
     assert (source["url"], source["basicAuthUser"]) == ("https://store.example.org:7777", "u")
 
 
@@ -227,46 +337,85 @@ CHAIN = {
 
 def test_chain_is_in_the_order_of_the_mission() -> None:
     config = yaml.safe_load(text(make_platform(litellm=CHAIN).by_name("litellm"), "config.yaml"))
-    assert [(item["litellm_params"]["model"].split("/")[0], item["litellm_params"]["order"]) for item in config["model_list"]] == [
-        ("ollama_chat", 1), ("openrouter", 2), ("openai", 3), ("anthropic", 4),
-    ]  # fmt: skip
+    assert [
+        (item["litellm_params"]["model"].split("/")[0], item["litellm_params"]["order"])
+        for item in config["model_list"]
+    ] == [
+        ("ollama_chat", 1),
+        ("openrouter", 2),
+        ("openai", 3),
+        ("anthropic", 4),
+    ]
     assert {item["model_name"] for item in config["model_list"]} == {"default"}
     assert config["litellm_settings"]["max_budget"] == 2.0
-    assert list(config["litellm_settings"])[:2] == ["prometheus_exclude_labels", "callbacks"], "the callbacks read it as they start"
+    assert list(config["litellm_settings"])[:2] == [
+        "prometheus_exclude_labels",
+        "callbacks",
+    ], "the callbacks read it as they start"
     assert config["litellm_settings"]["budget_duration"] == "1d"
 
 
 def test_chain_holds_only_providers_that_can_be_asked() -> None:
     context = make_context(litellm={"providers": {"openai": {"apiKey": "key-oa"}}})
-    assert [(item["model"], item["order"]) for item in litellm.chain(context)] == [("openai/gpt-4o-mini", 1)]
-    assert [item.service for item in litellm.left_out(context)] == ["litellm: ollama", "litellm: openrouter", "litellm: anthropic"]
+    assert [(item["model"], item["order"]) for item in litellm.chain(context)] == [
+        ("openai/gpt-4o-mini", 1)
+    ]
+    assert [item.service for item in litellm.left_out(context)] == [
+        "litellm: ollama",
+        "litellm: openrouter",
+        "litellm: anthropic",
+    ]
 
 
 def test_budget_is_kept_in_redis_where_there_is_no_database() -> None:
-    config = yaml.safe_load(text(make_platform(images="packages", litellm=CHAIN).by_name("litellm"), "config.yaml"))
-    assert set(config["router_settings"]["provider_budget_config"]) == {"openrouter", "openai", "anthropic"}
+    config = yaml.safe_load(
+        text(make_platform(images="packages", litellm=CHAIN).by_name("litellm"), "config.yaml")
+    )
+    assert set(config["router_settings"]["provider_budget_config"]) == {
+        "openrouter",
+        "openai",
+        "anthropic",
+    }
     assert "database_url" not in config["general_settings"]
 
 
 def test_salt_and_encryption_keys_survive_a_rotation() -> None:
     before = make_platform()
-    after = make_platform(litellm={"secretGeneration": 2}, minio={"secretGeneration": 2}, postgres={"secretGeneration": 2}, grafana={"secretGeneration": 2})
-    for name, kept, rotated in (("litellm", "salt-key", "master-key"), ("minio", "encryption", "root"), ("postgres", "superuser", "app")):
+    after = make_platform(
+        litellm={"secretGeneration": 2},
+        minio={"secretGeneration": 2},
+        postgres={"secretGeneration": 2},
+        grafana={"secretGeneration": 2},
+    )
+    for name, kept, rotated in (
+        ("litellm", "salt-key", "master-key"),
+        ("minio", "encryption", "root"),
+        ("postgres", "superuser", "app"),
+    ):
         assert before.by_name(name).credentials[kept] == after.by_name(name).credentials[kept]
         assert before.by_name(name).credentials[rotated] != after.by_name(name).credentials[rotated]
-    assert text(before.by_name("grafana"), "secret-key") == text(after.by_name("grafana"), "secret-key")
+    assert text(before.by_name("grafana"), "secret-key") == text(
+        after.by_name("grafana"), "secret-key"
+    )
 
 
 def test_litellm_master_key_is_strong_and_starts_as_litellm_wants() -> None:
-    assert re.fullmatch(r"sk-[A-Za-z0-9]{32}", make_platform().by_name("litellm").credentials["master-key"].reveal())
+    assert re.fullmatch(
+        r"sk-[A-Za-z0-9]{32}", make_platform().by_name("litellm").credentials["master-key"].reveal()
+    )
 
 
 @pytest.mark.parametrize(
     ("index", "wanted", "unwanted"),
-    [("hnsw", "USING hnsw (embedding vector_cosine_ops)", "USING ivfflat"), ("ivfflat", "USING ivfflat (embedding vector_cosine_ops)", "USING hnsw")],
+    [
+        ("hnsw", "USING hnsw (embedding vector_cosine_ops)", "USING ivfflat"),
+        ("ivfflat", "USING ivfflat (embedding vector_cosine_ops)", "USING hnsw"),
+    ],
 )
 def test_vector_index_is_a_setting(index: str, wanted: str, unwanted: str) -> None:
-    service = make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name("postgres")
+    service = make_platform(postgres={"vectors": {"index": index, "dimensions": 384}}).by_name(
+        "postgres"
+    )
     statements = " ".join(text(service, "index.sql").split())
     assert wanted in statements
     assert unwanted not in statements
@@ -274,10 +423,22 @@ def test_vector_index_is_a_setting(index: str, wanted: str, unwanted: str) -> No
 
 
 def test_application_targets_are_scraped() -> None:
-    targets = [{"name": "web", "address": "host.docker.internal:3000"}, {"name": "api", "address": "api:8000", "path": "/m", "tls": True}]
-    jobs = yaml.safe_load(text(make_platform(prometheus={"targets": targets}).by_name("prometheus"), "prometheus.yml"))["scrape_configs"]
-    found = {job["job_name"]: (job["scheme"], job["metrics_path"], job["static_configs"][0]["targets"]) for job in jobs if job["job_name"] in ("web", "api")}
-    assert found == {"web": ("http", "/api/metrics", ["host.docker.internal:3000"]), "api": ("https", "/m", ["api:8000"])}
+    targets = [
+        {"name": "web", "address": "host.docker.internal:3000"},
+        {"name": "api", "address": "api:8000", "path": "/m", "tls": True},
+    ]
+    jobs = yaml.safe_load(
+        text(make_platform(prometheus={"targets": targets}).by_name("prometheus"), "prometheus.yml")
+    )["scrape_configs"]
+    found = {
+        job["job_name"]: (job["scheme"], job["metrics_path"], job["static_configs"][0]["targets"])
+        for job in jobs
+        if job["job_name"] in ("web", "api")
+    }
+    assert found == {
+        "web": ("http", "/api/metrics", ["host.docker.internal:3000"]),
+        "api": ("https", "/m", ["api:8000"]),
+    }
 
 
 def test_every_yaml_and_json_file_parses(platform: Platform) -> None:
@@ -302,40 +463,87 @@ def test_clickhouse_keeps_no_password_and_no_default_user() -> None:
     service = make_platform().by_name("clickhouse")
     users = yaml.safe_load(text(service, "users.d/groundwork.yaml"))["users"]
     assert users["default"] == {"@remove": "remove"}
-    assert all(re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"]) for name in clickhouse.USERS)
+    assert all(
+        re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"])
+        for name in clickhouse.USERS
+    )
     config = yaml.safe_load(text(service, "config.d/groundwork.yaml"))
     assert all("7 DAY" in config[table]["ttl"] for table in clickhouse.SYSTEM_LOGS)
     pool = config["background_pool_size"]
-    assert all(value <= 2 * pool for value in config["merge_tree"].values()), "the server would exit with code 36"
+    assert all(value <= 2 * pool for value in config["merge_tree"].values()), (
+        "the server would exit with code 36"
+    )
 
 
 def test_minio_application_policy_names_only_declared_buckets() -> None:
-    policy = json.loads(text(make_platform(minio={"buckets": [{"name": "one"}, {"name": "two"}]}).by_name("minio"), "app-policy.json"))
-    resources = {resource for statement in policy["Statement"] for resource in statement["Resource"]}
-    assert resources == {"arn:aws:s3:::one", "arn:aws:s3:::one/*", "arn:aws:s3:::two", "arn:aws:s3:::two/*"}
-    assert not any("*" in action for statement in policy["Statement"] for action in statement["Action"])
-    denied = [statement["Action"] for statement in policy["Statement"] if statement["Effect"] == "Deny"]
+    policy = json.loads(
+        text(
+            make_platform(minio={"buckets": [{"name": "one"}, {"name": "two"}]}).by_name("minio"),
+            "app-policy.json",
+        )
+    )
+    resources = {
+        resource for statement in policy["Statement"] for resource in statement["Resource"]
+    }
+    assert resources == {
+        "arn:aws:s3:::one",
+        "arn:aws:s3:::one/*",
+        "arn:aws:s3:::two",
+        "arn:aws:s3:::two/*",
+    }
+    assert not any(
+        "*" in action for statement in policy["Statement"] for action in statement["Action"]
+    )
+    denied = [
+        statement["Action"] for statement in policy["Statement"] if statement["Effect"] == "Deny"
+    ]
     assert denied == [["s3:DeleteObjectVersion"]], "whoever steals the key cannot destroy what was"
 
 
 def test_external_services_are_verified_with_the_authority_that_the_stack_names() -> None:
     trusted = {**EXTERNAL, "caCertificate": AUTHORITY}
-    platform = make_platform(postgres={"external": trusted}, redis={"external": trusted}, prometheus={"external": trusted})
-    assert platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"] == "store.example.org:7777/d?sslmode=verify-full&sslrootcert=/etc/groundwork/ca.pem"
+    platform = make_platform(
+        postgres={"external": trusted},
+        redis={"external": trusted},
+        prometheus={"external": trusted},
+    )
+    assert (
+        platform.by_name("postgres-exporter").env["DATA_SOURCE_URI"]
+        == "store.example.org:7777/d?sslmode=verify-full&sslrootcert=/etc/groundwork/ca.pem"
+    )
     assert text(platform.by_name("postgres-exporter"), "ca.pem") == AUTHORITY
-    assert platform.by_name("redis-exporter").env["REDIS_EXPORTER_TLS_CA_CERT_FILE"] == "/etc/groundwork/ca.pem"
+    assert (
+        platform.by_name("redis-exporter").env["REDIS_EXPORTER_TLS_CA_CERT_FILE"]
+        == "/etc/groundwork/ca.pem"
+    )
     litellm_config = yaml.safe_load(text(platform.by_name("litellm"), "config.yaml"))
-    assert litellm_config["general_settings"]["database_url"].endswith("?sslmode=require&sslaccept=strict&sslcert=/etc/groundwork/postgres-ca.pem")
-    assert litellm_config["litellm_settings"]["cache_params"]["ssl_ca_certs"] == "/etc/groundwork/redis-ca.pem"
-    source = yaml.safe_load(text(platform.by_name("grafana"), "datasources/groundwork.yaml"))["datasources"][0]
+    assert litellm_config["general_settings"]["database_url"].endswith(
+        "?sslmode=require&sslaccept=strict&sslcert=/etc/groundwork/postgres-ca.pem"
+    )
+    assert (
+        litellm_config["litellm_settings"]["cache_params"]["ssl_ca_certs"]
+        == "/etc/groundwork/redis-ca.pem"
+    )
+    source = yaml.safe_load(text(platform.by_name("grafana"), "datasources/groundwork.yaml"))[
+        "datasources"
+    ][0]
     assert source["jsonData"]["tlsAuthWithCACert"] is True
     assert source["secureJsonData"]["tlsCACert"] == AUTHORITY
 
 
-@pytest.mark.parametrize(("verified", "expected"), [(True, "ca_file"), (False, "insecure_skip_verify")])
-def test_kubelets_are_verified_unless_they_sign_for_themselves(verified: bool, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("verified", "expected"), [(True, "ca_file"), (False, "insecure_skip_verify")]
+)
+def test_kubelets_are_verified_unless_they_sign_for_themselves(
+    verified: bool, expected: str
+) -> None:
     cluster = {"context": "c", "verifyKubelets": verified}
-    jobs = yaml.safe_load(text(make_platform(target="kubernetes", kubernetes=cluster).by_name("prometheus"), "prometheus.yml"))["scrape_configs"]
+    jobs = yaml.safe_load(
+        text(
+            make_platform(target="kubernetes", kubernetes=cluster).by_name("prometheus"),
+            "prometheus.yml",
+        )
+    )["scrape_configs"]
     assert {tuple(job["tls_config"]) for job in jobs if "tls_config" in job} == {(expected,)}
 
 
@@ -352,7 +560,9 @@ def test_postgres_is_sent_verifiers_and_the_schema_is_its_owners() -> None:
 
 
 def test_a_scram_verifier_is_that_of_the_standard() -> None:
-    """The exchange of RFC 7677: what the verifier holds checks the client's proof and makes the server's signature."""
+    """The exchange of RFC 7677: what the verifier holds checks the client's proof and makes the
+    server's signature.
+    """
     nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
     salt = "W22ZaJ0SNY7soEsUEjb6gQ=="
     said = f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s={salt},i=4096,c=biws,r={nonce}".encode()
@@ -361,7 +571,10 @@ def test_a_scram_verifier_is_that_of_the_standard() -> None:
     proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
     client = bytes(a ^ b for a, b in zip(proof, hmac.digest(stored, said, "sha256"), strict=True))
     assert hashlib.sha256(client).digest() == stored
-    assert base64.b64encode(hmac.digest(server, said, "sha256")) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+    assert (
+        base64.b64encode(hmac.digest(server, said, "sha256"))
+        == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+    )
 
 
 def test_an_ivfflat_index_waits_for_rows_and_is_kept_up() -> None:
@@ -369,7 +582,12 @@ def test_an_ivfflat_index_waits_for_rows_and_is_kept_up() -> None:
     service = make_platform(postgres=index).by_name("postgres")
     assert "rows >= 1000" in text(service, "index.sql")
     assert service.jobs[0].upkeep is not None
-    assert "rows >= 10000" in text(make_platform(postgres={"vectors": {"index": "ivfflat", "ivfflat": {"lists": 200}}}).by_name("postgres"), "index.sql")
+    assert "rows >= 10000" in text(
+        make_platform(
+            postgres={"vectors": {"index": "ivfflat", "ivfflat": {"lists": 200}}}
+        ).by_name("postgres"),
+        "index.sql",
+    )
     assert make_platform().by_name("postgres").jobs[0].upkeep is None
 
 

@@ -11,8 +11,12 @@ from ops.sites import kubernetes as kubernetes_site
 from ops.stacks import stack
 
 
-def test_a_plug_in_that_cannot_be_had_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No package carries the Kubernetes plug-in: without a download the command ends with what to do."""
+def test_a_plug_in_that_cannot_be_had_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No package carries the Kubernetes plug-in: without a download the command ends with what to
+    do.
+    """
     monkeypatch.setattr(downloads, "fetch", lambda *_: False)
     monkeypatch.setattr(toolchain, "_pulumi_home", lambda: tmp_path)
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
@@ -25,16 +29,24 @@ def test_a_plug_in_that_cannot_be_had_is_said_so(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("content", "target"),
-    [("config: {groundwork:target: kubernetes}", "kubernetes"), ("config: {}", "docker"), ("config: {groundwork:target: nomad}", "docker")],
+    [
+        ("config: {groundwork:target: kubernetes}", "kubernetes"),
+        ("config: {}", "docker"),
+        ("config: {groundwork:target: nomad}", "docker"),
+    ],
 )
-def test_the_target_is_known_before_anything_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, target: str) -> None:
+def test_the_target_is_known_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, target: str
+) -> None:
     """A wrong one is refused later, with the other keys."""
     monkeypatch.setattr(stack, "ROOT", tmp_path)
     (tmp_path / "Pulumi.x.yaml").write_text(content)
     assert stack.target_of("x") == target
 
 
-@pytest.mark.parametrize(("pods", "state"), [([], "missing"), ([True, True], "healthy"), ([True, False], "1 of 2 ready")])
+@pytest.mark.parametrize(
+    ("pods", "state"), [([], "missing"), ([True, True], "healthy"), ([True, False], "1 of 2 ready")]
+)
 def test_the_state_of_a_service_of_pods(pods: list[bool], state: str) -> None:
     assert kubernetes_site._state(pods) == state
 
@@ -42,10 +54,13 @@ def test_the_state_of_a_service_of_pods(pods: list[bool], state: str) -> None:
 @pytest.mark.parametrize(
     ("shown", "state"),
     [
-        ({}, "missing"), ({"State": "exited", "Status": "Exited (1) 2 minutes ago"}, "exited"), ({"State": "running", "Status": "Up 3 minutes"}, "running"),
-        ({"State": "running", "Status": "Up 3 minutes (healthy)"}, "healthy"), ({"State": "running", "Status": "Up 2 seconds (health: starting)"}, "starting"),
+        ({}, "missing"),
+        ({"State": "exited", "Status": "Exited (1) 2 minutes ago"}, "exited"),
+        ({"State": "running", "Status": "Up 3 minutes"}, "running"),
+        ({"State": "running", "Status": "Up 3 minutes (healthy)"}, "healthy"),
+        ({"State": "running", "Status": "Up 2 seconds (health: starting)"}, "starting"),
     ],
-)  # fmt: skip
+)
 def test_the_state_of_a_container(shown: dict[str, str], state: str) -> None:
     assert docker_site._state(shown) == state
 
@@ -53,10 +68,14 @@ def test_the_state_of_a_container(shown: dict[str, str], state: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "stuck"),
     [
-        ({"name": "redis", "status": "deployed"}, False), ({"name": "redis", "status": "superseded"}, False),
-        ({"name": "redis", "status": "pending-upgrade"}, True), ({"name": "minio", "status": "pending-install"}, True),
+        ({"name": "redis", "status": "deployed"}, False),
+        ({"name": "redis", "status": "superseded"}, False),
+        ({"name": "redis", "status": "pending-upgrade"}, True),
+        ({"name": "minio", "status": "pending-install"}, True),
         ({"name": "minio", "status": "deployed"}, True),
     ],
-)  # fmt: skip
-def test_a_release_is_stuck_where_the_state_does_not_know_it_or_helm_has_not_finished(labels: dict[str, str], stuck: bool) -> None:
+)
+def test_a_release_is_stuck_where_the_state_does_not_know_it_or_helm_has_not_finished(
+    labels: dict[str, str], stuck: bool
+) -> None:
     assert kubernetes_site._stuck(labels, {"redis"}) is stuck

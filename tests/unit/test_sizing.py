@@ -36,7 +36,11 @@ def test_engines_stay_below_their_limit(memory: int) -> None:
     assert redis["maxmemory"] + redis["clients"] <= 0.75 * memory
     assert sizing.minio_memlimit(memory) < memory
     clickhouse = sizing.clickhouse(memory)
-    caches = clickhouse["mark_cache_size"] + clickhouse["uncompressed_cache_size"] + clickhouse["index_mark_cache_size"]
+    caches = (
+        clickhouse["mark_cache_size"]
+        + clickhouse["uncompressed_cache_size"]
+        + clickhouse["index_mark_cache_size"]
+    )
     assert caches <= memory // 10
     assert caches + clickhouse["max_memory_usage"] < memory
 

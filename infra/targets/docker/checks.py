@@ -42,14 +42,23 @@ def as_built(platform: Platform, facts: HostFacts) -> Platform:
     def true(image: Image) -> Image:
         return replace(image, version=facts.image_versions.get(image.reference, image.version))
 
-    return replace(platform, services=tuple(replace(service, image=true(service.image)) for service in platform.services))
+    return replace(
+        platform,
+        services=tuple(
+            replace(service, image=true(service.image)) for service in platform.services
+        ),
+    )
 
 
 def _capacity(facts: HostFacts) -> Capacity:
     return Capacity(
-        memory=facts.memory, cpus=facts.cpus, total=facts.memory - HOST_RESERVE, one="the host",
-        all=f"the host (its memory less {format_size(HOST_RESERVE)})", more="use a larger host",
-    )  # fmt: skip
+        memory=facts.memory,
+        cpus=facts.cpus,
+        total=facts.memory - HOST_RESERVE,
+        one="the host",
+        all=f"the host (its memory less {format_size(HOST_RESERVE)})",
+        more="use a larger host",
+    )
 
 
 def notes(settings: Settings, platform: Platform, facts: HostFacts) -> list[str]:
@@ -59,10 +68,15 @@ def notes(settings: Settings, platform: Platform, facts: HostFacts) -> list[str]
 
 def _few_files(platform: Platform, facts: HostFacts) -> Iterator[str]:
     for service in platform.services:
-        if service.open_files is not None and facts.open_files is not None and facts.open_files < service.open_files:
+        if (
+            service.open_files is not None
+            and facts.open_files is not None
+            and facts.open_files < service.open_files
+        ):
             yield (
-                f"{service.name} wants {service.open_files} open files, and this host's engine may give {facts.open_files}: "
-                "raise LimitNOFILE of the Docker service for as many clients as are configured."
+                f"{service.name} wants {service.open_files} open files, and this host's engine may"
+                f" give {facts.open_files}: raise LimitNOFILE of the Docker service for as many"
+                " clients as are configured."
             )
 
 
@@ -70,17 +84,26 @@ def _old_engine(settings: Settings, facts: HostFacts) -> list[str]:
     major = checks.version_tuple(facts.engine)[:1]
     if major and major < _ISOLATES_LOOPBACK and settings.bind_address == "127.0.0.1":
         return [
-            f"Docker {facts.engine} lets neighbours on the same network segment reach ports published on loopback; "
-            "28 and newer do not (docs.docker.com, port publishing). Use this host on networks that you trust."
+            f"Docker {facts.engine} lets neighbours on the same network segment reach ports"
+            " published on loopback; 28 and newer do not (docs.docker.com, port publishing). Use"
+            " this host on networks that you trust."
         ]
     return []
 
 
 def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    wanted = [(service, sum(volume.size for volume in service.volumes)) for service in platform.services if service.volumes]
+    wanted = [
+        (service, sum(volume.size for volume in service.volumes))
+        for service in platform.services
+        if service.volumes
+    ]
     if facts.disk_total is None or facts.disk_free is None or not wanted:
         return
-    fresh = sum(disk for service, disk in wanted if any(identity.name(volume.name) not in facts.volumes for volume in service.volumes))
+    fresh = sum(
+        disk
+        for service, disk in wanted
+        if any(identity.name(volume.name) not in facts.volumes for volume in service.volumes)
+    )
     largest = max(wanted, key=lambda pair: pair[1])[0]
     for total, room, what in (
         (sum(disk for _, disk in wanted), facts.disk_total, "has in all"),
@@ -89,7 +112,10 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
         if total > room:
             yield Violation(
                 key=f"{largest.settings_key}.disk",
-                reason=f"the volumes may take {format_size(total)}; the disk under Docker {what} {format_size(room)}",
+                reason=(
+                    f"the volumes may take {format_size(total)}; the disk under Docker {what}"
+                    f" {format_size(room)}"
+                ),
                 fix="lower the `disk` of services, or move Docker's data to a larger disk",
             )
             return
@@ -109,39 +135,65 @@ def _address(facts: HostFacts) -> Iterator[Violation]:
     if facts.foreign_address is not None:
         yield Violation(
             key="groundwork:bindAddress",
-            reason=f"{facts.foreign_address} is not an address of this host, so no port could be published on it",
+            reason=(
+                f"{facts.foreign_address} is not an address of this host, so no port could be"
+                " published on it"
+            ),
             fix="write 127.0.0.1, or one of this host (`ip -4 address`)",
         )
 
 
 def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    """Docker gives each network a range of its own, and its ranges come to an end (31 by default)."""
+    """Docker gives each network a range of its own, and its ranges come to an end (31
+    by default).
+    """
     if facts.network_room is None:
         return
     missing = [name for name in networks_of(platform) if identity.name(name) not in facts.networks]
     if len(missing) > facts.network_room:
         yield Violation(
             key="Docker's address pools",
-            reason=f"the stack needs {len(missing)} more networks, and the engine has addresses for {facts.network_room}",
-            fix="remove networks that nobody uses (`docker network prune`), or give the engine more: default-address-pools in /etc/docker/daemon.json",
+            reason=(
+                f"the stack needs {len(missing)} more networks, and the engine has addresses for"
+                f" {facts.network_room}"
+            ),
+            fix=(
+                "remove networks that nobody uses (`docker network prune`), or give the engine"
+                " more: default-address-pools in /etc/docker/daemon.json"
+            ),
         )
 
 
 def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    """Containers of this very stack that a state without any resource cannot know: each would be a name that is taken."""
+    """Containers of this very stack that a state without any resource cannot know: each would be a
+    name that is taken.
+    """
     own = sorted(name for name, labels in facts.containers.items() if identity.owns(labels))
     if facts.nothing_recorded and own:
         yield Violation(
             key=f"containers of {identity.name('')}*",
-            reason=f"{len(own)} of them run, and the state of this stack records none: it was lost, or another clone deployed them",
-            fix=f"run `make up STACK={identity.stack}`, which removes them, keeps every volume, and deploys; or put the state back",
+            reason=(
+                f"{len(own)} of them run, and the state of this stack records none: it was lost, or"
+                " another clone deployed them"
+            ),
+            fix=(
+                f"run `make up STACK={identity.stack}`, which removes them, keeps every volume, and"
+                " deploys; or put the state back"
+            ),
         )
 
 
 def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     volumes = [volume.name for service in platform.services for volume in service.volumes]
-    containers = [name for service in platform.services for name in (service.name, *(job.name for job in service.jobs))]
-    for kind, parts, existing in (("volume", volumes, facts.volumes), ("container", containers, facts.containers)):
+    containers = [
+        name
+        for service in platform.services
+        for name in (service.name, *(job.name for job in service.jobs))
+    ]
+    for kind, parts, existing in (
+        ("volume", volumes, facts.volumes),
+        ("container", containers, facts.containers),
+    ):
         for part in parts:
             name = identity.name(part)
             labels = existing.get(name)
@@ -150,8 +202,14 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
             if identity.same_stack(labels):
                 yield Violation(
                     key="groundwork:masterSecret",
-                    reason=f"{kind} {name} was made with another master secret, so its passwords do not open it",
-                    fix="put the former master secret back, or delete this stack's data with `make purge`",
+                    reason=(
+                        f"{kind} {name} was made with another master secret, so its passwords do"
+                        " not open it"
+                    ),
+                    fix=(
+                        "put the former master secret back, or delete this stack's data with `make"
+                        " purge`"
+                    ),
                 )
             else:
                 yield Violation(
@@ -165,7 +223,9 @@ def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Itera
     opened = _opened(identity, facts.volumes.values())
     for service in platform.services:
         before = opened.get(service.name)
-        if before is None or not any(identity.name(volume.name) in facts.volumes for volume in service.volumes):
+        if before is None or not any(
+            identity.name(volume.name) in facts.volumes for volume in service.volumes
+        ):
             continue
         yield from checks.version_problems(service, before, identity.name(service.volumes[0].name))
 
@@ -179,7 +239,9 @@ def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[st
             continue
         for key, version in labels.items():
             name = key.removeprefix(prefix)
-            if key.startswith(prefix) and checks.version_tuple(version) > checks.version_tuple(newest.get(name, "0")):
+            if key.startswith(prefix) and checks.version_tuple(version) > checks.version_tuple(
+                newest.get(name, "0")
+            ):
                 newest[name] = version
     return newest
 
@@ -192,9 +254,14 @@ def _images(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
         yield Violation(
             key=f"groundwork:images ({service.name})",
             reason=f"the image {reference} cannot be had: {facts.missing_images[reference]}",
-            fix="run `make up`, which builds it"
-            if service.image.built
-            else "check the registry's name and network, or set groundwork:images to packages or a mirror",
+            fix=(
+                "run `make up`, which builds it"
+                if service.image.built
+                else (
+                    "check the registry's name and network, or set groundwork:images to packages or"
+                    " a mirror"
+                )
+            ),
         )
 
 
@@ -203,6 +270,12 @@ def _mounts(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
         if "/" in service.binds and facts.root_shared is False:
             yield Violation(
                 key=f"{service.settings_key}.enabled",
-                reason="it looks at the host's file systems, and Docker can show them only if `/` is a shared mount, which it is not here",
-                fix="as root: mount --make-rshared / (systemd does it at boot), or turn this exporter off",
+                reason=(
+                    "it looks at the host's file systems, and Docker can show them only if `/` is a"
+                    " shared mount, which it is not here"
+                ),
+                fix=(
+                    "as root: mount --make-rshared / (systemd does it at boot), or turn this"
+                    " exporter off"
+                ),
             )

@@ -29,11 +29,12 @@ _LOOKUP_SECONDS = 20
 class HostFacts:
     """Facts about a Docker host. Sizes are bytes.
 
-    `foreign_address` is the bind address where it is not one of the host's, `network_room` how many more networks the
-    engine has address ranges for, `nothing_recorded` whether the state is known to record no resource,
-    and `open_files` how many descriptors the engine may give to a container; `image_versions` is what images built here
-    hold, by reference, which differs from what is pinned where Debian has replaced a version;
-    `absent` are folders to be shown to containers that an engine of its kind does not have.
+    `foreign_address` is the bind address where it is not one of the host's, `network_room` how
+    many more networks the engine has address ranges for, `nothing_recorded` whether the state is
+    known to record no resource, and `open_files` how many descriptors the engine may give to a
+    container; `image_versions` is what images built here hold, by reference, which differs from
+    what is pinned where Debian has replaced a version; `absent` are folders to be shown to
+    containers that an engine of its kind does not have.
     """
 
     memory: int
@@ -59,10 +60,23 @@ class HostFacts:
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST or the default socket names. Raises PreflightError if none answers."""
+    """A client of the engine that DOCKER_HOST or the default socket names. Raises PreflightError
+    if none answers.
+    """
     if os.environ.get("DOCKER_CONTEXT", "default") != "default":
-        reason = "Pulumi's provider follows it and the checks do not, so they would look at another engine"
-        raise PreflightError([Violation(key="DOCKER_CONTEXT", reason=reason, fix="unset it, and name the engine by DOCKER_HOST")])
+        reason = (
+            "Pulumi's provider follows it and the checks do not, so they would look at another"
+            " engine"
+        )
+        raise PreflightError(
+            [
+                Violation(
+                    key="DOCKER_CONTEXT",
+                    reason=reason,
+                    fix="unset it, and name the engine by DOCKER_HOST",
+                )
+            ]
+        )
     try:
         client = docker.from_env(timeout=_LOOKUP_SECONDS)
         client.ping()
@@ -76,11 +90,16 @@ def unreachable(error: Exception) -> Violation:
     return Violation(
         key="DOCKER_HOST",
         reason=f"no Docker engine answers ({_last_words(error)})",
-        fix="start it (`systemctl start docker`, or `make up`, which installs and starts one on Debian and Ubuntu)",
+        fix=(
+            "start it (`systemctl start docker`, or `make up`, which installs and starts one on"
+            " Debian and Ubuntu)"
+        ),
     )
 
 
-def read_facts(platform: Platform, identity: Identity, bind_address: str, *, nothing_recorded: bool) -> HostFacts:
+def read_facts(
+    platform: Platform, identity: Identity, bind_address: str, *, nothing_recorded: bool
+) -> HostFacts:
     """Everything that the checks ask about. Raises PreflightError if the engine does not answer."""
     client = connect()
     try:
@@ -106,7 +125,11 @@ def read_facts(platform: Platform, identity: Identity, bind_address: str, *, not
         disk_total=total,
         disk_free=free,
         volumes={item["Name"]: item.get("Labels") or {} for item in volumes},
-        containers={item["Names"][0].lstrip("/"): item.get("Labels") or {} for item in containers if item.get("Names")},
+        containers={
+            item["Names"][0].lstrip("/"): item.get("Labels") or {}
+            for item in containers
+            if item.get("Names")
+        },
         networks={item["Name"]: item.get("Labels") or {} for item in networks},
         foreign_address=bind_address if local and not _own(bind_address) else None,
         nothing_recorded=nothing_recorded,
@@ -132,12 +155,24 @@ def _images(client: docker.DockerClient, platform: Platform) -> _Images:
     wanted = {service.image.reference: service.image for service in platform.services}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = list(pool.map(lambda image: _find(client, image), wanted.values()))
-    found = {reference: answer for reference, answer in zip(wanted, answers, strict=True) if answer is not None}
-    present = {reference: answer for reference, answer in found.items() if not isinstance(answer, str)}
+    found = {
+        reference: answer
+        for reference, answer in zip(wanted, answers, strict=True)
+        if answer is not None
+    }
+    present = {
+        reference: answer for reference, answer in found.items() if not isinstance(answer, str)
+    }
     return _Images(
         ids={reference: str(image.id) for reference, image in present.items()},
-        versions={reference: image.labels[VERSION_LABEL] for reference, image in present.items() if wanted[reference].built and VERSION_LABEL in image.labels},
-        missing={reference: answer for reference, answer in found.items() if isinstance(answer, str)},
+        versions={
+            reference: image.labels[VERSION_LABEL]
+            for reference, image in present.items()
+            if wanted[reference].built and VERSION_LABEL in image.labels
+        },
+        missing={
+            reference: answer for reference, answer in found.items() if isinstance(answer, str)
+        },
     )
 
 
@@ -166,20 +201,28 @@ def _disk(info: Mapping[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _root_shared() -> bool | None:
-    """True if `/` is a shared mount (proc(5), mountinfo: optional fields stand before the hyphen)."""
+    """True if `/` is a shared mount (proc(5), mountinfo: optional fields stand before
+    the hyphen).
+    """
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:
         return None
     roots = [line.partition(" - ")[0].split() for line in lines]
-    return any(field.startswith("shared:") for parts in roots if parts[4] == "/" for field in parts[6:])
+    return any(
+        field.startswith("shared:") for parts in roots if parts[4] == "/" for field in parts[6:]
+    )
 
 
 def _is_local(client: docker.DockerClient) -> bool:
-    return str(client.api.base_url).startswith(("http+docker://localhost", "http+docker://localunixsocket", "http+unix"))
+    return str(client.api.base_url).startswith(
+        ("http+docker://localhost", "http+docker://localunixsocket", "http+unix")
+    )
 
 
-def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform: Platform, *, local: bool) -> tuple[set[int], dict[int, str]]:
+def _ports(
+    containers: Iterable[Mapping[str, Any]], identity: Identity, platform: Platform, *, local: bool
+) -> tuple[set[int], dict[int, str]]:
     own: set[int] = set()
     taken: dict[int, str] = {}
     for container in containers:
@@ -198,22 +241,34 @@ def _ports(containers: Iterable[Mapping[str, Any]], identity: Identity, platform
 
 
 def _absent(platform: Platform, root: str) -> frozenset[str]:
-    """Folders of the engine's own that are not there: one that keeps images in containerd has no folder for them."""
-    sources = (below_engine(source, root) for service in platform.services for source in service.binds)
+    """Folders of the engine's own that are not there: one that keeps images in containerd has no
+    folder for them.
+    """
+    sources = (
+        below_engine(source, root) for service in platform.services for source in service.binds
+    )
     try:
-        return frozenset(source for source in sources if source.startswith(root) and not Path(source).exists())
+        return frozenset(
+            source for source in sources if source.startswith(root) and not Path(source).exists()
+        )
     except OSError:
         # Only root may look; then they are as the engine's usual store has them.
         return frozenset()
 
 
 def _open_files() -> int | None:
-    """The engine's own hard limit of descriptors, which it can pass on and not exceed; None where it does not show."""
+    """The engine's own hard limit of descriptors, which it can pass on and not exceed; None where
+    it does not show.
+    """
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (folder / "comm").read_text().strip() != "dockerd":
                 continue
-            row = next(line for line in (folder / "limits").read_text().splitlines() if line.startswith("Max open files"))
+            row = next(
+                line
+                for line in (folder / "limits").read_text().splitlines()
+                if line.startswith("Max open files")
+            )
         except (OSError, StopIteration):
             continue
         hard = row.split()[4]
@@ -231,8 +286,11 @@ def _own(address: str) -> bool:
     return True
 
 
-# The engine's own (libnetwork's ipamutils): 172.17.0.0/16 to 172.31.0.0/16, and 192.168.0.0/16 in ranges of /20.
-_POOLS: list[dict[str, Any]] = [{"Base": f"172.{second}.0.0/16", "Size": 16} for second in range(17, 32)] + [{"Base": "192.168.0.0/16", "Size": 20}]
+# The engine's own (libnetwork's ipamutils): 172.17.0.0/16 to 172.31.0.0/16, and 192.168.0.0/16 in
+# ranges of /20.
+_POOLS: list[dict[str, Any]] = [
+    {"Base": f"172.{second}.0.0/16", "Size": 16} for second in range(17, 32)
+] + [{"Base": "192.168.0.0/16", "Size": 20}]
 
 
 def _network_room(info: Mapping[str, Any], networks: Iterable[Mapping[str, Any]]) -> int:

@@ -1,8 +1,10 @@
-"""Files on a Docker host: each service's in a volume of its own, which a container that never starts fills.
+"""Files on a Docker host: each service's in a volume of its own, which a container that never
+starts fills.
 
-The provider places files by way of a container's root, which the engine refuses where that is read-only; and it can
-change them only by replacing the container. So one container of the stack holds them all, and services mount what is
-theirs. Where an engine can read its files again, that container's replacement is followed by a reload.
+The provider places files by way of a container's root, which the engine refuses where that is
+read-only; and it can change them only by replacing the container. So one container of the stack
+holds them all, and services mount what is theirs. Where an engine can read its files again, that
+container's replacement is followed by a reload.
 """
 
 import hashlib
@@ -23,17 +25,28 @@ _ROOT = "/files"
 
 
 def mounted(service: Service) -> list[File]:
-    """The files that come by a volume. Those elsewhere are among an image's own, and placed there by the provider."""
-    return sorted((item for item in service.files if item.path.startswith(f"{CONFIG_DIR}/")), key=lambda item: item.path)
+    """The files that come by a volume. Those elsewhere are among an image's own, and placed there
+    by the provider.
+    """
+    return sorted(
+        (item for item in service.files if item.path.startswith(f"{CONFIG_DIR}/")),
+        key=lambda item: item.path,
+    )
 
 
 def volume(service: Service, key: Secret) -> str:
-    """The volume of a service's files: another one whenever what the service reads only at its start has changed.
+    """The volume of a service's files: another one whenever what the service reads only at its
+    start has changed.
 
     `key` makes the name tell nothing about secret content.
     """
-    content = [(item.path, item.mode, None if item.live else _plain(item.content)) for item in mounted(service)]
-    stamp = hmac.new(key.reveal().encode(), json.dumps(content).encode(), hashlib.sha256).hexdigest()[:10]
+    content = [
+        (item.path, item.mode, None if item.live else _plain(item.content))
+        for item in mounted(service)
+    ]
+    stamp = hmac.new(
+        key.reveal().encode(), json.dumps(content).encode(), hashlib.sha256
+    ).hexdigest()[:10]
     return f"{service.name}-files-{stamp}"
 
 
@@ -49,7 +62,11 @@ def loaded(service: Service, item: File) -> str:
 
 def reload_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
     """Makes engines that can do so read their files again, once the loader has placed them."""
-    reloads = [Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload) for service in platform.services if service.reload]
+    reloads = [
+        Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload)
+        for service in platform.services
+        if service.reload
+    ]
 
     def reload_files(_: pulumi.ResourceHookArgs) -> None:
         for line in reload(reloads):
@@ -60,7 +77,9 @@ def reload_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.R
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """A container, the volume that it must mount to have what was placed, and the command that makes it read that."""
+    """A container, the volume that it must mount to have what was placed, and the command that
+    makes it read that.
+    """
 
     container: str
     volume: str
@@ -68,7 +87,8 @@ class Reload:
 
 
 def reload(reloads: Iterable[Reload]) -> Iterator[str]:
-    """Runs each command where its container runs; restarts one that cannot, and yields a line about it.
+    """Runs each command where its container runs; restarts one that cannot, and yields a line
+    about it.
 
     One that mounts another volume is left alone: it is about to be replaced.
     """

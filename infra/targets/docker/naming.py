@@ -21,7 +21,9 @@ def networks_of(platform: Platform) -> list[str]:
 
 
 def ordinary_network(service: Service) -> str | None:
-    """The network that is not internal and that a service joins, if any: one with a way out also publishes."""
+    """The network that is not internal and that a service joins, if any: one with a way out also
+    publishes.
+    """
     if service.reaches_out:
         return OUTBOUND
     return PUBLISHED if any(port.host is not None for port in service.ports) else None

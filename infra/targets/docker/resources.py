@@ -19,7 +19,15 @@ from infra.spec import CONFIG_DIR, UPKEEP_SECONDS, File, HealthCheck, Job, Limit
 from infra.targets.checks import ledger
 from infra.targets.docker import files
 from infra.targets.docker.facts import HostFacts
-from infra.targets.docker.naming import FILES_ROLE, LEDGER_ROLE, OUTBOUND, PUBLISHED, below_engine, networks_of, ordinary_network
+from infra.targets.docker.naming import (
+    FILES_ROLE,
+    LEDGER_ROLE,
+    OUTBOUND,
+    PUBLISHED,
+    below_engine,
+    networks_of,
+    ordinary_network,
+)
 from infra.units import MIB, go_duration
 
 _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
@@ -43,13 +51,23 @@ exec sleep infinity
 """
 _CPU_PERIOD = 100_000
 # The labels stand beside each line, so that whoever reads the files needs no access to the engine.
-_LOGGING = {"labels": "groundwork.instance,groundwork.job,groundwork.service", "max-file": "3", "max-size": "10m"}
+_LOGGING = {
+    "labels": "groundwork.instance,groundwork.job,groundwork.service",
+    "max-file": "3",
+    "max-size": "10m",
+}
 
 
 class DockerTarget:
     """Declares one platform's resources. `containers` maps a service's name to its container."""
 
-    def __init__(self, settings: Settings, identity: Identity, facts: HostFacts, after_files: pulumi.ResourceHook | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        facts: HostFacts,
+        after_files: pulumi.ResourceHook | None = None,
+    ) -> None:
         """`after_files` runs once changed files are in their volumes."""
         self._settings = settings
         self._after_files = after_files
@@ -73,34 +91,57 @@ class DockerTarget:
         for service in platform.in_order():
             container = self._container(service, before)
             self.containers[service.name] = container
-            self._ready[service.name] = [container, *(self._job(service, job, container) for job in service.jobs)]
+            self._ready[service.name] = [
+                container,
+                *(self._job(service, job, container) for job in service.jobs),
+            ]
 
     def _declare_networks(self, platform: Platform) -> None:
         for name in platform.networks:
             self.networks[name] = self._network(name, internal=True, options=None)
-        # A published port, and a way out of the host, each need an ordinary network. Their members cannot talk to each
-        # other, so that they open no way around the networks above; and what is only published has no address that an
-        # answer from outside could find, so that a store reaches nobody.
-        for name, options in ((PUBLISHED, {**_NO_NEIGHBOURS, "com.docker.network.bridge.enable_ip_masquerade": "false"}), (OUTBOUND, _NO_NEIGHBOURS)):
+        # A published port, and a way out of the host, each need an ordinary network. Their members
+        # cannot talk to each other, so that they open no way around the networks above; and what
+        # is only published has no address that an answer from outside could find, so that a store
+        # reaches nobody.
+        for name, options in (
+            (
+                PUBLISHED,
+                {**_NO_NEIGHBOURS, "com.docker.network.bridge.enable_ip_masquerade": "false"},
+            ),
+            (OUTBOUND, _NO_NEIGHBOURS),
+        ):
             if name in networks_of(platform):
                 self.networks[name] = self._network(name, internal=False, options=options)
 
-    def _network(self, name: str, *, internal: bool, options: Mapping[str, str] | None) -> docker.Network:
+    def _network(
+        self, name: str, *, internal: bool, options: Mapping[str, str] | None
+    ) -> docker.Network:
         full = self._identity.name(name)
         return docker.Network(
-            full, name=full, driver="bridge", internal=internal, options=options,
-            labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in self._labels().items()],
+            full,
+            name=full,
+            driver="bridge",
+            internal=internal,
+            options=options,
+            labels=[
+                docker.NetworkLabelArgs(label=key, value=value)
+                for key, value in self._labels().items()
+            ],
             opts=pulumi.ResourceOptions(delete_before_replace=True),
-        )  # fmt: skip
+        )
 
     def _volume(self, name: str) -> docker.Volume:
         full = self._identity.name(name)
         return docker.Volume(
-            full, name=full,
-            labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in self._labels().items()],
+            full,
+            name=full,
+            labels=[
+                docker.VolumeLabelArgs(label=key, value=value)
+                for key, value in self._labels().items()
+            ],
             # Data outlives the program: `destroy` forgets a volume, only `make purge` deletes it.
             opts=pulumi.ResourceOptions(retain_on_delete=True, protect=self._settings.protect),
-        )  # fmt: skip
+        )
 
     def _ledger(self, versions: Mapping[str, str]) -> docker.Volume:
         """An empty volume whose labels record which versions have opened the data.
@@ -111,41 +152,77 @@ class DockerTarget:
         stamp = "-".join(f"{name}.{version}" for name, version in sorted(versions.items()))
         full = self._identity.name(f"ledger-{_stamp(stamp)}")
         labels = {
-            **self._labels(), "groundwork.role": LEDGER_ROLE,
+            **self._labels(),
+            "groundwork.role": LEDGER_ROLE,
             **{f"groundwork.version.{name}": version for name, version in versions.items()},
-        }  # fmt: skip
+        }
         return docker.Volume(
-            full, name=full,
-            labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in sorted(labels.items())],
+            full,
+            name=full,
+            labels=[
+                docker.VolumeLabelArgs(label=key, value=value)
+                for key, value in sorted(labels.items())
+            ],
             opts=pulumi.ResourceOptions(retain_on_delete=True),
-        )  # fmt: skip
+        )
 
     def _loader(self, services: Sequence[Service]) -> docker.Container:
-        """The container that fills the volumes of the services' files. It is made and never started."""
+        """The container that fills the volumes of the services' files. It is made and never
+        started.
+        """
         for service in services:
             full = self._identity.name(files.volume(service, self._stamps))
             self._files[service.name] = docker.Volume(
-                full, name=full, labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in self._labels(role=FILES_ROLE).items()],
-            )  # fmt: skip
+                full,
+                name=full,
+                labels=[
+                    docker.VolumeLabelArgs(label=key, value=value)
+                    for key, value in self._labels(role=FILES_ROLE).items()
+                ],
+            )
         full = self._identity.name(FILES_ROLE)
         return docker.Container(
-            full, name=full, restart="no", start=False, must_run=False, network_mode="none",
+            full,
+            name=full,
+            restart="no",
+            start=False,
+            must_run=False,
+            network_mode="none",
             image=self._image(services[0]),
             entrypoints=["/never-started"],
             mounts=[
-                docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=files.folder(service))
+                docker.ContainerMountArgs(
+                    type="volume",
+                    source=self._files[service.name].name,
+                    target=files.folder(service),
+                )
                 for service in services
             ],
-            uploads=[_upload(item, files.loaded(service, item)) for service in services for item in files.mounted(service)],
+            uploads=[
+                _upload(item, files.loaded(service, item))
+                for service in services
+                for item in files.mounted(service)
+            ],
             labels=self._container_labels(role=FILES_ROLE),
             opts=pulumi.ResourceOptions(
                 delete_before_replace=True,
-                hooks=pulumi.ResourceHookBinding(after_create=[self._after_files]) if self._after_files else None,
+                hooks=(
+                    pulumi.ResourceHookBinding(after_create=[self._after_files])
+                    if self._after_files
+                    else None
+                ),
             ),
-        )  # fmt: skip
+        )
 
     def _labels(self, **more: str) -> dict[str, str]:
-        return dict(sorted({**self._identity.labels, **{f"groundwork.{key}": value for key, value in more.items()}}.items()))
+        return dict(
+            sorted(
+                {
+                    **self._identity.labels,
+                    **{f"groundwork.{key}": value for key, value in more.items()},
+                }.items()
+            )
+        )
 
     def _image(self, service: Service) -> pulumi.Input[str]:
         image = service.image
@@ -163,22 +240,41 @@ class DockerTarget:
     def _container(self, service: Service, before: Sequence[pulumi.Resource]) -> docker.Container:
         ordinary = ordinary_network(service)
         networks = [*service.networks, *([ordinary] if ordinary else [])]
-        depends = [*before, *(item for name in service.depends_on for item in self._ready.get(name, ()))]
-        mounts = [docker.ContainerMountArgs(type="volume", source=self._volume(volume.name).name, target=volume.path) for volume in service.volumes]
+        depends = [
+            *before,
+            *(item for name in service.depends_on for item in self._ready.get(name, ())),
+        ]
+        mounts = [
+            docker.ContainerMountArgs(
+                type="volume", source=self._volume(volume.name).name, target=volume.path
+            )
+            for volume in service.volumes
+        ]
         if service.name in self._files:
-            mounts.append(docker.ContainerMountArgs(type="volume", source=self._files[service.name].name, target=CONFIG_DIR, read_only=True))
+            mounts.append(
+                docker.ContainerMountArgs(
+                    type="volume",
+                    source=self._files[service.name].name,
+                    target=CONFIG_DIR,
+                    read_only=True,
+                )
+            )
         mounts += [
             docker.ContainerMountArgs(
                 type="bind",
                 source=self._on_host(source),
                 # Below /rootfs a container looks for the host's folders under their own names.
-                target=f"/rootfs{self._on_host(target.removeprefix('/rootfs'))}" if target.startswith("/rootfs/") else target,
+                target=(
+                    f"/rootfs{self._on_host(target.removeprefix('/rootfs'))}"
+                    if target.startswith("/rootfs/")
+                    else target
+                ),
                 read_only=True,
                 bind_options=docker.ContainerMountBindOptionsArgs(propagation="rslave"),
             )
             for source, target in service.binds.items()
             if self._on_host(source) not in self._facts.absent
-        ]  # fmt: skip
+        ]
         health = service.readiness
         read_only = service.writable_root is None
         return self._declare(
@@ -189,18 +285,36 @@ class DockerTarget:
             entrypoints=list(service.entrypoint) or None,
             command=list(service.command) or None,
             envs=_envs(service.env),
-            uploads=[_upload(item, item.path) for item in service.files if item not in files.mounted(service)] or None,
+            uploads=[
+                _upload(item, item.path)
+                for item in service.files
+                if item not in files.mounted(service)
+            ]
+            or None,
             mounts=mounts or None,
             networks_advanced=self._attach(networks, service),
             ports=[
-                docker.ContainerPortArgs(internal=port.container, external=port.host, ip=self._settings.bind_address, protocol="tcp")
+                docker.ContainerPortArgs(
+                    internal=port.container,
+                    external=port.host,
+                    ip=self._settings.bind_address,
+                    protocol="tcp",
+                )
                 for port in service.ports
                 if port.host is not None
             ]
             or None,
-            hosts=[docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")] if service.host_gateway else None,
+            hosts=(
+                [docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")]
+                if service.host_gateway
+                else None
+            ),
             pid_mode="host" if service.host_pid else None,
-            devices=[docker.ContainerDeviceArgs(host_path=path, container_path=path, permissions="r") for path in service.devices] or None,
+            devices=[
+                docker.ContainerDeviceArgs(host_path=path, container_path=path, permissions="r")
+                for path in service.devices
+            ]
+            or None,
             keeps=service.capabilities,
             shm_size=max(64, service.shm_size // MIB) if service.shm_size else None,
             read_only=read_only or None,
@@ -221,15 +335,23 @@ class DockerTarget:
         return below_engine(path, self._facts.engine_root)
 
     def _sysctls(self, service: Service) -> dict[str, str] | None:
-        """A TTL of one hop for services published on loopback only, so that no router forwards their packets."""
+        """A TTL of one hop for services published on loopback only, so that no router forwards
+        their packets.
+        """
         loopback = ipaddress.IPv4Address(self._settings.bind_address).is_loopback
-        return {"net.ipv4.ip_default_ttl": "1"} if ordinary_network(service) == PUBLISHED and loopback else None
+        return (
+            {"net.ipv4.ip_default_ttl": "1"}
+            if ordinary_network(service) == PUBLISHED and loopback
+            else None
+        )
 
     def _job(self, service: Service, job: Job, container: docker.Container) -> docker.Container:
         scripts = [File(path=JOB_SCRIPT, content=job.script)]
         if job.upkeep is not None:
             scripts.append(File(path=JOB_UPKEEP, content=job.upkeep))
-        check = HealthCheck(command=("test", "-e", JOB_MARKER), interval=2, start_period=job.timeout)
+        check = HealthCheck(
+            command=("test", "-e", JOB_MARKER), interval=2, start_period=job.timeout
+        )
         return self._declare(
             job.name,
             depends=[container],
@@ -250,26 +372,47 @@ class DockerTarget:
             labels=self._container_labels(service=service.name, job=job.name),
         )
 
-    def _declare(self, part: str, *, depends: Sequence[pulumi.Resource], keeps: Sequence[str] = (), **arguments: Any) -> docker.Container:
+    def _declare(
+        self,
+        part: str,
+        *,
+        depends: Sequence[pulumi.Resource],
+        keeps: Sequence[str] = (),
+        **arguments: Any,
+    ) -> docker.Container:
         full = self._identity.name(part)
         return docker.Container(
-            full, name=full, restart="unless-stopped",
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in keeps] or None),
+            full,
+            name=full,
+            restart="unless-stopped",
+            capabilities=docker.ContainerCapabilitiesArgs(
+                drops=["ALL"], adds=[f"CAP_{name}" for name in keeps] or None
+            ),
             # Docker adds label=disable by itself where the host's processes are visible.
-            security_opts=["no-new-privileges:true", *(["label=disable"] if arguments.get("pid_mode") else [])],
-            log_driver="json-file", log_opts=_LOGGING,
+            security_opts=[
+                "no-new-privileges:true",
+                *(["label=disable"] if arguments.get("pid_mode") else []),
+            ],
+            log_driver="json-file",
+            log_opts=_LOGGING,
             **{name: value for name, value in arguments.items() if value is not None},
             opts=pulumi.ResourceOptions(
-                depends_on=list(depends), delete_before_replace=True,
+                depends_on=list(depends),
+                delete_before_replace=True,
                 # The provider reports these as updated and changes nothing.
                 replace_on_changes=["cpuQuota", "healthcheck", "mounts", "tmpfs"],
             ),
-        )  # fmt: skip
+        )
 
     def _container_labels(self, **more: str) -> list[docker.ContainerLabelArgs]:
-        return [docker.ContainerLabelArgs(label=key, value=value) for key, value in self._labels(**more).items()]
+        return [
+            docker.ContainerLabelArgs(label=key, value=value)
+            for key, value in self._labels(**more).items()
+        ]
 
-    def _attach(self, networks: Sequence[str], service: Service | None) -> list[docker.ContainerNetworksAdvancedArgs]:
+    def _attach(
+        self, networks: Sequence[str], service: Service | None
+    ) -> list[docker.ContainerNetworksAdvancedArgs]:
         return [
             docker.ContainerNetworksAdvancedArgs(
                 name=self.networks[name].name,
@@ -285,13 +428,20 @@ def _stamp(text: str) -> str:
 
 
 def _tmpfs(folders: Mapping[str, int], user: str) -> dict[str, str] | None:
-    """Folders in memory that the container's own user may write to, and nothing may be executed from."""
+    """Folders in memory that the container's own user may write to, and nothing may be executed
+    from.
+    """
     uid, _, gid = user.partition(":")
-    return {path: f"rw,noexec,nosuid,nodev,size={size},uid={uid},gid={gid},mode=0770" for path, size in sorted(folders.items())} or None
+    return {
+        path: f"rw,noexec,nosuid,nodev,size={size},uid={uid},gid={gid},mode=0770"
+        for path, size in sorted(folders.items())
+    } or None
 
 
 def _ulimits(wanted: int | None, allowed: int | None) -> list[docker.ContainerUlimitArgs]:
-    """No core dumps, which hold whatever was in memory; descriptors as many as are wanted and the host allows."""
+    """No core dumps, which hold whatever was in memory; descriptors as many as are wanted and the
+    host allows.
+    """
     limits = [docker.ContainerUlimitArgs(name="core", soft=0, hard=0)]
     if wanted is not None and allowed is not None:
         number = min(wanted, allowed)
@@ -304,9 +454,11 @@ def _limits(limits: Limits) -> dict[str, Any]:
     # Without memory_swap the provider finds a difference at every `up`; and `cpus` it reads back as
     # "1.0" for "1" and "0.1" for "0.05", so the same limit is given as a quota.
     return {
-        "memory": memory, "memory_swap": memory,
-        "cpu_period": _CPU_PERIOD, "cpu_quota": round(limits.cpus * _CPU_PERIOD),
-    }  # fmt: skip
+        "memory": memory,
+        "memory_swap": memory,
+        "cpu_period": _CPU_PERIOD,
+        "cpu_quota": round(limits.cpus * _CPU_PERIOD),
+    }
 
 
 def _healthcheck(check: HealthCheck) -> docker.ContainerHealthcheckArgs:
@@ -324,7 +476,14 @@ def _upload(item: File, path: str) -> docker.ContainerUploadArgs:
 
 
 def _envs(env: Mapping[str, str | Secret]) -> list[pulumi.Input[str]]:
-    return [pulumi.Output.concat(f"{name}=", _text(value)) if isinstance(value, Secret) else f"{name}={value}" for name, value in sorted(env.items())]
+    return [
+        (
+            pulumi.Output.concat(f"{name}=", _text(value))
+            if isinstance(value, Secret)
+            else f"{name}={value}"
+        )
+        for name, value in sorted(env.items())
+    ]
 
 
 def _text(value: str | Secret) -> pulumi.Input[str]:

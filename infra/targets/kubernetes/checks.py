@@ -1,4 +1,6 @@
-"""Checks against the cluster before the first resource is declared. Pure: facts in, problems out."""
+"""Checks against the cluster before the first resource is declared. Pure: facts in,
+problems out.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +20,9 @@ _KEY = "groundwork:kubernetes"
 _OLDEST = (1, 29)
 
 
-def check(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> list[Violation]:
+def check(
+    settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts
+) -> list[Violation]:
     """Every reason not to deploy that the cluster gives."""
     return [
         *_age(facts),
@@ -37,11 +41,22 @@ def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[s
     """Notes about the cluster for the summary."""
     found = []
     if settings.kubernetes.network_policies:
-        found.append("Network policies are declared; whether they are enforced depends on the cluster's network plug-in.")
+        found.append(
+            "Network policies are declared; whether they are enforced depends on the cluster's"
+            " network plug-in."
+        )
     if any(service.image.built for service in platform.services):
-        found.append("Images from packages are never pulled: load them into every node (docs/operations.md).")
-    if any(service.max_replicas > service.replicas for service in platform.services) and "metrics.k8s.io" not in facts.api_groups:
-        found.append("The cluster has no metrics server, so nothing is scaled by its load: groundwork:litellm.maxReplicas has no effect yet.")
+        found.append(
+            "Images from packages are never pulled: load them into every node (docs/operations.md)."
+        )
+    if (
+        any(service.max_replicas > service.replicas for service in platform.services)
+        and "metrics.k8s.io" not in facts.api_groups
+    ):
+        found.append(
+            "The cluster has no metrics server, so nothing is scaled by its load:"
+            " groundwork:litellm.maxReplicas has no effect yet."
+        )
     return found
 
 
@@ -55,8 +70,13 @@ def opened(settings: Settings, identity: Identity, facts: ClusterFacts) -> dict[
 
 def _age(facts: ClusterFacts) -> Iterator[Violation]:
     if checks.version_tuple(facts.version.partition("-")[0].partition("+")[0]) < _OLDEST:
-        reason = f"the cluster runs Kubernetes {facts.version}; {'.'.join(map(str, _OLDEST))} or newer is needed"
-        yield Violation(key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context")
+        reason = (
+            f"the cluster runs Kubernetes {facts.version}; {'.'.join(map(str, _OLDEST))} or newer"
+            " is needed"
+        )
+        yield Violation(
+            key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context"
+        )
 
 
 def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> Iterator[Violation]:
@@ -67,14 +87,23 @@ def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> I
         if identity.same_stack(labels):
             yield Violation(
                 key="groundwork:masterSecret",
-                reason=f"the namespace {name} was made with another master secret, so its passwords do not open its volumes",
-                fix="put the former master secret back, or delete this stack's data with `make purge`",
+                reason=(
+                    f"the namespace {name} was made with another master secret, so its passwords do"
+                    " not open its volumes"
+                ),
+                fix=(
+                    "put the former master secret back, or delete this stack's data with `make"
+                    " purge`"
+                ),
             )
         else:
             yield Violation(
                 key=f"{_KEY}.namespace",
                 reason=f"the namespace {name} exists and is not this stack's",
-                fix=f"name another one, or delete it yourself if nobody needs it; Groundwork makes {settings.namespace} itself",
+                fix=(
+                    "name another one, or delete it yourself if nobody needs it; Groundwork makes"
+                    f" {settings.namespace} itself"
+                ),
             )
 
 
@@ -84,9 +113,17 @@ def _storage(settings: Settings, platform: Platform, facts: ClusterFacts) -> Ite
         return
     known = ", ".join(sorted(facts.storage_classes)) or "(none)"
     if wanted is not None and wanted not in facts.storage_classes:
-        yield Violation(key=f"{_KEY}.storageClass", reason=f"the cluster has no storage class `{wanted}`", fix=f"set it to one of: {known}")
+        yield Violation(
+            key=f"{_KEY}.storageClass",
+            reason=f"the cluster has no storage class `{wanted}`",
+            fix=f"set it to one of: {known}",
+        )
     elif wanted is None and not any(facts.storage_classes.values()):
-        yield Violation(key=f"{_KEY}.storageClass", reason="it is not set, and the cluster has no default storage class", fix=f"set it to one of: {known}")
+        yield Violation(
+            key=f"{_KEY}.storageClass",
+            reason="it is not set, and the cluster has no default storage class",
+            fix=f"set it to one of: {known}",
+        )
 
 
 def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
@@ -94,42 +131,74 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
     if not usable:
         yield Violation(
             key=f"{_KEY}.nodeSelector",
-            reason=f"none of the {len(facts.nodes)} nodes may run the services: their labels or taints keep them away",
-            fix="correct groundwork:kubernetes.nodeSelector, or add groundwork:kubernetes.tolerations",
+            reason=(
+                f"none of the {len(facts.nodes)} nodes may run the services: their labels or taints"
+                " keep them away"
+            ),
+            fix=(
+                "correct groundwork:kubernetes.nodeSelector, or add"
+                " groundwork:kubernetes.tolerations"
+            ),
         )
         return
     largest = max(usable, key=lambda node: node.memory)
     yield from checks.limits(
         platform,
         Capacity(
-            memory=largest.memory, cpus=max(node.cpus for node in usable), total=sum(node.memory for node in usable),
-            one="the largest node", all="the nodes", more="add a larger node",
+            memory=largest.memory,
+            cpus=max(node.cpus for node in usable),
+            total=sum(node.memory for node in usable),
+            one="the largest node",
+            all="the nodes",
+            more="add a larger node",
         ),
-    )  # fmt: skip
+    )
 
 
 def _may_run(settings: Settings, node: Node) -> bool:
-    selected = all(node.labels.get(key) == value for key, value in settings.kubernetes.node_selector.items())
-    return selected and all(any(_tolerates(item.model_dump(), taint) for item in settings.kubernetes.tolerations) for taint in node.taints)
+    selected = all(
+        node.labels.get(key) == value for key, value in settings.kubernetes.node_selector.items()
+    )
+    return selected and all(
+        any(_tolerates(item.model_dump(), taint) for item in settings.kubernetes.tolerations)
+        for taint in node.taints
+    )
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    same_value = toleration["operator"] == "Exists" or (toleration["value"] or "") == taint.get("value", "")
-    return toleration["key"] == taint["key"] and same_value and toleration["effect"] in (None, taint["effect"])
+    same_value = toleration["operator"] == "Exists" or (toleration["value"] or "") == taint.get(
+        "value", ""
+    )
+    return (
+        toleration["key"] == taint["key"]
+        and same_value
+        and toleration["effect"] in (None, taint["effect"])
+    )
 
 
 def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
     for service in platform.services:
-        if service.operated and service.operated.api_version.partition("/")[0] not in facts.api_groups:
+        if (
+            service.operated
+            and service.operated.api_version.partition("/")[0] not in facts.api_groups
+        ):
             yield Violation(
                 key=f"{service.settings_key}.replicas",
-                reason=f"{service.replicas} replicas of {service.name} are run by {service.operated.operator}, which the cluster does not have",
-                fix=f"install {service.operated.operator} ({service.operated.home}), set replicas to 1, or use groundwork:{service.name}.external",
+                reason=(
+                    f"{service.replicas} replicas of {service.name} are run by"
+                    f" {service.operated.operator}, which the cluster does not have"
+                ),
+                fix=(
+                    f"install {service.operated.operator} ({service.operated.home}), set replicas"
+                    f" to 1, or use groundwork:{service.name}.external"
+                ),
             )
 
 
 def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
-    """One instance and several keep their data in volumes of different forms, and neither takes over the other's."""
+    """One instance and several keep their data in volumes of different forms, and neither takes
+    over the other's.
+    """
     for service in platform.services:
         if service.kind != "postgres":
             continue
@@ -137,8 +206,15 @@ def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
         if there in facts.claims:
             yield Violation(
                 key=f"{service.settings_key}.replicas",
-                reason=f"the claim {there} holds the data of {'one instance' if service.operated else 'several instances'}, which this form does not open",
-                fix="dump, then `make up` another stack with this number of replicas and restore into it (docs/kubernetes.md)",
+                reason=(
+                    f"the claim {there} holds the data of"
+                    f" {'one instance' if service.operated else 'several instances'}, which this"
+                    " form does not open"
+                ),
+                fix=(
+                    "dump, then `make up` another stack with this number of replicas and restore"
+                    " into it (docs/kubernetes.md)"
+                ),
             )
 
 
@@ -146,10 +222,16 @@ def _ingress(settings: Settings, facts: ClusterFacts) -> Iterator[Violation]:
     wanted = settings.kubernetes.ingress.class_name
     if wanted is not None and wanted not in facts.ingress_classes:
         known = ", ".join(sorted(facts.ingress_classes)) or "(none)"
-        yield Violation(key=f"{_KEY}.ingress.className", reason=f"the cluster has no ingress class `{wanted}`", fix=f"set it to one of: {known}")
+        yield Violation(
+            key=f"{_KEY}.ingress.className",
+            reason=f"the cluster has no ingress class `{wanted}`",
+            fix=f"set it to one of: {known}",
+        )
 
 
-def _versions(settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts) -> Iterator[Violation]:
+def _versions(
+    settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts
+) -> Iterator[Violation]:
     recorded = opened(settings, identity, facts)
     for service in platform.services:
         before, claim = recorded.get(service.name), _claim(settings, service)
@@ -161,4 +243,6 @@ def _claim(settings: Settings, service: Service) -> str | None:
     """The name of a service's first volume claim, as its StatefulSet or its operator makes it."""
     if not service.volumes or namespace_of(settings, service) != settings.namespace:
         return None
-    return f"{service.name}-1" if service.operated else f"{service.volumes[0].name}-{service.name}-0"
+    return (
+        f"{service.name}-1" if service.operated else f"{service.volumes[0].name}-{service.name}-0"
+    )

@@ -35,7 +35,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """Facts about a cluster. `namespaces` holds the metadata of the stack's own, where they exist."""
+    """Facts about a cluster. `namespaces` holds the metadata of the stack's own, where
+    they exist.
+    """
 
     version: str
     namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -47,18 +49,35 @@ class ClusterFacts:
 
 
 def read_facts(settings: Settings) -> ClusterFacts:
-    """Everything that the checks ask about. Raises PreflightError for an unknown context or a cluster that does not answer."""
+    """Everything that the checks ask about. Raises PreflightError for an unknown context or a
+    cluster that does not answer.
+    """
     api = connect(settings)
     try:
-        spaces = {name: _namespace(api, name) for name in (settings.namespace, settings.host_namespace)}
+        spaces = {
+            name: _namespace(api, name) for name in (settings.namespace, settings.host_namespace)
+        }
         return ClusterFacts(
             version=str(_get(api, "/version")["gitVersion"]),
-            namespaces={name: found["metadata"] for name, found in spaces.items() if found is not None},
+            namespaces={
+                name: found["metadata"] for name, found in spaces.items() if found is not None
+            },
             nodes=tuple(_node(item) for item in _items(api, "/api/v1/nodes")),
-            storage_classes={item["metadata"]["name"]: _is_default(item) for item in _items(api, "/apis/storage.k8s.io/v1/storageclasses")},
-            ingress_classes=frozenset(item["metadata"]["name"] for item in _items(api, "/apis/networking.k8s.io/v1/ingressclasses")),
+            storage_classes={
+                item["metadata"]["name"]: _is_default(item)
+                for item in _items(api, "/apis/storage.k8s.io/v1/storageclasses")
+            },
+            ingress_classes=frozenset(
+                item["metadata"]["name"]
+                for item in _items(api, "/apis/networking.k8s.io/v1/ingressclasses")
+            ),
             api_groups=frozenset(item["name"] for item in _get(api, "/apis")["groups"]),
-            claims=frozenset(item["metadata"]["name"] for item in _items(api, f"/api/v1/namespaces/{settings.namespace}/persistentvolumeclaims")),
+            claims=frozenset(
+                item["metadata"]["name"]
+                for item in _items(
+                    api, f"/api/v1/namespaces/{settings.namespace}/persistentvolumeclaims"
+                )
+            ),
         )
     except ApiException as error:
         reason = f"the cluster refused to be read: {error.status} {error.reason}"
@@ -79,7 +98,9 @@ def kubeconfig(settings: Settings) -> str:
 
 
 def connect(settings: Settings) -> client.ApiClient:
-    """A client for the configured context. Raises PreflightError if the kubeconfig has no such context."""
+    """A client for the configured context. Raises PreflightError if the kubeconfig has no such
+    context.
+    """
     cluster = settings.kubernetes
     try:
         contexts, _ = config.list_kube_config_contexts(config_file=kubeconfig(settings))
@@ -88,12 +109,34 @@ def connect(settings: Settings) -> client.ApiClient:
     known = [str(item["name"]) for item in contexts]
     if os.pathsep in kubeconfig(settings):
         reason = "KUBECONFIG names several files, and Pulumi's provider takes one"
-        raise PreflightError([Violation(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it to the one with this cluster")])
+        raise PreflightError(
+            [
+                Violation(
+                    key=f"{_KEY}.kubeconfig",
+                    reason=reason,
+                    fix="set it to the one with this cluster",
+                )
+            ]
+        )
     if cluster.context not in known:
-        reason = f"the kubeconfig knows no context `{cluster.context}`" if cluster.context else "the target is Kubernetes, and no context is named"
-        raise PreflightError([Violation(key=f"{_KEY}.context", reason=reason, fix=f"set it to one of: {', '.join(known) or '(none)'}")])
+        reason = (
+            f"the kubeconfig knows no context `{cluster.context}`"
+            if cluster.context
+            else "the target is Kubernetes, and no context is named"
+        )
+        raise PreflightError(
+            [
+                Violation(
+                    key=f"{_KEY}.context",
+                    reason=reason,
+                    fix=f"set it to one of: {', '.join(known) or '(none)'}",
+                )
+            ]
+        )
     try:
-        api: client.ApiClient = config.new_client_from_config(config_file=kubeconfig(settings), context=cluster.context)
+        api: client.ApiClient = config.new_client_from_config(
+            config_file=kubeconfig(settings), context=cluster.context
+        )
     except (ConfigException, OSError) as error:
         raise PreflightError([_unusable(error)]) from None
     # One short try: a person waits for the answer.
@@ -103,20 +146,32 @@ def connect(settings: Settings) -> client.ApiClient:
 
 def _unusable(error: Exception) -> Violation:
     reason = f"there is no usable kubeconfig: {str(error).splitlines()[0]}"
-    return Violation(key=f"{_KEY}.kubeconfig", reason=reason, fix="set it, or KUBECONFIG, to the file that reaches your cluster")
+    return Violation(
+        key=f"{_KEY}.kubeconfig",
+        reason=reason,
+        fix="set it, or KUBECONFIG, to the file that reaches your cluster",
+    )
 
 
 def _unreachable(settings: Settings, error: Exception) -> Violation:
     reason = getattr(error, "reason", None) or error
     return Violation(
         key=f"{_KEY}.context",
-        reason=f"the cluster of the context `{settings.kubernetes.context}` does not answer ({type(reason).__name__})",
-        fix=f"see that `kubectl --context={settings.kubernetes.context} get nodes` works, or name another context",
+        reason=(
+            f"the cluster of the context `{settings.kubernetes.context}` does not answer"
+            f" ({type(reason).__name__})"
+        ),
+        fix=(
+            f"see that `kubectl --context={settings.kubernetes.context} get nodes` works, or name"
+            " another context"
+        ),
     )
 
 
 def _get(api: client.ApiClient, path: str) -> dict[str, Any]:
-    request = api.param_serialize("GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"])
+    request = api.param_serialize(
+        "GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+    )
     response = api.call_api(*request, _request_timeout=_SECONDS)
     response.read()
     if response.status != 200:
@@ -148,7 +203,13 @@ def _node(item: Mapping[str, Any]) -> Node:
 
     allocatable = item["status"]["allocatable"]
     return Node(
-        name=item["metadata"]["name"], labels=item["metadata"].get("labels") or {},
-        memory=int(parse_quantity(allocatable["memory"])), cpus=float(parse_quantity(allocatable["cpu"])),
-        taints=tuple(taint for taint in item["spec"].get("taints") or () if taint["effect"] != "PreferNoSchedule"),
-    )  # fmt: skip
+        name=item["metadata"]["name"],
+        labels=item["metadata"].get("labels") or {},
+        memory=int(parse_quantity(allocatable["memory"])),
+        cpus=float(parse_quantity(allocatable["cpu"])),
+        taints=tuple(
+            taint
+            for taint in item["spec"].get("taints") or ()
+            if taint["effect"] != "PreferNoSchedule"
+        ),
+    )

@@ -15,7 +15,14 @@ from infra.secret import Secret
 from infra.settings import Settings
 from infra.spec import PULL_SECRET, File, Operated, Platform, Service
 from infra.targets.checks import ledger
-from infra.targets.kubernetes.values import PULL_SECONDS, SecretObject, Stack, key_of, namespace_of, values
+from infra.targets.kubernetes.values import (
+    PULL_SECONDS,
+    SecretObject,
+    Stack,
+    key_of,
+    namespace_of,
+    values,
+)
 
 CHART = "charts/service"
 _ROOT = Path(__file__).resolve().parents[3]
@@ -62,41 +69,93 @@ class Plan:
     login: SecretObject | None = None
 
 
-def build(settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]) -> Plan:
-    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data before."""
+def build(
+    settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]
+) -> Plan:
+    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data
+    before.
+    """
     home = settings.namespace
-    spaces = [Namespace(name=home, labels=_space_labels(identity, "restricted"), annotations=_ledger(platform, opened))]
+    spaces = [
+        Namespace(
+            name=home,
+            labels=_space_labels(identity, "restricted"),
+            annotations=_ledger(platform, opened),
+        )
+    ]
     if any(service.per_node for service in platform.services):
         # What watches the machine itself needs more than the restricted standard allows.
-        spaces.append(Namespace(name=settings.host_namespace, labels=_space_labels(identity, "privileged")))
+        spaces.append(
+            Namespace(name=settings.host_namespace, labels=_space_labels(identity, "privileged"))
+        )
     stack = Stack(settings, identity, platform, chart_hash())
     pull = settings.kubernetes.pull_secret
-    login = SecretObject(name=PULL_SECRET, data={".dockerconfigjson": pull}, type="kubernetes.io/dockerconfigjson") if pull else None
-    return Plan(namespaces=tuple(spaces), login=login, releases=tuple(_release(stack, service) for service in platform.in_order()))
+    login = (
+        SecretObject(
+            name=PULL_SECRET,
+            data={".dockerconfigjson": pull},
+            type="kubernetes.io/dockerconfigjson",
+        )
+        if pull
+        else None
+    )
+    return Plan(
+        namespaces=tuple(spaces),
+        login=login,
+        releases=tuple(_release(stack, service) for service in platform.in_order()),
+    )
 
 
 def chart_hash() -> str:
-    """A hash of the chart's files. Helm releases are compared by their values, so it is one of them."""
+    """A hash of the chart's files. Helm releases are compared by their values, so it is one of
+    them.
+    """
     digest = hashlib.sha256()
     for path in sorted((_ROOT / CHART).rglob("*")):
-        if path.is_file() and path.suffix != ".md" and "ci" not in path.relative_to(_ROOT / CHART).parts:
-            digest.update(path.relative_to(_ROOT / CHART).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        if (
+            path.is_file()
+            and path.suffix != ".md"
+            and "ci" not in path.relative_to(_ROOT / CHART).parts
+        ):
+            digest.update(
+                path.relative_to(_ROOT / CHART).as_posix().encode()
+                + b"\0"
+                + path.read_bytes()
+                + b"\0"
+            )
     return digest.hexdigest()[:16]
 
 
 def ledger_of(annotations: Mapping[str, str]) -> dict[str, str]:
     """The versions that have opened this stack's data, from its namespace's annotations."""
     prefix = "groundwork.version."
-    return {key.removeprefix(prefix): version for key, version in annotations.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): version
+        for key, version in annotations.items()
+        if key.startswith(prefix)
+    }
 
 
 def _ledger(platform: Platform, opened: Mapping[str, str]) -> dict[str, str]:
-    """The version record; a service that is turned off keeps its entry, since its volume remains."""
-    return {f"groundwork.version.{name}": version for name, version in sorted({**opened, **ledger(platform)}.items())}
+    """The version record; a service that is turned off keeps its entry, since its
+    volume remains.
+    """
+    return {
+        f"groundwork.version.{name}": version
+        for name, version in sorted({**opened, **ledger(platform)}.items())
+    }
 
 
 def _space_labels(identity: Identity, standard: str) -> dict[str, str]:
-    return dict(sorted({**identity.labels, "pod-security.kubernetes.io/enforce": standard, "pod-security.kubernetes.io/warn": standard}.items()))
+    return dict(
+        sorted(
+            {
+                **identity.labels,
+                "pod-security.kubernetes.io/enforce": standard,
+                "pod-security.kubernetes.io/warn": standard,
+            }.items()
+        )
+    )
 
 
 def _release(stack: Stack, service: Service) -> Release:
@@ -107,12 +166,23 @@ def _release(stack: Stack, service: Service) -> Release:
         name=service.name,
         namespace=namespace_of(stack.settings, service),
         values=values(stack, service, own, jobs),
-        secrets=tuple(item for item in (own, *(secret for _, secret in jobs), *_logins(operated)) if item.data),
+        secrets=tuple(
+            item for item in (own, *(secret for _, secret in jobs), *_logins(operated)) if item.data
+        ),
         depends_on=service.depends_on,
-        timeout=PULL_SECONDS + (service.readiness.deadline if service.readiness else 60) + sum(PULL_SECONDS + job.timeout for job in service.jobs),
-        custom=CustomObject(api_version=operated.api_version, kind=operated.kind, name=service.name, spec=_inherited(stack, service, operated))
-        if operated
-        else None,
+        timeout=PULL_SECONDS
+        + (service.readiness.deadline if service.readiness else 60)
+        + sum(PULL_SECONDS + job.timeout for job in service.jobs),
+        custom=(
+            CustomObject(
+                api_version=operated.api_version,
+                kind=operated.kind,
+                name=service.name,
+                spec=_inherited(stack, service, operated),
+            )
+            if operated
+            else None
+        ),
     )
 
 
@@ -122,18 +192,27 @@ def _logins(operated: Operated | None) -> Iterator[SecretObject]:
 
 
 def _inherited(stack: Stack, service: Service, operated: Operated) -> dict[str, Any]:
-    """The resource's spec, with the labels by which the chart's policies and the checks know its pods."""
+    """The resource's spec, with the labels by which the chart's policies and the checks know its
+    pods.
+    """
     labels = {
-        **stack.identity.labels, "app.kubernetes.io/name": service.name, "app.kubernetes.io/instance": service.name,
-        "app.kubernetes.io/component": "server", "app.kubernetes.io/part-of": "groundwork",
-        "groundwork.home": service.home_network, **{f"groundwork.joins.{network}": "true" for network in service.networks},
-    }  # fmt: skip
+        **stack.identity.labels,
+        "app.kubernetes.io/name": service.name,
+        "app.kubernetes.io/instance": service.name,
+        "app.kubernetes.io/component": "server",
+        "app.kubernetes.io/part-of": "groundwork",
+        "groundwork.home": service.home_network,
+        **{f"groundwork.joins.{network}": "true" for network in service.networks},
+    }
     return {**operated.spec, "inheritedMetadata": {"labels": labels}}
 
 
 def _secret(name: str, files: Sequence[File], env: Mapping[str, str | Secret]) -> SecretObject:
     data = {key_of(file.path): file.content for file in files if isinstance(file.content, Secret)}
-    return SecretObject(name=name, data={**data, **{key: value for key, value in env.items() if isinstance(value, Secret)}})
+    return SecretObject(
+        name=name,
+        data={**data, **{key: value for key, value in env.items() if isinstance(value, Secret)}},
+    )
 
 
 def plain(content: Mapping[str, Any]) -> str:

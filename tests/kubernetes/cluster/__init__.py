@@ -1,1 +1,3 @@
-"""A single-node Kubernetes from packages, in namespaces of its own, for the tests where no cluster is given."""
+"""A single-node Kubernetes from packages, in namespaces of its own, for the tests where no cluster
+is given.
+"""

@@ -1,4 +1,6 @@
-"""Starts the tests' own cluster and ends it again; everything of it lives in one folder and its own namespaces."""
+"""Starts the tests' own cluster and ends it again; everything of it lives in one folder and its
+own namespaces.
+"""
 
 import os
 import shutil
@@ -17,7 +19,15 @@ import yaml
 from ops import console
 from ops.paths import ROOT, cache
 from tests.kubernetes.cluster import pki
-from tests.kubernetes.cluster.settings import API_PORT, CONTEXT, NODE, PAUSE_IMAGE, SERVICE_ADDRESS, STORAGE_CLASS, Layout
+from tests.kubernetes.cluster.settings import (
+    API_PORT,
+    CONTEXT,
+    NODE,
+    PAUSE_IMAGE,
+    SERVICE_ADDRESS,
+    STORAGE_CLASS,
+    Layout,
+)
 
 _PREFIX = "running-cluster-"
 _READY_SECONDS = 120
@@ -26,7 +36,9 @@ _SUBNETS = range(20, 60)
 
 @dataclass(slots=True)
 class Cluster:
-    """A cluster that answers: its kubeconfig and context, and how long its parts took, in seconds."""
+    """A cluster that answers: its kubeconfig and context, and how long its parts took,
+    in seconds.
+    """
 
     kubeconfig: Path
     context: str
@@ -49,7 +61,12 @@ def running(tools: Path, images: Sequence[str]) -> Iterator[Cluster]:
     root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=cache()))
     layout = Layout(root, tools, _free_subnet())
     pki.make(layout.pki, address=layout.address, service_address=SERVICE_ADDRESS)
-    pki.kubeconfig(layout.kubeconfig, layout.pki, server=f"https://{layout.address}:{API_PORT}", context=CONTEXT)
+    pki.kubeconfig(
+        layout.kubeconfig,
+        layout.pki,
+        server=f"https://{layout.address}:{API_PORT}",
+        context=CONTEXT,
+    )
     process, loading = _launch(layout), None
     try:
         loading = _load(layout, process, images)
@@ -60,7 +77,10 @@ def running(tools: Path, images: Sequence[str]) -> Iterator[Cluster]:
         _wait(layout, process, ["wait", f"node/{NODE}", "--for=condition=Ready", "--timeout=60s"])
         cluster.times["node Ready"] = time.monotonic() - began
         if loading.wait() != 0:
-            raise console.Failed("the images could not be loaded into the cluster", f"see {layout.logs / 'images.log'}")
+            raise console.Failed(
+                "the images could not be loaded into the cluster",
+                f"see {layout.logs / 'images.log'}",
+            )
         cluster.times["images loaded"] = time.monotonic() - began
         yield cluster
     finally:
@@ -73,23 +93,43 @@ def running(tools: Path, images: Sequence[str]) -> Iterator[Cluster]:
 def _launch(layout: Layout) -> subprocess.Popen[bytes]:
     command = [
         # However this process ends, the cluster ends with it.
-        "setpriv", "--pdeathsig", "KILL",
-        "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-        sys.executable, "-m", "tests.kubernetes.cluster.node", str(layout.root), str(layout.tools), str(layout.subnet),
-    ]  # fmt: skip
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        sys.executable,
+        "-m",
+        "tests.kubernetes.cluster.node",
+        str(layout.root),
+        str(layout.tools),
+        str(layout.subnet),
+    ]
     layout.logs.mkdir(parents=True)
     with (layout.logs / "node.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             # A proxy of the host's is nobody in there.
             env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
-        )  # fmt: skip
+        )
     _link(layout, process)
     return process
 
 
 def _link(layout: Layout, process: subprocess.Popen[bytes]) -> None:
-    """A pair of virtual interfaces: one end here, the other, as eth0, in the cluster's network namespace."""
+    """A pair of virtual interfaces: one end here, the other, as eth0, in the cluster's network
+    namespace.
+    """
     deadline = time.monotonic() + 20
     own = Path("/proc/self/ns/net").stat().st_ino
     while True:
@@ -100,9 +140,26 @@ def _link(layout: Layout, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             pass
         if process.poll() is not None or time.monotonic() > deadline:
-            raise console.Failed("the cluster's namespaces could not be made:\n    " + _tail(layout, "node"), "it needs root and a kernel with namespaces")
+            raise console.Failed(
+                "the cluster's namespaces could not be made:\n    " + _tail(layout, "node"),
+                "it needs root and a kernel with namespaces",
+            )
         time.sleep(0.02)
-    console.run(["ip", "link", "add", layout.link, "type", "veth", "peer", "name", "eth0", "netns", children[0]])
+    console.run(
+        [
+            "ip",
+            "link",
+            "add",
+            layout.link,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            children[0],
+        ]
+    )
     console.run(["ip", "address", "add", f"{layout.host_address}/30", "dev", layout.link])
     console.run(["ip", "link", "set", layout.link, "up"])
 
@@ -112,19 +169,46 @@ def _free_subnet() -> int:
     return next(number for number in _SUBNETS if f"gwkube{number}" not in taken)
 
 
-def _load(layout: Layout, process: subprocess.Popen[bytes], images: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Passes images from the Docker engine to the cluster's containerd, while the cluster starts."""
-    console.run(["sh", "-c", f"tar -C {layout.tools} -c pause | docker import --change 'ENTRYPOINT [\"/pause\"]' - {PAUSE_IMAGE}"])
+def _load(
+    layout: Layout, process: subprocess.Popen[bytes], images: Sequence[str]
+) -> subprocess.Popen[bytes]:
+    """Passes images from the Docker engine to the cluster's containerd, while the
+    cluster starts.
+    """
+    console.run(
+        [
+            "sh",
+            "-c",
+            (
+                f"tar -C {layout.tools} -c pause | docker import --change 'ENTRYPOINT [\"/pause\"]'"
+                f" - {PAUSE_IMAGE}"
+            ),
+        ]
+    )
     _until(layout, process, layout.containerd_socket.exists)
     into = f"ctr --address {layout.containerd_socket} --namespace k8s.io images import -"
-    script = f"docker save {' '.join([PAUSE_IMAGE, *images])} | {into}; done=$?; docker rmi -f {PAUSE_IMAGE} >&2; exit $done"
+    script = (
+        f"docker save {' '.join([PAUSE_IMAGE, *images])} | {into}; done=$?; docker rmi -f"
+        f" {PAUSE_IMAGE} >&2; exit $done"
+    )
     with (layout.logs / "images.log").open("ab") as log:
-        return subprocess.Popen(["bash", "-o", "pipefail", "-c", script], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", script],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
 
-def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def kubectl(
+    layout: Layout, *arguments: str, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """The cluster's own kubectl, as its administrator."""
-    command: list[str | Path] = [layout.tools / "kubectl", f"--kubeconfig={layout.kubeconfig}", *arguments]
+    command: list[str | Path] = [
+        layout.tools / "kubectl",
+        f"--kubeconfig={layout.kubeconfig}",
+        *arguments,
+    ]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
 
@@ -136,17 +220,30 @@ def _until(layout: Layout, process: subprocess.Popen[bytes], condition: Callable
     deadline = time.monotonic() + _READY_SECONDS
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
-            parts = "\n    ".join(f"{path.stem}: {_tail(layout, path.stem)}" for path in sorted(layout.logs.glob("*.log")))
+            parts = "\n    ".join(
+                f"{path.stem}: {_tail(layout, path.stem)}"
+                for path in sorted(layout.logs.glob("*.log"))
+            )
             raise console.Failed(f"the cluster did not come up:\n    {parts}")
         time.sleep(0.2)
 
 
 def _declare_storage(layout: Layout) -> None:
     storage = {
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": STORAGE_CLASS, "volumeBindingMode": "WaitForFirstConsumer",
-        "metadata": {"name": STORAGE_CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-    }  # fmt: skip
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "local-path-provisioner-service-account", "namespace": "kube-system"}}
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "provisioner": STORAGE_CLASS,
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "metadata": {
+            "name": STORAGE_CLASS,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+    }
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "local-path-provisioner-service-account", "namespace": "kube-system"},
+    }
     for item in (storage, account):
         done = kubectl(layout, "apply", "-f", "-", stdin=yaml.safe_dump(item))
         if done.returncode != 0:
@@ -171,7 +268,9 @@ def _end(layout: Layout, process: subprocess.Popen[bytes]) -> None:
 
 
 def _sweep() -> None:
-    """Removes what a run that was killed has left: its folder and its control groups; its processes are gone with it."""
+    """Removes what a run that was killed has left: its folder and its control groups; its
+    processes are gone with it.
+    """
     for folder in cache().glob(f"{_PREFIX}*"):
         if not Path("/proc", folder.name.removeprefix(_PREFIX).partition("-")[0]).exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -185,7 +284,11 @@ def _sweep() -> None:
 def _remove_cgroups(layout: Layout) -> None:
     """Removes what a killed kubelet leaves. A group with processes in it cannot be removed."""
     for top in layout.cgroups:
-        for folder in sorted((item for item in top.rglob("*") if item.is_dir()), reverse=True) if top.is_dir() else ():
+        for folder in (
+            sorted((item for item in top.rglob("*") if item.is_dir()), reverse=True)
+            if top.is_dir()
+            else ()
+        ):
             _remove(folder)
         _remove(top)
 

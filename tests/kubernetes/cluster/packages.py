@@ -7,9 +7,14 @@ from pathlib import Path
 from ops import console
 
 _PACKAGES = {
-    "etcd": "etcd-server", "containerd": "containerd", "/usr/lib/cni/bridge": "containernetworking-plugins",
-    "conntrack": "conntrack", "iptables": "iptables", "ip": "iproute2", "unshare": "util-linux",
-}  # fmt: skip
+    "etcd": "etcd-server",
+    "containerd": "containerd",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "conntrack": "conntrack",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+}
 
 
 def ensure() -> None:
@@ -20,13 +25,16 @@ def ensure() -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise console.Failed(
             f"a cluster for the tests needs {', '.join(missing)}",
-            "install them, or name a cluster of yours: KUBECONFIG=… GROUNDWORK_TEST_CONTEXT=… make test-kubernetes",
+            "install them, or name a cluster of yours: KUBECONFIG=… GROUNDWORK_TEST_CONTEXT=… make"
+            " test-kubernetes",
         )
     with console.step(f"kubernetes: installing {', '.join(missing)}"):
         # Run level 1: etcd is wanted as a program, not as a service of this machine.
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         console.run(["apt-get", "update", "-qq"], env=env)
-        console.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=env)
+        console.run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=env
+        )
 
 
 def _there(program: str) -> bool:

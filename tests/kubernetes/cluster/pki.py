@@ -21,10 +21,20 @@ def make(folder: Path, *, address: str, service_address: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "groundwork-test")])
-    authority = _builder(name, name, key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(key, hashes.SHA256())
+    authority = (
+        _builder(name, name, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
     (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    names: list[x509.GeneralName] = [x509.DNSName(item) for item in ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")]
-    names += [x509.IPAddress(ipaddress.ip_address(item)) for item in ("127.0.0.1", address, service_address)]
+    names: list[x509.GeneralName] = [
+        x509.DNSName(item)
+        for item in ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    ]
+    names += [
+        x509.IPAddress(ipaddress.ip_address(item))
+        for item in ("127.0.0.1", address, service_address)
+    ]
     for file, subject in (("server", "kube-apiserver"), ("admin", "groundwork-admin")):
         own = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, subject)]
@@ -45,21 +55,42 @@ def make(folder: Path, *, address: str, service_address: str) -> None:
 def kubeconfig(path: Path, pki: Path, *, server: str, context: str) -> None:
     """Writes a kubeconfig of the administrator, readable by its owner only."""
     content = {
-        "apiVersion": "v1", "kind": "Config", "current-context": context,
-        "clusters": [{"name": context, "cluster": {"server": server, "certificate-authority": str(pki / "ca.crt")}}],
-        "users": [{"name": context, "user": {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}}],
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "clusters": [
+            {
+                "name": context,
+                "cluster": {"server": server, "certificate-authority": str(pki / "ca.crt")},
+            }
+        ],
+        "users": [
+            {
+                "name": context,
+                "user": {
+                    "client-certificate": str(pki / "admin.crt"),
+                    "client-key": str(pki / "admin.key"),
+                },
+            }
+        ],
         "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
-    }  # fmt: skip
+    }
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(content))
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return x509.CertificateBuilder(
-        issuer_name=issuer, subject_name=subject, public_key=key, serial_number=x509.random_serial_number(),
-        not_valid_before=now - datetime.timedelta(hours=1), not_valid_after=now + _LIFETIME,
-    )  # fmt: skip
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=key,
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - datetime.timedelta(hours=1),
+        not_valid_after=now + _LIFETIME,
+    )
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

@@ -58,8 +58,14 @@ class Layout:
 
     @property
     def cgroups(self) -> tuple[Path, ...]:
-        """The control groups under which the kubelet puts its pods: one, or with cgroup v1 one a controller."""
+        """The control groups under which the kubelet puts its pods: one, or with cgroup v1 one a
+        controller.
+        """
         top = Path("/sys/fs/cgroup")
         if (top / "cgroup.controllers").exists():
             return (top / self.link,)
-        return tuple(folder / self.link for folder in sorted(top.iterdir()) if folder.is_dir() and not folder.is_symlink())
+        return tuple(
+            folder / self.link
+            for folder in sorted(top.iterdir())
+            if folder.is_dir() and not folder.is_symlink()
+        )
