@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +191,14 @@ def _orphaned(stack: Stack, recorded: Set[Any]) -> list[tuple[str, str, str]]:
 
 
 def _remove(found: Sequence[tuple[str, str, str]]) -> None:
+    """Containers at the same time, since each may take its grace period to stop; then networks."""
     client = docker.from_env()
     try:
+        containers = [identity for kind, _, identity in found if kind == "container"]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(lambda identity: _remove_container(client, identity), containers))
         for kind, _, identity in found:
-            if kind == "container":
-                _remove_container(client, identity)
-            else:
+            if kind == "network":
                 _remove_network(client, identity)
     finally:
         client.close()
