@@ -20,8 +20,12 @@ class Redaction:
 # A name that says "secret", however it is written: apiKey, API_KEY, "client-secret", dbPass, but
 # not bypass.
 _NAME = (
-    r"(?:pass(?:word|wd|phrase)|(?:(?-i:[a-z0-9]P)|(?:^|[^A-Za-z]|require|db|user|admin|root|smtp|mail|redis|mysql|pg)p)ass|secret|token|access[_-]?key[_-]?id|secret[_-]?key[_-]?base|"
-    r"(?:api|access|secret|private|master|salt|encryption|signing|clickhouse)[_-]?key|client[_-]?secret|credentials?|session[_-]?id|cookie)"
+    r"(?:pass(?:word|wd|phrase)"
+    r"|(?:(?-i:[a-z0-9]P)"
+    r"|(?:^|[^A-Za-z]|require|db|user|admin|root|smtp|mail|redis|mysql|pg)p)ass"
+    r"|secret|token|access[_-]?key[_-]?id|secret[_-]?key[_-]?base"
+    r"|(?:api|access|secret|private|master|salt|encryption|signing|clickhouse)[_-]?key"
+    r"|client[_-]?secret|credentials?|session[_-]?id|cookie)"
 )
 # In quotes, and as a flag, pwd is a password; without them it is a directory too.
 _NAME_OR_PWD = rf"(?:{_NAME}|pwd)"
@@ -34,7 +38,8 @@ REDACTIONS: tuple[Redaction, ...] = (
     Redaction("password in a Go data source name", r"(?i)\b[\w.-]+:([^\s/\"']+)@(?:tcp|unix)\("),
     Redaction(
         "authorization header",
-        r"(?i)\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"'\[]*\s*(?:bearer|basic|token|apikey|digest)\s+([^\s\"',\]}]+)",
+        r"(?i)\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"'\[]*\s*"
+        r"(?:bearer|basic|token|apikey|digest)\s+([^\s\"',\]}]+)",
     ),
     Redaction(
         "authorization header without a scheme",

@@ -119,6 +119,10 @@ class Logs:
     first_line: str | None = None
 
 
+def _own_tmp() -> dict[str, int]:
+    return {"/tmp": 64 * 1024**2}  # noqa: S108 - in its own container
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Provisioning of a service: an idempotent script, run with `sh` in the service's own image.
@@ -133,7 +137,7 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     files: tuple[File, ...] = ()
     user: str = "65534:0"
-    writable: Mapping[str, int] = field(default_factory=lambda: {"/tmp": 64 * 1024**2})  # noqa: S108 - in its own container
+    writable: Mapping[str, int] = field(default_factory=_own_tmp)
     limits: Limits = Limits(memory=128 * 1024**2, cpus=0.5)
     timeout: int = 120
     upkeep: str | None = None
@@ -279,7 +283,7 @@ class Service:
     reload: tuple[str, ...] = ()
     volumes: tuple[Volume, ...] = ()
     ports: tuple[Port, ...] = ()
-    writable: Mapping[str, int] = field(default_factory=lambda: {"/tmp": 64 * 1024**2})  # noqa: S108 - in its own container
+    writable: Mapping[str, int] = field(default_factory=_own_tmp)
     writable_root: str | None = None
     open_files: int | None = None
     binds: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ Descriptions stay short because everything that panels have in common is in `ren
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["timeseries", "stat", "gauge", "logs"]
 Source = Literal["prometheus", "loki"]
@@ -82,7 +82,8 @@ class Board:
 def panel(title: str, purpose: str, unit: str, *queries: Query | str, **more: object) -> Panel:
     """A panel; a query that is a plain string is told apart by its service."""
     asked = tuple(query if isinstance(query, Query) else Query(query) for query in queries)
-    return Panel(title=title, purpose=purpose, unit=unit, queries=asked, **more)  # type: ignore[arg-type]
+    options: Any = more
+    return Panel(title=title, purpose=purpose, unit=unit, queries=asked, **options)
 
 
 def quantile(of: float, histogram: str, *by: str, where: str = "") -> str:

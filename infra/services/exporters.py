@@ -121,7 +121,8 @@ def _node(context: Context) -> Service:
             "--path.rootfs=/host",
             "--no-collector.systemd",
             "--web.listen-address=:9100",
-            "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
+            "--collector.filesystem.mount-points-exclude="
+            "^/(dev|proc|run|sys|var/lib/docker/.+)($|/)",
         ),
         binds={"/": "/host"},
         host_pid=True,

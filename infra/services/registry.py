@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from pydantic import Field, create_model
 
@@ -39,7 +40,9 @@ def settings_model() -> type[Settings]:
         for item in definitions()
         if item.settings is not None
     }
-    return create_model("Settings", __base__=Settings, **groups)  # type: ignore[call-overload,no-any-return]
+    fields: Any = groups
+    made: type[Settings] = create_model("Settings", __base__=Settings, **fields)
+    return made
 
 
 @contextmanager

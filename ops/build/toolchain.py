@@ -115,7 +115,9 @@ def _plugin(target: str) -> tuple[Path | None, str]:
         return downloaded, "downloaded"
     url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
     # The plug-ins' sums are published beside their sources, elsewhere than the plug-ins.
-    sums = f"https://github.com/pulumi/pulumi-{target}/releases/download/v{version}/pulumi-{target}_{version}_checksums.txt"
+    project = f"pulumi-{target}"
+    releases = f"https://github.com/pulumi/{project}/releases/download"
+    sums = f"{releases}/v{version}/{project}_{version}_checksums.txt"
     if (
         target != "docker" or golang.built(_MODULES / "docker-provider") is None
     ) and downloads.fetch(url, sums, downloaded, f"pulumi's {target} plug-in"):

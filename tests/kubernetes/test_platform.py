@@ -211,9 +211,10 @@ def reaches(deployed: Deployment, name: str, labels: dict[str, str]) -> bool:
     """True if a pod with these labels gets an answer from the queue: its refusal of somebody
     without a password.
     """
-    pod = copy.deepcopy(CLIENT)
-    pod["metadata"] |= {"name": name, "namespace": deployed.namespace, "labels": labels}  # type: ignore[operator]
-    pod["spec"]["containers"][0]["image"] = deployed.platform.by_name("redis-queue").image.reference  # type: ignore[index]
+    pod: Any = copy.deepcopy(CLIENT)
+    pod["metadata"] |= {"name": name, "namespace": deployed.namespace, "labels": labels}
+    image = deployed.platform.by_name("redis-queue").image
+    pod["spec"]["containers"][0]["image"] = image.reference
     deployed.installer.apply(pod)
     try:
         deployed.installer.kubectl(

@@ -150,4 +150,5 @@ def test_an_operators_resource_is_waited_for_and_kept(monkeypatch: pytest.Monkey
     assert options[f"{SECRET} redis-cache-secret"].retain_on_delete is False
     found = options[f"{CUSTOM} postgres-cluster"]
     assert found.retain_on_delete is True
-    assert "postgres-superuser" in {resource._name for resource in found.depends_on or ()}  # type: ignore[union-attr]
+    dependencies: Any = found.depends_on or ()
+    assert "postgres-superuser" in {resource._name for resource in dependencies}
