@@ -8,6 +8,7 @@ from typing import Any
 from kubernetes import client, config, stream
 
 LOG_LINES = 5000
+_SECONDS = 30
 
 
 class Cluster:
@@ -59,19 +60,24 @@ class Cluster:
         api = self._connect()
         try:
             core = client.CoreV1Api(api)
-            return str(
-                stream.stream(
-                    core.connect_get_namespaced_pod_exec,
-                    pod["metadata"]["name"],
-                    pod["metadata"]["namespace"],
-                    container=_container(pod),
-                    command=list(command),
-                    stdout=True,
-                    stderr=True,
-                    stdin=False,
-                    tty=False,
-                )
+            opened = stream.stream(
+                core.connect_get_namespaced_pod_exec,
+                pod["metadata"]["name"],
+                pod["metadata"]["namespace"],
+                container=_container(pod),
+                command=list(command),
+                stdout=True,
+                stderr=True,
+                stdin=False,
+                tty=False,
+                # Read here, because what reads it whole leaves its socket open.
+                _preload_content=False,
             )
+            try:
+                opened.run_forever(timeout=_SECONDS)
+                return str(opened.read_all())
+            finally:
+                opened.close()
         finally:
             api.close()
 

@@ -25,12 +25,13 @@ def generations(deployment: Deployment) -> dict[str, int]:
 
 
 def test_everything_is_healthy(deployed: Deployment, say: Callable[[str], None]) -> None:
-    """The same health checks as on Docker, through forwards, and those of pods by testinfra over
-    kubectl.
-    """
+    """The same health checks as on Docker, through forwards, and those of pods by the API."""
     done = deployed.health("tests/health", record=True)
     assert done.returncode == 0, done.stdout[-6000:]
     say(f"health checks on Kubernetes: {done.stdout.strip().splitlines()[-1]}")
+    again = deployed.health("tests/health", "-m", "not deep")
+    assert again.returncode == 0, again.stdout[-6000:]
+    say(f"the same, where nothing has changed: {again.stdout.strip().splitlines()[-1]}")
 
 
 def test_an_alert_of_a_service_names_the_node_it_ran_on(deployed: Deployment) -> None:

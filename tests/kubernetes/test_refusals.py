@@ -64,7 +64,11 @@ def test_what_is_deployed_may_be_deployed_again(deployed: Deployment) -> None:
             "groundwork:kubernetes.nodeSelector",
             "keep them away",
         ),
-        ({"postgres": {"memory": "4000GiB"}}, "groundwork:postgres.memory", "fits on no node"),
+        (
+            {"postgres": {"memory": "4000GiB"}},
+            "groundwork:postgres.memory",
+            "more than the largest node has",
+        ),
         (
             {"images": "registry", "postgres": {"replicas": 3}},
             "groundwork:postgres.replicas",
