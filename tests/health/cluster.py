@@ -70,7 +70,6 @@ class Cluster:
                 stderr=True,
                 stdin=False,
                 tty=False,
-                # Read here, because what reads it whole leaves its socket open.
                 _preload_content=False,
             )
             try:
@@ -78,12 +77,15 @@ class Cluster:
                 return str(opened.read_all())
             finally:
                 opened.close()
+                # Of a connection that the server has ended, closing leaves the socket open.
+                opened.sock.shutdown()
         finally:
             api.close()
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Closes its connections, those that the client pools too."""
         self._api.close()
+        self._api.rest_client.pool_manager.clear()
 
 
 def _container(pod: Mapping[str, Any]) -> str:
