@@ -15,6 +15,7 @@ from docker.errors import APIError, ContainerError, ImageNotFound
 from infra.images import BASE_TAG, IMAGES
 from infra.versions import DEBIAN_RELEASE, Recipe
 from ops import console
+from ops.build import apt
 from ops.paths import cache
 
 OLDEST_BASE = dt.timedelta(days=30)
@@ -93,17 +94,13 @@ def _make(archive: Path) -> None:
 
 
 def _install_mmdebstrap() -> None:
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise console.Failed(
-            "images from packages need mmdebstrap, which is not here",
-            "as root: apt-get install mmdebstrap; or set groundwork:images to registry or a mirror",
-        )
-    with console.step("images: installing mmdebstrap"):
-        console.run(["apt-get", "update", "-qq"])
-        console.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "mmdebstrap"],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
+    apt.install(
+        ["mmdebstrap"],
+        "images: installing mmdebstrap",
+        missing="images from packages need mmdebstrap, which is not here",
+        fix="as root: apt-get install mmdebstrap; "
+        "or set groundwork:images to registry or to a mirror",
+    )
 
 
 def resolve(

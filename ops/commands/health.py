@@ -11,7 +11,7 @@ from typing import Any
 
 from ops import console
 from ops.paths import ROOT, STATE
-from ops.sites.site import Site
+from ops.sites.interface import Site
 from ops.stacks.stack import Stack
 from ops.stacks.state import write_private
 

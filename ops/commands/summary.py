@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from ops import console
-from ops.sites.site import Site
+from ops.sites.interface import Site
 from ops.stacks.progress import Watch
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from infra.units import MIB
 from ops import console
 from ops.sites import site
-from ops.sites.site import Site
+from ops.sites.interface import Site
 from ops.stacks.stack import Stack, open_stack
 
 _REPEATS = 3

@@ -12,7 +12,7 @@ from infra.services.platform import build as build_platform
 from ops import console
 from ops.build import images
 from ops.sites import drift, recovery
-from ops.sites.site import Resources
+from ops.sites.interface import Resources
 from ops.stacks import progress
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack

@@ -12,6 +12,7 @@ import docker
 from docker.errors import DockerException
 
 from ops import console
+from ops.build import apt
 
 _MANUAL = (
     "install Docker (https://docs.docker.com/engine/install/) and start it, or point DOCKER_HOST at"
@@ -67,25 +68,13 @@ def _share_root() -> None:
 
 
 def _install() -> None:
-    if shutil.which("apt-get") is None:
-        raise console.Failed("no Docker engine answers, and this is not Debian or Ubuntu", _MANUAL)
-    with console.step("docker: installing the engine from the distribution's packages"):
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        console.run(["apt-get", "update", "-qq"], env=env, fix=_MANUAL)
-        console.run(
-            [
-                "apt-get",
-                "install",
-                "-y",
-                "-qq",
-                "--no-install-recommends",
-                "docker.io",
-                "iptables",
-                "iproute2",
-            ],
-            env=env,
-            fix=_MANUAL,
-        )
+    apt.install(
+        ["docker.io", "iptables", "iproute2"],
+        "docker: installing the engine from the distribution's packages",
+        missing="no Docker engine answers, and none can be installed: this is not Debian or Ubuntu,"
+        " or you are not root",
+        fix=_MANUAL,
+    )
 
 
 def _start() -> None:

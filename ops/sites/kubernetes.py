@@ -14,7 +14,7 @@ from infra.units import parse_size
 from ops import console
 from ops.paths import ROOT
 from ops.sites import forward, recovery
-from ops.sites.site import Resources
+from ops.sites.interface import Resources
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack
 

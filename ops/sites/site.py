@@ -1,55 +1,7 @@
-"""The interface of a site: operations on a Docker host or cluster that Pulumi does not
-do itself.
-"""
+"""The site of a stack: the one of its target."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
-
-from ops.stacks.progress import Watch
+from ops.sites.interface import Site
 from ops.stacks.stack import Stack, stack_name, target_of
-
-Resources = Sequence[Mapping[str, Any]]
-
-
-class Site(Protocol):
-    """A Docker host or a cluster."""
-
-    def prepare(self, stack: Stack) -> None:
-        """Before an `up`, once the stack has its keys: images, where they are made here."""
-
-    def recover(self, stack: Stack, resources: Resources) -> None:
-        """After a run that was killed: locks and what no state records."""
-
-    def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
-        """(names of what differs from the state, arguments with which `pulumi up` mends it)."""
-
-    def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
-        """Watches how long each service takes to become healthy."""
-
-    def show_failed(self, stack: Stack) -> None:
-        """Prints the last words of what is not healthy."""
-
-    def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
-        """Service to an id that changes whenever what runs does."""
-
-    def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
-        """Service to its state in one word: healthy, running, or what is wrong."""
-
-    def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
-        """(name, used, limit) of each container, in bytes, without what is only the page cache."""
-
-    def release(self, stack: Stack) -> None:
-        """Before a destroy: lets go what others hold."""
-
-    def data(self, stack: Stack) -> list[str]:
-        """Volumes and claims that `down` keeps and `purge` deletes."""
-
-    def delete_data(self, stack: Stack) -> Iterator[str]:
-        """Deletes it, one name at a time."""
-
-    def follow(self, service: str, entry: Mapping[str, Any]) -> None:
-        """Follows a service's log."""
 
 
 def of(stack: Stack) -> Site:

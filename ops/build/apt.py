@@ -1,0 +1,28 @@
+"""Packages of the host's own distribution, on Debian and Ubuntu."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+
+from ops import console
+
+
+def install(
+    packages: Sequence[str],
+    step: str,
+    *,
+    missing: str,
+    fix: str,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Installs packages as root, as one step.
+
+    Raises Failed with `missing` and `fix` without apt-get or root, with `fix` if apt-get fails.
+    """
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise console.Failed(missing, fix)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", **(environment or {})}
+    with console.step(step):
+        console.run(["apt-get", "update", "-qq"], env=env, fix=fix)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+        console.run(command, env=env, fix=fix)
