@@ -1,0 +1,40 @@
+"""The commands of make, and the report of what was never executed."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ops import console
+from ops.development import testing
+from ops.paths import ROOT
+
+
+def test_what_was_never_executed_is_named_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that was skipped in one run and executed in another was executed."""
+    from rich.console import Console
+
+    monkeypatch.setattr(console, "out", Console(width=120, highlight=False))
+    records = [
+        {"check": "a", "outcome": "skipped", "reason": "Skipped: not deployed"},
+        {"check": "b", "outcome": "skipped", "reason": "Skipped: not deployed"},
+        {"check": "b", "outcome": "passed", "reason": ""},
+    ]
+    path = tmp_path / "outcomes"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    testing._never_executed(path)
+    text = capsys.readouterr().out
+    assert "Never executed here: 1 checks (of 2)" in text
+    assert "1: not deployed" in text
+    assert "      a\n" in text
+
+
+def test_make_help_names_every_target() -> None:
+    text = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for target in ("up", "preview", "health", "env", "logs", "down", "purge", "test", "bench"):
+        assert f"make {target} " in text
