@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 
 import bcrypt
 
@@ -18,6 +19,7 @@ def config(passwords: Mapping[str, Secret]) -> Secret:
     )
 
 
+@cache
 def _bcrypt(user: str, password: Secret) -> str:
     """A bcrypt hash with a derived salt: a random one would be a difference at every `up`.
 
