@@ -212,21 +212,27 @@ def workload(service: Service, plan: Plan) -> str:
     return str(release(plan, service.name).values["workload"])
 
 
-def test_workloads_follow_from_what_a_service_keeps(made: Made) -> None:
-    platform, plan = made
-    for service in platform.services:
-        wanted = (
-            "None"
-            if service.operated
-            else (
-                "DaemonSet"
-                if service.per_node
-                else "StatefulSet"
-                if service.volumes
-                else "Deployment"
-            )
-        )
-        assert workload(service, plan) == wanted
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("postgres", "StatefulSet"),
+        ("redis-queue", "StatefulSet"),
+        ("loki", "StatefulSet"),
+        ("litellm", "Deployment"),
+        ("alloy", "Deployment"),
+        ("postgres-exporter", "Deployment"),
+        ("node-exporter", "DaemonSet"),
+        ("alloy-logs", "DaemonSet"),
+    ],
+)
+def test_workloads_follow_from_what_a_service_keeps(name: str, expected: str) -> None:
+    platform, plan = make()
+    assert workload(platform.by_name(name), plan) == expected
+
+
+def test_several_instances_of_postgres_are_the_operators() -> None:
+    platform, plan = make(**SCALED)
+    assert workload(platform.by_name("postgres"), plan) == "None"
 
 
 def test_what_was_built_is_never_pulled() -> None:
