@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview health forward env logs down purge test test-unit test-kubernetes lint bench lock docs pictures shellenv venv
+.PHONY: help init up preview health forward env logs down purge test test-unit test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -20,6 +20,9 @@ venv:
 
 up: venv ## Set up what is needed, deploy the stack, verify that it is healthy
 	@$(GROUNDWORK) up
+
+init: venv ## Make the stack and its generated keys, and deploy nothing
+	@$(GROUNDWORK) init
 
 preview: venv ## Show what `make up` would change
 	@$(GROUNDWORK) preview

@@ -53,7 +53,7 @@ def redis(memory: int) -> dict[str, int]:
 
     The rest is for the process itself, fragmentation, and the pages that a fork copies while it
     rewrites the log under writes: with 70 % for keys and clients without bound the queue was
-    killed (`tests/live/test_redis_memory.py`).
+    killed (`tests/live/test_isolation.py`).
     """
     return {"maxmemory": memory * 50 // 100, "clients": memory * 25 // 100}
 

@@ -47,7 +47,7 @@ def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[s
         )
     if any(service.image.built for service in platform.services):
         found.append(
-            "Images from packages are never pulled: load them into every node (docs/operations.md)."
+            "Images from packages are never pulled: load them into every node (docs/kubernetes.md)."
         )
     if (
         any(service.max_replicas > service.replicas for service in platform.services)

@@ -1,6 +1,6 @@
 """Services become Helm releases of `charts/service`: values, Secrets and what surrounds them. Pure.
 
-`infra/targets/kubernetes.py` hands them to Pulumi; the live tests hand the same ones to Helm.
+`resources.py` hands them to Pulumi; the live tests hand the same ones to Helm.
 """
 
 import hashlib
