@@ -47,7 +47,8 @@ def build(
     if shutil.which("go") is None:
         raise console.Failed(
             f"{module.name} is built from Go modules, and there is no Go here",
-            "install Go 1.26.7 or newer; none is needed where the official download or image can be reached",
+            "install Go 1.26.7 or newer; "
+            "none is needed where the official download or image can be reached",
         )
     with (
         tempfile.TemporaryDirectory(dir=cache()) as scratch,
