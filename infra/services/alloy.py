@@ -2,6 +2,7 @@
 nothing of its host.
 """
 
+import base64
 from collections.abc import Iterator, Sequence
 
 from infra import sizing
@@ -31,7 +32,15 @@ NAME = "alloy"
 LOGS = Logs(format="logfmt")
 PAGES = 12345
 """The port of its own pages and metrics."""
-RELOAD = ("bash", "-c", "kill -HUP 1")
+_LOGIN = f"{CONFIG_DIR}/login"
+# By HTTP: the build from packages ends at SIGHUP.
+RELOAD = (
+    "bash",
+    "-c",
+    f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && printf 'POST /-/reload HTTP/1.0\\r\\n"
+    f'Authorization: Basic %s\\r\\n\\r\\n\' "$(cat {_LOGIN})" >&3'
+    " && head -n 1 <&3 | grep -q ' 200'",
+)
 # The official image has no client for HTTP, but a shell that opens connections.
 _READY = (
     f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && printf 'GET /-/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head"
@@ -52,6 +61,12 @@ def command(data: str) -> tuple[str, ...]:
         "--server.http.disable-support-bundle",
         "--server.http.enable-pprof=false",
     )
+
+
+def login(password: Secret) -> File:
+    """The credentials for its own pages, as an HTTP header has them."""
+    pair = base64.b64encode(f"prometheus:{password.reveal()}".encode()).decode()
+    return File(path=_LOGIN, content=Secret(pair))
 
 
 def takes_traces(context: Context) -> bool:
@@ -104,6 +119,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 ),
                 live=True,
             ),
+            login(scraping),
         ),
         reload=RELOAD,
         ports=tuple(_ports(context)),

@@ -61,6 +61,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 ),
                 live=True,
             ),
+            alloy.login(scraping),
         ),
         reload=alloy.RELOAD,
         binds={source: source},

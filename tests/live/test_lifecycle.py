@@ -230,6 +230,12 @@ def test_a_crashed_process_comes_back_with_its_data(deployed: Clone) -> None:
         assert client.get("survives:crash") == "yes"
 
 
+def began(deployed: Clone, name: str) -> str:
+    """When a container's process was started last."""
+    shown = deployed.docker.containers.get(deployed.name(name)).attrs
+    return str(shown["State"]["StartedAt"])
+
+
 def running_configuration(deployed: Clone) -> str:
     """What Prometheus says that it does."""
     outputs = deployed.outputs()
@@ -246,6 +252,8 @@ def test_a_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clo
     with queue(deployed) as client:
         client.set("survives:resize", "yes")
     before = deployed.containers()
+    reloaded = ("prometheus", "alertmanager", "alloy", "alloy-logs", "redis-cache")
+    started = [began(deployed, name) for name in reloaded]
     prometheus = deployed.settings()["config"]["groundwork:prometheus"]
     deployed.configure(
         redis={"queue": {"memory": "320MiB"}}, prometheus={**prometheus, "scrapeInterval": "3s"}
@@ -256,6 +264,7 @@ def test_a_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clo
     after = deployed.containers()
     assert {name for name in after if after[name] != before.get(name)} == {"redis-queue", "files"}
     assert "scrape_interval: 3s" in running_configuration(deployed)
+    assert [began(deployed, name) for name in reloaded] == started, "read again, not restarted"
     with queue(deployed) as client:
         assert client.get("survives:resize") == "yes"
         assert int(client.config_get("maxmemory")["maxmemory"]) == 320 * 1024 * 1024 * 50 // 100
