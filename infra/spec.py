@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic.alias_generators import to_camel
+
 from infra.secret import Secret
 
 Text = str | Secret
@@ -314,7 +316,7 @@ class Service:
     @property
     def settings_key(self) -> str:
         """Its configuration key, such as `groundwork:redis.cache`."""
-        return "groundwork:" + ".".join(_camel(part) for part in self.settings or (self.name,))
+        return "groundwork:" + ".".join(map(to_camel, self.settings or (self.name,)))
 
     @property
     def home_network(self) -> str:
@@ -325,11 +327,6 @@ class Service:
     def networks(self) -> tuple[str, ...]:
         """The networks it joins: its own first, then those of what it talks to."""
         return tuple(dict.fromkeys((self.home_network, *self.depends_on, *self.connects_to)))
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,11 @@ from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import web_config
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
-from infra.services.definition import Contract, Definition, Stage
+from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings import Settings
 from infra.settings.observability import Alertmanager, Prometheus
 from infra.spec import (
     CONFIG_DIR,
-    Address,
     Endpoint,
     File,
     HealthCheck,
@@ -19,7 +18,6 @@ from infra.spec import (
     Metrics,
     Port,
     Service,
-    Variable,
     Volume,
 )
 from infra.templating import render
@@ -154,10 +152,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 
 
 def _administration(context: Context) -> Contract:
-    at = endpoint(context, "admin")
-    yield Address("ALERTMANAGER_URL", at, NAME, "http", at.template("http"))
-    yield Variable("ALERTMANAGER_USER", at.username or "")
-    yield Variable("ALERTMANAGER_PASSWORD", at.password or "")
+    return http_login("ALERTMANAGER", endpoint(context, "admin"), NAME)
 
 
 DEFINITION = Definition(

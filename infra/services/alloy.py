@@ -33,20 +33,21 @@ LOGS = Logs(format="logfmt")
 PAGES = 12345
 """The port of its own pages and metrics."""
 _LOGIN = f"{CONFIG_DIR}/login"
+
+
+def _ask(request: str, arguments: str = "") -> tuple[str, ...]:
+    """A command that succeeds if its own pages answer a request (for printf, with its arguments).
+
+    The official image has no client for HTTP, but a shell that opens connections.
+    """
+    sent = f"printf '{request}\\r\\n\\r\\n'{arguments} >&3"
+    script = f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && {sent} && head -n 1 <&3 | grep -q ' 200'"
+    return ("bash", "-c", script)
+
+
 # By HTTP: the build from packages ends at SIGHUP.
-RELOAD = (
-    "bash",
-    "-c",
-    f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && printf 'POST /-/reload HTTP/1.0\\r\\n"
-    f'Authorization: Basic %s\\r\\n\\r\\n\' "$(cat {_LOGIN})" >&3'
-    " && head -n 1 <&3 | grep -q ' 200'",
-)
-# The official image has no client for HTTP, but a shell that opens connections.
-_READY = (
-    f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && printf 'GET /-/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head"
-    " -n 1 <&3 | grep -q ' 200'"
-)
-READINESS = HealthCheck(command=("bash", "-c", _READY), interval=10)
+RELOAD = _ask("POST /-/reload HTTP/1.0\\r\\nAuthorization: Basic %s", f' "$(cat {_LOGIN})"')
+READINESS = HealthCheck(command=_ask("GET /-/ready HTTP/1.0"), interval=10)
 _DATA = "/tmp"  # noqa: S108 - in its own container
 
 

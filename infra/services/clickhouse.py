@@ -5,11 +5,10 @@ import hashlib
 from infra import sizing
 from infra.secret import Secret
 from infra.services.context import Context, external_endpoint, limits
-from infra.services.definition import Contract, Definition, Stage
+from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings.stores import Clickhouse
 from infra.spec import (
     CONFIG_DIR,
-    Address,
     Endpoint,
     File,
     HealthCheck,
@@ -150,9 +149,7 @@ def _sha256(password: Secret) -> str:
 
 def _environment(context: Context) -> Contract:
     at = endpoint(context)
-    yield Address("CLICKHOUSE_URL", at, NAME, "http", at.template("http"))
-    yield Variable("CLICKHOUSE_USER", at.username or "")
-    yield Variable("CLICKHOUSE_PASSWORD", at.password or "")
+    yield from http_login("CLICKHOUSE", at, NAME)
     yield Variable("CLICKHOUSE_DATABASE", at.database or "")
 
 

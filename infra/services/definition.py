@@ -8,7 +8,7 @@ from infra.refusal import Violation
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.common import Model, Switchable
-from infra.spec import Address, LeftOut, Service, Variable
+from infra.spec import Address, Endpoint, LeftOut, Service, Variable
 
 
 class Stage(IntEnum):
@@ -27,6 +27,13 @@ class Stage(IntEnum):
 
 
 Contract = Iterable[Variable | Address]
+
+
+def http_login(prefix: str, at: Endpoint, service: str) -> Contract:
+    """URL, user and password of a service that speaks HTTP at its port `http`."""
+    yield Address(f"{prefix}_URL", at, service, "http", at.template("http"))
+    yield Variable(f"{prefix}_USER", at.username or "")
+    yield Variable(f"{prefix}_PASSWORD", at.password or "")
 
 
 def _nothing(*_: object) -> tuple[()]:

@@ -8,21 +8,19 @@ from infra import sizing
 from infra.refusal import Violation, repeated
 from infra.services import alertmanager, web_config
 from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
-from infra.services.definition import Contract, Definition, Stage
+from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings import Settings
 from infra.settings.gateway import Litellm
 from infra.settings.observability import Exporters, Prometheus
 from infra.spec import (
     APP_NETWORK,
     CONFIG_DIR,
-    Address,
     Endpoint,
     File,
     HealthCheck,
     Logs,
     Port,
     Service,
-    Variable,
     Volume,
 )
 from infra.templating import TEMPLATES, render
@@ -222,10 +220,7 @@ def _job(service: Service) -> Mapping[str, Any]:
 
 
 def _administration(context: Context) -> Contract:
-    at = endpoint(context, "admin")
-    yield Address("PROMETHEUS_URL", at, NAME, "http", at.template("http"))
-    yield Variable("PROMETHEUS_USER", at.username or "")
-    yield Variable("PROMETHEUS_PASSWORD", at.password or "")
+    return http_login("PROMETHEUS", endpoint(context, "admin"), NAME)
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:

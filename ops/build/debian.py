@@ -30,7 +30,7 @@ def ensure_base(client: docker.DockerClient) -> None:
 
     Without Debian's packages an old base stays in use, and a line says so.
     """
-    archive = cache() / f"base-{DEBIAN_RELEASE}.tar"
+    archive = _archive()
     age = _age(archive)
     if age is None or age > OLDEST_BASE:
         try:
@@ -55,9 +55,12 @@ def ensure_base(client: docker.DockerClient) -> None:
 
 def outdated(client: docker.DockerClient, tag: str) -> bool:
     """True if an image is older than the base that it would be built on now, or is not there."""
-    made = _made(client, tag)
-    archive = cache() / f"base-{DEBIAN_RELEASE}.tar"
+    made, archive = _made(client, tag), _archive()
     return made == 0 or (archive.exists() and made < archive.stat().st_mtime)
+
+
+def _archive() -> Path:
+    return cache() / f"base-{DEBIAN_RELEASE}.tar"
 
 
 def _age(archive: Path) -> dt.timedelta | None:

@@ -187,10 +187,7 @@ def test_a_changed_file_or_secret_rolls_the_pods(tools: Path) -> None:
     """
 
     def template(**values: Any) -> Any:
-        text = helm(tools, "template", "example", CHART, values={**MINIMAL, **values})[1]
-        return next(
-            item for item in yaml.safe_load_all(text) if item and item["kind"] == "Deployment"
-        )["spec"]["template"]
+        return rendered(tools, **values)["Deployment"]["spec"]["template"]
 
     assert template() == template()
     files = [{"path": "/etc/app", "content": "a"}]

@@ -24,14 +24,16 @@ from infra.spec import CONFIG_DIR, File, Platform, Service
 _ROOT = "/files"
 
 
-def mounted(service: Service) -> list[File]:
-    """The files that come by a volume. Those elsewhere are among an image's own, and placed there
+def by_volume(item: File) -> bool:
+    """True if a file comes by a volume. Those elsewhere are among an image's own, and placed there
     by the provider.
     """
-    return sorted(
-        (item for item in service.files if item.path.startswith(f"{CONFIG_DIR}/")),
-        key=lambda item: item.path,
-    )
+    return item.path.startswith(f"{CONFIG_DIR}/")
+
+
+def mounted(service: Service) -> list[File]:
+    """The files of a service that come by its volume, in the order of their paths."""
+    return sorted(filter(by_volume, service.files), key=lambda item: item.path)
 
 
 def volume(service: Service, key: Secret) -> str:

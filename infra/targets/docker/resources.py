@@ -135,10 +135,7 @@ class DockerTarget:
         return docker.Volume(
             full,
             name=full,
-            labels=[
-                docker.VolumeLabelArgs(label=key, value=value)
-                for key, value in self._labels().items()
-            ],
+            labels=self._volume_labels(),
             # Data outlives the program: `destroy` forgets a volume, only `make purge` deletes it.
             opts=pulumi.ResourceOptions(retain_on_delete=True, protect=self._settings.protect),
         )
@@ -151,18 +148,11 @@ class DockerTarget:
         """
         stamp = "-".join(f"{name}.{version}" for name, version in sorted(versions.items()))
         full = self._identity.name(f"ledger-{_stamp(stamp)}")
-        labels = {
-            **self._labels(),
-            "groundwork.role": LEDGER_ROLE,
-            **{f"groundwork.version.{name}": version for name, version in versions.items()},
-        }
+        opened = {f"version.{name}": version for name, version in versions.items()}
         return docker.Volume(
             full,
             name=full,
-            labels=[
-                docker.VolumeLabelArgs(label=key, value=value)
-                for key, value in sorted(labels.items())
-            ],
+            labels=self._volume_labels(role=LEDGER_ROLE, **opened),
             opts=pulumi.ResourceOptions(retain_on_delete=True),
         )
 
@@ -172,14 +162,8 @@ class DockerTarget:
         """
         for service in services:
             full = self._identity.name(files.volume(service, self._stamps))
-            self._files[service.name] = docker.Volume(
-                full,
-                name=full,
-                labels=[
-                    docker.VolumeLabelArgs(label=key, value=value)
-                    for key, value in self._labels(role=FILES_ROLE).items()
-                ],
-            )
+            labels = self._volume_labels(role=FILES_ROLE)
+            self._files[service.name] = docker.Volume(full, name=full, labels=labels)
         full = self._identity.name(FILES_ROLE)
         return docker.Container(
             full,
@@ -286,9 +270,7 @@ class DockerTarget:
             command=list(service.command) or None,
             envs=_envs(service.env),
             uploads=[
-                _upload(item, item.path)
-                for item in service.files
-                if item not in files.mounted(service)
+                _upload(item, item.path) for item in service.files if not files.by_volume(item)
             ]
             or None,
             mounts=mounts or None,
@@ -403,6 +385,12 @@ class DockerTarget:
                 replace_on_changes=["cpuQuota", "healthcheck", "mounts", "tmpfs"],
             ),
         )
+
+    def _volume_labels(self, **more: str) -> list[docker.VolumeLabelArgs]:
+        return [
+            docker.VolumeLabelArgs(label=key, value=value)
+            for key, value in self._labels(**more).items()
+        ]
 
     def _container_labels(self, **more: str) -> list[docker.ContainerLabelArgs]:
         return [
