@@ -14,8 +14,8 @@ _CHART = ROOT / "charts" / "service"
 _HEAD = """\
 # Values of the chart
 
-Every value of [`charts/service`](../charts/service/README.md). Generated from its schema by
-`make docs`; a test holds it against the chart.
+Every value of [`charts/service`](../charts/service/README.md), generated from its schema by
+`make docs`; a test checks it against the chart.
 
 | value | type | default | meaning |
 | --- | --- | --- | --- |
