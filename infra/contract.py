@@ -44,7 +44,7 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
             "ai_request_duration_seconds",
             "histogram",
             ("provider", "model"),
-            "Time until a model's answer was complete.",
+            "Time until a model's response was complete.",
         ),
         Metric(
             "ai_tokens_total",
@@ -56,7 +56,7 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
             "ai_cost_usd_total",
             "counter",
             ("provider", "model"),
-            "What requests cost, in US dollars.",
+            "Cost of requests, in US dollars.",
         ),
         Metric(
             "ai_circuit_breaker_state", "gauge", ("provider",), "0 closed, 1 half open, 2 open."
@@ -67,13 +67,13 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
             "documents_processed_total",
             "counter",
             ("type", "status"),
-            "Documents taken in; `status` is `success` or `error`.",
+            "Documents processed; `status` is `success` or `error`.",
         ),
         Metric(
             "document_processing_duration_seconds",
             "histogram",
             ("type",),
-            "Time to take in one document, vectors included.",
+            "Time to process one document, including its vectors.",
         ),
         Metric(
             "document_vectorization_duration_seconds",
@@ -89,7 +89,9 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
             ("index", "status"),
             "Searches; `status` is `success` or `error`.",
         ),
-        Metric("vector_search_duration_seconds", "histogram", ("index",), "Time of one search."),
+        Metric(
+            "vector_search_duration_seconds", "histogram", ("index",), ("Duration of one search.")
+        ),
         Metric("vector_index_size", "gauge", ("index",), "Vectors in an index."),
     ),
     "Cache": (
@@ -104,7 +106,7 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
             "cache_operation_duration_seconds",
             "histogram",
             ("cache", "operation"),
-            "Time of one operation.",
+            "Duration of one operation.",
         ),
     ),
     "Jobs": (
@@ -112,26 +114,26 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
             "jobs_total",
             "counter",
             ("queue", "status"),
-            "Jobs that ended; `status` is `success` or `error`.",
+            "Finished jobs; `status` is `success` or `error`.",
         ),
-        Metric("job_duration_seconds", "histogram", ("queue",), "Time of one job."),
-        Metric("jobs_waiting", "gauge", ("queue",), "Jobs that wait to be started."),
+        Metric("job_duration_seconds", "histogram", ("queue",), "Duration of one job."),
+        Metric("jobs_waiting", "gauge", ("queue",), "Jobs waiting to start."),
     ),
     "HTTP": (
         Metric(
             "http_requests_total",
             "counter",
             ("method", "route", "status"),
-            "Requests answered; `route` is the pattern, never the path.",
+            "Requests served; `route` is the pattern, never the path.",
         ),
         Metric(
             "http_request_duration_seconds",
             "histogram",
             ("method", "route"),
-            "Time until the answer was sent.",
+            "Time until the response was sent.",
         ),
     ),
 }
-"""Metrics by what they are about."""
+"""Metrics by subject."""
 
 METRICS: tuple[Metric, ...] = tuple(metric for group in CONTRACT.values() for metric in group)

@@ -12,7 +12,10 @@ _CACHED = f"{_HITS} / ({_HITS} + {_MISSES})"
 BOARD = Board(
     "ai-models",
     "AI Models Performance",
-    "How fast and how reliably models answer, which of them did, and what was asked of them.",
+    (
+        "How fast and how reliably models respond, which providers answer, and how many tokens"
+        " they use."
+    ),
     (
         Row(
             "LiteLLM",
@@ -30,7 +33,7 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time to answer",
+                    "Response time",
                     "Of the whole request, by model.",
                     "s",
                     Query(
@@ -43,8 +46,8 @@ BOARD = Board(
                     ),
                 ),
                 panel(
-                    "Time of the provider",
-                    "Without what LiteLLM adds.",
+                    "Provider latency",
+                    "Excluding LiteLLM's overhead.",
                     "s",
                     Query(
                         quantile(0.95, "litellm_llm_api_latency_metric", "model"), "{{model}} P95"
@@ -52,7 +55,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Time to first token",
-                    "Of streamed answers.",
+                    "For streamed responses.",
                     "s",
                     Query(
                         quantile(0.95, "litellm_llm_api_time_to_first_token_metric", "model"),
@@ -60,13 +63,13 @@ BOARD = Board(
                     ),
                 ),
                 panel(
-                    "LiteLLM's own time",
-                    "What the gateway adds to a request.",
+                    "LiteLLM overhead",
+                    "Latency that the gateway adds to a request.",
                     "s",
                     Query(quantile(0.95, "litellm_overhead_latency_metric"), "P95"),
                 ),
                 panel(
-                    "Requests being answered",
+                    "Requests in flight",
                     "At this moment.",
                     "short",
                     Query("sum(litellm_in_flight_requests)", "in flight"),
@@ -75,11 +78,11 @@ BOARD = Board(
             "litellm",
         ),
         Row(
-            "The chain of providers",
+            "Provider chain",
             (
                 panel(
                     "State",
-                    "0 answers, 1 fails now and then, 2 answers nothing.",
+                    "0 healthy, 1 partial outage, 2 complete outage.",
                     "short",
                     Query(
                         "max by (litellm_model_name, api_provider) (litellm_deployment_state)",
@@ -90,8 +93,8 @@ BOARD = Board(
                     alarm=2,
                 ),
                 panel(
-                    "Answers and failures",
-                    "Of each provider, per second.",
+                    "Responses and failures",
+                    "Per second, by provider.",
                     "reqps",
                     Query(
                         rate("litellm_deployment_success_responses_total", "api_provider"),
@@ -107,8 +110,8 @@ BOARD = Board(
                     ),
                 ),
                 panel(
-                    "Put aside",
-                    "How often a provider was left alone after failures, in the last hour.",
+                    "Cooldowns",
+                    "How often a provider was suspended after failures, in the last hour.",
                     "short",
                     Query(
                         "sum by (api_provider)"
@@ -132,8 +135,8 @@ BOARD = Board(
                     width=12,
                 ),
                 panel(
-                    "Answers from the cache",
-                    "Part of the requests that cost nothing because they were asked before.",
+                    "Cache hit ratio",
+                    "Share of requests answered from the cache, at no cost.",
                     "percentunit",
                     Query(
                         _CACHED,
@@ -146,7 +149,7 @@ BOARD = Board(
             "litellm",
         ),
         Row(
-            "As the application sees it",
+            "As seen by the application",
             (
                 panel(
                     "Requests",
@@ -159,15 +162,15 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time to answer",
-                    "Half of the answers, and all but one in twenty, are faster.",
+                    "Response time",
+                    "Median and 95th percentile.",
                     "s",
                     Query(quantile(0.5, "ai_request_duration_seconds", "model"), "{{model}} P50"),
                     Query(quantile(0.95, "ai_request_duration_seconds", "model"), "{{model}} P95"),
                 ),
                 panel(
-                    "Part that fails",
-                    "Of all requests.",
+                    "Failure rate",
+                    "Share of all requests.",
                     "percentunit",
                     Query(
                         f"1 - {rate('ai_requests_total', 'provider', where=_GOOD)} /"
@@ -187,7 +190,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Circuit breakers",
-                    "0 closed, 1 half open, 2 open: no longer asked.",
+                    "0 closed, 1 half-open, 2 open (provider no longer called).",
                     "short",
                     Query(
                         "max by (service, provider) (ai_circuit_breaker_state)",
@@ -198,7 +201,7 @@ BOARD = Board(
                     alarm=2,
                 ),
                 panel(
-                    "Vectors of documents",
+                    "Document vectors",
                     "Time to compute them for one document.",
                     "s",
                     Query(

@@ -5,14 +5,14 @@ from infra.dashboards.model import Board, Query, Row, panel, quantile, rate
 BOARD = Board(
     "cache-jobs",
     "Cache and Jobs",
-    "Whether caches find what they are asked for, and whether background work keeps up.",
+    "How well caches hit, and whether background jobs keep up.",
     (
         Row(
             "Redis as a cache",
             (
                 panel(
                     "Hit ratio",
-                    "Part of the look-ups that found something; below 0.3 it alerts.",
+                    "Share of lookups that hit; an alert fires below 0.3.",
                     "percentunit",
                     Query('groundwork:cache_hit:ratio{cache="redis"}', "{{service}}"),
                     maximum=1,
@@ -20,7 +20,7 @@ BOARD = Board(
                     alarm=0.3,
                 ),
                 panel(
-                    "Look-ups",
+                    "Lookups",
                     "Per second.",
                     "ops",
                     Query(rate("redis_keyspace_hits_total", "service"), "{{service}} found"),
@@ -28,8 +28,8 @@ BOARD = Board(
                 ),
                 panel(
                     "Evicted and expired",
-                    "Keys that went, per second: evicted for want of memory, expired by their own"
-                    " date.",
+                    "Keys removed, per second: evicted for lack of memory, or expired by their"
+                    " TTL.",
                     "ops",
                     Query(rate("redis_evicted_keys_total", "service"), "{{service}} evicted"),
                     Query(rate("redis_expired_keys_total", "service"), "{{service}} expired"),
@@ -42,7 +42,7 @@ BOARD = Board(
             (
                 panel(
                     "Hit ratio",
-                    "Part of the look-ups that found something.",
+                    "Share of lookups that hit.",
                     "percentunit",
                     Query('groundwork:cache_hit:ratio{cache!="redis"}', "{{service}} {{cache}}"),
                     maximum=1,
@@ -60,7 +60,7 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time of an operation",
+                    "Operation duration",
                     "95th-percentile latency.",
                     "s",
                     Query(
@@ -75,7 +75,7 @@ BOARD = Board(
             "Jobs",
             (
                 panel(
-                    "Ended",
+                    "Finished",
                     "Per second, by outcome.",
                     "ops",
                     Query(rate("jobs_total", "queue", "status"), "{{queue}} {{status}}"),
@@ -88,15 +88,15 @@ BOARD = Board(
                     Query("sum by (service, queue) (jobs_waiting)", "{{service}} {{queue}}"),
                 ),
                 panel(
-                    "Time of a job",
-                    "Half of the jobs, and all but one in twenty, are faster.",
+                    "Job duration",
+                    "Median and 95th percentile.",
                     "s",
                     Query(quantile(0.5, "job_duration_seconds", "queue"), "{{queue}} P50"),
                     Query(quantile(0.95, "job_duration_seconds", "queue"), "{{queue}} P95"),
                 ),
                 panel(
-                    "Part that fails",
-                    "Of all jobs.",
+                    "Failure rate",
+                    "Share of all jobs.",
                     "percentunit",
                     Query(
                         'sum by (queue) (rate(jobs_total{status="error"}[5m])) / sum by (queue)'
@@ -109,7 +109,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Documents",
-                    "Taken in per second, by outcome.",
+                    "Processed per second, by outcome.",
                     "ops",
                     Query(
                         rate("documents_processed_total", "type", "status"), "{{type}} {{status}}"
@@ -117,7 +117,7 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time of a document",
+                    "Document processing time",
                     "95th-percentile latency.",
                     "s",
                     Query(
@@ -129,11 +129,11 @@ BOARD = Board(
             "application",
         ),
         Row(
-            "The queue's Redis",
+            "Redis as a queue",
             (
                 panel(
-                    "Memory of the limit",
-                    "At 1 it refuses: it never evicts a job.",
+                    "Memory usage vs. limit",
+                    "At 1 it refuses writes; it never evicts a job.",
                     "percentunit",
                     Query(
                         'redis_memory_used_bytes{service=~"redis-queue|redis"} /'
@@ -146,13 +146,13 @@ BOARD = Board(
                 ),
                 panel(
                     "Waiting for a message",
-                    "Clients that block on a list or stream.",
+                    "Clients blocked on a list or stream.",
                     "short",
                     Query('redis_blocked_clients{service=~"redis-queue|redis"}', "{{service}}"),
                 ),
                 panel(
                     "Channels",
-                    "With at least one listener.",
+                    "With at least one subscriber.",
                     "short",
                     Query('redis_pubsub_channels{service=~"redis-queue|redis"}', "{{service}}"),
                 ),

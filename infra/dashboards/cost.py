@@ -5,15 +5,15 @@ from infra.dashboards.model import Board, Query, Row, panel, rate
 BOARD = Board(
     "cost",
     "Cost Tracking",
-    "What models cost within a day, who spent it, and how much of the budget is left.",
+    "Model cost over the last day, who spent it, and the remaining budget.",
     (
         Row(
             "Budget",
             (
                 panel(
                     "Spent in 24 hours",
-                    "As each service counts it: what an application asks through LiteLLM stands in"
-                    " both.",
+                    "As counted by each service; an application's requests through LiteLLM appear"
+                    " in both.",
                     "currencyUSD",
                     "sum by (service) (groundwork:ai_spend_usd:24h)",
                     kind="stat",
@@ -30,8 +30,8 @@ BOARD = Board(
                     height=5,
                 ),
                 panel(
-                    "Part of the budget",
-                    "At 1 it alerts, and LiteLLM refuses.",
+                    "Budget used",
+                    "At 1 an alert fires and LiteLLM refuses requests.",
                     "percentunit",
                     "sum by (service) (groundwork:ai_spend_usd:24h) / on () group_left ()"
                     " groundwork:ai_budget_usd:daily",
@@ -57,7 +57,7 @@ BOARD = Board(
                 ),
                 panel(
                     "By model",
-                    "Of the last 24 hours.",
+                    "Over the last 24 hours.",
                     "currencyUSD",
                     Query(
                         "sum by (service, model) (groundwork:ai_spend_usd:24h)",
@@ -71,8 +71,8 @@ BOARD = Board(
             "LiteLLM",
             (
                 panel(
-                    "Rate of spend",
-                    "US dollars an hour, by provider.",
+                    "Spend rate",
+                    "US dollars per hour, by provider and model.",
                     "currencyUSD",
                     Query(
                         f"3600 * {rate('litellm_spend_metric_total', 'api_provider', 'model')}",
@@ -81,7 +81,7 @@ BOARD = Board(
                 ),
                 panel(
                     "By team",
-                    "Of the last 24 hours.",
+                    "Over the last 24 hours.",
                     "currencyUSD",
                     Query(
                         "sum by (team_alias) (increase(litellm_spend_metric_total[24h]))",
@@ -89,8 +89,8 @@ BOARD = Board(
                     ),
                 ),
                 panel(
-                    "Left of each provider's budget",
-                    "Where LiteLLM keeps no database, it holds the budget for each provider.",
+                    "Remaining budget by provider",
+                    "Without a database, LiteLLM enforces the budget per provider.",
                     "currencyUSD",
                     Query(
                         "min by (api_provider) (litellm_provider_remaining_budget_metric)",
@@ -103,11 +103,11 @@ BOARD = Board(
             "litellm",
         ),
         Row(
-            "As the application counts it",
+            "As counted by the application",
             (
                 panel(
-                    "Rate of spend",
-                    "US dollars an hour, by model.",
+                    "Spend rate",
+                    "US dollars per hour, by model.",
                     "currencyUSD",
                     Query(
                         f"3600 * {rate('ai_cost_usd_total', 'service', 'model')}",
@@ -116,8 +116,8 @@ BOARD = Board(
                     width=12,
                 ),
                 panel(
-                    "Cost of a thousand tokens",
-                    "What the mix of models comes to.",
+                    "Cost per 1,000 tokens",
+                    "Average over the last hour, by model.",
                     "currencyUSD",
                     Query(
                         "1000 * sum by (model) (rate(ai_cost_usd_total[1h])) / sum by (model)"

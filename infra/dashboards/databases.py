@@ -10,14 +10,14 @@ _HIT, _READ = (
 BOARD = Board(
     "databases",
     "Database Metrics",
-    "What each store does, how much it holds, and what it waits for.",
+    "Each store's activity, size and waits.",
     (
         Row(
             "Postgres",
             (
                 panel(
                     "Connections",
-                    "By state, below the limit.",
+                    "By state, and the limit.",
                     "short",
                     Query("sum by (state) (pg_stat_activity_count)", "{{state}}"),
                     Query("max(pg_settings_max_connections)", "limit"),
@@ -36,8 +36,8 @@ BOARD = Board(
                     ),
                 ),
                 panel(
-                    "Found in memory",
-                    "Part of the blocks that needed no disk.",
+                    "Cache hit ratio",
+                    "Share of blocks found in the buffer cache.",
                     "percentunit",
                     Query(
                         f"{_HIT} / ({_HIT} + {_READ} > 0)",
@@ -53,7 +53,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Time per statement",
-                    "Mean over all statements of the interval.",
+                    "Mean over all statements in the interval.",
                     "s",
                     Query(
                         f"{rate('pg_stat_statements_seconds_total', 'datname')} /"
@@ -80,7 +80,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Locks",
-                    "Held, by kind.",
+                    "Locks held, by mode.",
                     "short",
                     Query("sum by (mode) (pg_locks_count) > 0", "{{mode}}"),
                 ),
@@ -95,7 +95,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Longest transaction",
-                    "How long the oldest open one has been so.",
+                    "Age of the oldest open transaction.",
                     "s",
                     Query(
                         f"max by (datname) (pg_stat_activity_max_tx_duration{_OWN})", "{{datname}}"
@@ -110,8 +110,8 @@ BOARD = Board(
             "Redis",
             (
                 panel(
-                    "Memory of the limit",
-                    "At 1 the cache evicts, and the queue refuses.",
+                    "Memory usage vs. limit",
+                    "At 1 the cache evicts keys and the queue refuses writes.",
                     "percentunit",
                     "redis_memory_used_bytes / (redis_memory_max_bytes > 0)",
                     maximum=1,
@@ -126,22 +126,22 @@ BOARD = Board(
                 ),
                 panel(
                     "Clients",
-                    "Connected, and waiting for a message.",
+                    "Connected, and blocked waiting for a message.",
                     "short",
                     Query("redis_connected_clients", "{{service}} connected"),
                     Query("redis_blocked_clients", "{{service}} waiting"),
                 ),
-                panel("Keys", "Held.", "short", "sum by (service) (redis_db_keys)"),
+                panel("Keys", "Number of keys.", "short", "sum by (service) (redis_db_keys)"),
                 panel(
                     "Time per command",
-                    "Mean.",
+                    "Mean duration.",
                     "s",
                     f"sum by (service) (rate(redis_commands_duration_seconds_total[{INTERVAL}])) /"
                     f" sum by (service) (rate(redis_commands_total[{INTERVAL}]))",
                 ),
                 panel(
-                    "Log on disk",
-                    "Size of the append-only file.",
+                    "Append-only file",
+                    "Size on disk.",
                     "bytes",
                     "redis_aof_current_size_bytes",
                 ),
@@ -176,8 +176,8 @@ BOARD = Board(
                     Query(rate("minio_s3_traffic_sent_bytes"), "sent"),
                 ),
                 panel(
-                    "Room",
-                    "On the volume.",
+                    "Space",
+                    "Free on the volume, and used by objects.",
                     "bytes",
                     Query("minio_cluster_capacity_usable_free_bytes", "free"),
                     Query("minio_cluster_usage_total_bytes", "objects"),
@@ -190,7 +190,7 @@ BOARD = Board(
                     Query("minio_cluster_usage_version_total", "versions"),
                 ),
                 panel(
-                    "PreflightError",
+                    "Rejected requests",
                     "Requests without a valid key, per second.",
                     "reqps",
                     Query(rate("minio_s3_requests_rejected_auth_total"), "refused"),
@@ -235,7 +235,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Parts",
-                    "Of the table that has most; hundreds mean that inserts are too small.",
+                    "Of the partition with the most; hundreds mean that inserts are too small.",
                     "short",
                     Query("ClickHouseAsyncMetrics_MaxPartCountForPartition", "parts"),
                     warn=150,
@@ -258,7 +258,7 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time to answer",
+                    "Response time",
                     "95th-percentile latency.",
                     "s",
                     Query(
@@ -279,7 +279,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Memory",
-                    "Resident, and given out.",
+                    "Resident and allocated.",
                     "bytes",
                     Query("memory_resident_bytes", "resident"),
                     Query("memory_allocated_bytes", "allocated"),

@@ -7,10 +7,10 @@ _ALL = '{environment=~".+"}'
 BOARD = Board(
     "logs",
     "Logs",
-    "What services write: how much, what of it is an error, and the lines themselves, redacted.",
+    "Log volume, errors, and the log lines themselves, redacted.",
     (
         Row(
-            "How much",
+            "Volume",
             (
                 panel(
                     "Lines",
@@ -57,7 +57,7 @@ BOARD = Board(
             (
                 panel(
                     "Lines",
-                    "Of all services; `trace_id` in a line's details leads to its trace.",
+                    "From all services; `trace_id` in a line's details links to its trace.",
                     "short",
                     Query(_ALL, ""),
                     kind="logs",
@@ -69,17 +69,17 @@ BOARD = Board(
             "alloy-logs",
         ),
         Row(
-            "The way they take",
+            "Pipeline",
             (
                 panel(
-                    "Taken in",
-                    "Lines that Loki took, per second.",
+                    "Ingested",
+                    "Lines received by Loki, per second.",
                     "short",
                     Query("sum(rate(loki_distributor_lines_received_total[5m]))", "lines"),
                 ),
                 panel(
                     "Lost",
-                    "Lines that the collector could not hand on, per second.",
+                    "Lines that the collector could not deliver, per second.",
                     "short",
                     Query(
                         "sum by (reason) (rate(loki_write_dropped_entries_total[5m]))", "{{reason}}"
@@ -88,7 +88,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Streams",
-                    "Sets of labels that are being written.",
+                    "Active label sets.",
                     "short",
                     Query("sum(loki_ingester_memory_streams)", "streams"),
                 ),

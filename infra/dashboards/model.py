@@ -24,7 +24,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One picture. `purpose` is one line; `unit` is one of Grafana's; `width` is of 24 columns."""
+    """One panel. `purpose` is one line; `unit` is one of Grafana's; `width` is of 24 columns."""
 
     title: str
     purpose: str
@@ -42,7 +42,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels with one subject. `depends_on` names the service without which they would be empty."""
+    """Panels with one subject. `needs` names the service without which they would be empty."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -60,7 +60,7 @@ class Board:
 
     @property
     def uid(self) -> str:
-        """By which Grafana and links know it."""
+        """The uid that Grafana and links use."""
         return f"groundwork-{self.slug}"
 
     def panels(self) -> Iterator[tuple[Row, Panel]]:
@@ -70,7 +70,7 @@ class Board:
                 yield row, panel
 
     def of(self, present: frozenset[str]) -> "Board":
-        """The same board with those rows only whose service is there."""
+        """The same board with only the rows whose service is present."""
         return Board(
             self.slug,
             self.title,
@@ -80,7 +80,7 @@ class Board:
 
 
 def panel(title: str, purpose: str, unit: str, *queries: Query | str, **more: object) -> Panel:
-    """A panel; a query that is a plain string is told apart by its service."""
+    """A panel; the series of a plain-string query are named by service."""
     asked = tuple(query if isinstance(query, Query) else Query(query) for query in queries)
     options: Any = more
     return Panel(title=title, purpose=purpose, unit=unit, queries=asked, **options)

@@ -11,7 +11,7 @@ _DISK = 'device!~"(loop|ram|dm-).*"'
 BOARD = Board(
     "system-health",
     "System Health",
-    "Whether everything runs, and what is about to run out: memory, CPU, disk.",
+    "Whether everything is running, and which resources are running out: memory, CPU, disk.",
     (
         Row(
             "At a glance",
@@ -29,7 +29,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Targets up",
-                    "Everything that Prometheus reads, applications included.",
+                    "Everything that Prometheus scrapes, including applications.",
                     "percentunit",
                     "avg(up)",
                     kind="stat",
@@ -40,7 +40,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Alerts",
-                    "Alerts that fire now; one is the dead man's switch, which always does.",
+                    "Alerts firing now, including the dead man's switch, which always fires.",
                     "short",
                     'sum(ALERTS{alertstate="firing"})',
                     kind="stat",
@@ -51,7 +51,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Host memory",
-                    "Part of the host's memory in use.",
+                    "Share of the host's memory in use.",
                     "percentunit",
                     Query(
                         "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes",
@@ -66,7 +66,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Host CPU",
-                    "Part of the host's cores in use.",
+                    "Share of the host's cores in use.",
                     "percentunit",
                     Query(_CPU, "{{host}}"),
                     kind="gauge",
@@ -78,7 +78,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Fullest volume",
-                    "Room left on the volume that has least.",
+                    "Free space on the fullest volume.",
                     "percentunit",
                     "min(groundwork:storage_available:ratio)",
                     kind="gauge",
@@ -95,15 +95,15 @@ BOARD = Board(
             (
                 panel(
                     "Up",
-                    "1 where it answers, 0 where it does not.",
+                    "1 if it answers, 0 if not.",
                     "short",
                     Query("min by (service, role) (up)", "{{service}} ({{role}})"),
                     maximum=1,
                     width=12,
                 ),
                 panel(
-                    "Time since start",
-                    "A line that falls to zero is a restart.",
+                    "Uptime",
+                    "A drop to zero is a restart.",
                     "s",
                     "time() - groundwork:container_start_time_seconds",
                     width=12,
@@ -114,8 +114,8 @@ BOARD = Board(
             "Containers",
             (
                 panel(
-                    "Memory of the limit",
-                    "At 1 the kernel kills something.",
+                    "Memory usage vs. limit",
+                    "At 1 the kernel kills a process.",
                     "percentunit",
                     "groundwork:container_memory:ratio",
                     warn=0.8,
@@ -138,7 +138,7 @@ BOARD = Board(
                 ),
                 panel(
                     "OOM kills",
-                    "Processes that the kernel killed for want of memory, in the last hour.",
+                    "Processes killed by the kernel for lack of memory, in the last hour.",
                     "short",
                     'sum by (service) (increase(container_oom_events_total{service!=""}[1h]))',
                 ),
@@ -177,7 +177,7 @@ BOARD = Board(
             (
                 panel(
                     "Memory",
-                    "In use, and what can be taken back.",
+                    "Used and available.",
                     "bytes",
                     Query(
                         "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes",
@@ -187,8 +187,8 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "CPU by what it does",
-                    "Cores; waiting for disks is iowait.",
+                    "CPU by mode",
+                    "Cores; iowait is waiting for disks.",
                     "short",
                     Query(
                         rate("node_cpu_seconds_total", "mode", where='{mode!="idle"}'), "{{mode}}"
@@ -197,14 +197,14 @@ BOARD = Board(
                 ),
                 panel(
                     "Load",
-                    "Processes that run or wait to, over one and fifteen minutes.",
+                    "Processes running or waiting, averaged over 1 and 15 minutes.",
                     "short",
                     Query("node_load1", "1 min {{host}}"),
                     Query("node_load15", "15 min {{host}}"),
                 ),
                 panel(
-                    "Room left",
-                    "Part of each file system and volume.",
+                    "Free space",
+                    "Share of each file system and volume.",
                     "percentunit",
                     Query("groundwork:storage_available:ratio", "{{volume}}"),
                     maximum=1,
@@ -226,7 +226,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Open files",
-                    "File handles of the whole host.",
+                    "Open file handles on the host.",
                     "short",
                     Query("node_filefd_allocated", "{{host}}"),
                 ),
@@ -238,7 +238,7 @@ BOARD = Board(
             (
                 panel(
                     "Requests",
-                    "Answers per second, by status.",
+                    "Responses per second, by status.",
                     "reqps",
                     Query(
                         rate("http_requests_total", "service", "status"), "{{service}} {{status}}"
@@ -246,8 +246,8 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time to answer",
-                    "Half of the requests, and all but one in twenty, are faster.",
+                    "Response time",
+                    "Median and 95th percentile.",
                     "s",
                     Query(
                         quantile(0.5, "http_request_duration_seconds", "service"), "{{service}} P50"
@@ -258,7 +258,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Failures",
-                    "Per minute, by what failed; above 10 it alerts.",
+                    "Per minute, by kind; an alert fires above 10.",
                     "short",
                     Query("groundwork:errors:rate1m", "{{service}} {{kind}}"),
                     warn=5,
@@ -268,23 +268,23 @@ BOARD = Board(
             "application",
         ),
         Row(
-            "The watchers",
+            "Monitoring",
             (
                 panel(
                     "Series in memory",
-                    "What Prometheus keeps ready.",
+                    "Series in Prometheus' head block.",
                     "short",
                     "prometheus_tsdb_head_series",
                 ),
                 panel(
-                    "Time to scrape",
+                    "Scrape duration",
                     "The slowest endpoint of each job.",
                     "s",
                     Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
                 ),
                 panel(
                     "Samples",
-                    "Taken in per second.",
+                    "Ingested per second.",
                     "short",
                     f"rate(prometheus_tsdb_head_samples_appended_total[{INTERVAL}])",
                 ),
@@ -295,20 +295,20 @@ BOARD = Board(
             "Alerting",
             (
                 panel(
-                    "Alerts handed over",
-                    "Prometheus to Alertmanager, per second.",
+                    "Alerts sent",
+                    "From Prometheus to Alertmanager, per second.",
                     "short",
                     f"rate(prometheus_notifications_sent_total[{INTERVAL}])",
                 ),
                 panel(
-                    "Alerts known",
-                    "By state: active, or held back because another one explains them.",
+                    "Alerts in Alertmanager",
+                    "By state: active, or suppressed because another alert explains them.",
                     "short",
                     Query("alertmanager_alerts", "{{state}}"),
                 ),
                 panel(
                     "Notifications",
-                    "Sent to receivers, and failed, per second.",
+                    "Sent to receivers and failed, per second.",
                     "short",
                     Query(
                         rate("alertmanager_notifications_total", "integration"), "{{integration}}"

@@ -7,10 +7,10 @@ _POINTS = '{service="qdrant", endpoint=~".*/points(/.*)?"}'
 BOARD = Board(
     "vector-search",
     "Vector Search",
-    "How fast neighbours are found, how many vectors there are, and whether searches fail.",
+    "Search latency, number of vectors, and failed searches.",
     (
         Row(
-            "As the application sees it",
+            "As seen by the application",
             (
                 panel(
                     "Searches",
@@ -20,8 +20,8 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time of a search",
-                    "Half of the searches, and all but one in twenty, are faster.",
+                    "Search duration",
+                    "Median and 95th percentile.",
                     "s",
                     Query(
                         quantile(0.5, "vector_search_duration_seconds", "index"), "{{index}} P50"
@@ -46,7 +46,7 @@ BOARD = Board(
             (
                 panel(
                     "Searches",
-                    "Times that an index of document_vectors was used, per second.",
+                    "Index scans of document_vectors, per second.",
                     "ops",
                     Query(
                         rate(
@@ -58,9 +58,8 @@ BOARD = Board(
                     ),
                 ),
                 panel(
-                    "Read without the index",
-                    "Times that the whole table was read, per second: each is slow once it is"
-                    " large.",
+                    "Sequential scans",
+                    "Full scans of the table, per second; each is slow once the table is large.",
                     "ops",
                     Query(
                         rate(
@@ -73,9 +72,9 @@ BOARD = Board(
                 ),
                 panel(
                     "Rows",
-                    "Vectors that are there, and deleted ones that still take room.",
+                    "Live vectors, and deleted ones that still take up space.",
                     "short",
-                    Query('pg_stat_user_tables_n_live_tup{relname="document_vectors"}', "there"),
+                    Query('pg_stat_user_tables_n_live_tup{relname="document_vectors"}', "live"),
                     Query('pg_stat_user_tables_n_dead_tup{relname="document_vectors"}', "deleted"),
                 ),
             ),
@@ -93,7 +92,7 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
-                    "Time of an operation",
+                    "Operation duration",
                     "95th-percentile latency.",
                     "s",
                     Query(
@@ -111,14 +110,14 @@ BOARD = Board(
                 ),
                 panel(
                     "Collections",
-                    "And the vectors in them.",
+                    "Collections and the vectors in them.",
                     "short",
                     Query("collections_total", "collections"),
                     Query("sum(collections_vector_total)", "vectors"),
                 ),
                 panel(
                     "Failures",
-                    "Per second, by Qdrant's own fault.",
+                    "Qdrant's own errors, per second.",
                     "reqps",
                     Query(
                         'sum(rate(rest_responses_total{service="qdrant",'

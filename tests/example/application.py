@@ -40,14 +40,17 @@ def _gauge(name: str, help: str, *labels: str) -> Gauge:
 
 AI_REQUESTS = _counter("ai_requests_total", "Requests to a model.", "provider", "model", "status")
 AI_DURATION = _histogram(
-    "ai_request_duration_seconds", "Time until a model's answer was complete.", "provider", "model"
+    "ai_request_duration_seconds",
+    "Time until a model's response was complete.",
+    "provider",
+    "model",
 )
 AI_TOKENS = _counter("ai_tokens_total", "Tokens.", "provider", "model", "type")
-AI_COST = _counter("ai_cost_usd_total", "What requests cost, in US dollars.", "provider", "model")
+AI_COST = _counter("ai_cost_usd_total", "Cost of requests, in US dollars.", "provider", "model")
 BREAKER = _gauge("ai_circuit_breaker_state", "0 closed, 1 half open, 2 open.", "provider")
 DOCUMENTS = _counter("documents_processed_total", "Documents taken in.", "type", "status")
 DOCUMENT_DURATION = _histogram(
-    "document_processing_duration_seconds", "Time to take in one document.", "type"
+    "document_processing_duration_seconds", "Time to process one document.", "type"
 )
 VECTORIZATION_DURATION = _histogram(
     "document_vectorization_duration_seconds", "Time to compute one document's vectors.", "model"
@@ -61,10 +64,10 @@ CACHE_DURATION = _histogram(
 )
 JOBS = _counter("jobs_total", "Jobs that ended.", "queue", "status")
 JOB_DURATION = _histogram("job_duration_seconds", "Time of one job.", "queue")
-JOBS_WAITING = _gauge("jobs_waiting", "Jobs that wait to be started.", "queue")
+JOBS_WAITING = _gauge("jobs_waiting", "Jobs waiting to start.", "queue")
 HTTP_REQUESTS = _counter("http_requests_total", "Requests answered.", "method", "route", "status")
 HTTP_DURATION = _histogram(
-    "http_request_duration_seconds", "Time until the answer was sent.", "method", "route"
+    "http_request_duration_seconds", "Time until the response was sent.", "method", "route"
 )
 
 
