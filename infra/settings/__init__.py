@@ -1,4 +1,4 @@
-"""One stack's configuration, typed: what is general here; each service adds its group
+"""One stack's typed configuration: the general settings; each service adds its own group
 (`infra/services/registry.py`).
 
 Unknown keys are errors. `docs/configuration.md` is generated from these models.
@@ -16,10 +16,10 @@ Group = TypeVar("Group", bound=Model)
 
 
 class Observability(Model):
-    """All that watches, as a group."""
+    """The monitoring services, as a group."""
 
     enabled: Flag = Field(
-        True, description="`false` turns off each part that does not say `enabled: true` itself."
+        True, description="`false` disables every part that does not set `enabled: true` itself."
     )
 
 
@@ -28,7 +28,7 @@ class Settings(Model):
 
     target: Literal["docker", "kubernetes"] = Field("docker", description="Where the services run.")
     kubernetes: Kubernetes = Field(
-        default_factory=Kubernetes, description="The cluster, where the target is Kubernetes."
+        default_factory=Kubernetes, description="The cluster, if the target is Kubernetes."
     )
     images: ImageSource = Field(
         "registry",
@@ -42,19 +42,20 @@ class Settings(Model):
     )
     instance: InstanceId = Field(
         description=(
-            "Tells this stack's resources from another clone's. `make up` generates it once."
+            "Distinguishes this stack's resources from another clone's. `make up` generates it"
+            " once."
         )
     )
     environment: EnvironmentName | None = Field(
         None,
         description=(
-            "Value of the label `environment` on metrics, alerts and logs; the stack's name if"
-            " unset."
+            "Value of the label `environment` on metrics, alerts and logs; the stack's name, if"
+            " not set."
         ),
     )
     bind_address: BindAddress = Field(
         "127.0.0.1",
-        description="Address that ports are published on. Published ports bypass host firewalls.",
+        description="Address on which ports are published. Published ports bypass host firewalls.",
     )
     port_offset: Annotated[
         int,
@@ -65,13 +66,13 @@ class Settings(Model):
         False, description="Refuse to delete volumes even when the stack is destroyed."
     )
     observability: Observability = Field(
-        default_factory=Observability, description="All that watches, as a group."
+        default_factory=Observability, description="The monitoring services, as a group."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _without_observability(cls, raw: Any) -> Any:
-        """With the group turned off, each part of it is, unless it says otherwise itself."""
+        """Turns off each part of a disabled group, unless the part itself says otherwise."""
         if (
             not isinstance(raw, dict)
             or not isinstance(group := raw.get("observability"), dict)
@@ -101,14 +102,14 @@ class Settings(Model):
 
     @property
     def namespace(self) -> str:
-        """The stack's namespace on Kubernetes. `load` has put the default there, which has the
-        stack's name in it.
+        """The stack's namespace on Kubernetes. `load` sets the default, which contains the stack's
+        name.
         """
         return self.kubernetes.namespace or ""
 
     @property
     def host_namespace(self) -> str:
-        """The namespace of what watches the nodes themselves."""
+        """The namespace of the services that watch the nodes themselves."""
         return f"{self.namespace}-host"
 
     @property
@@ -118,9 +119,7 @@ class Settings(Model):
 
 
 def _off(model: Any, raw: dict[str, Any]) -> dict[str, Any]:
-    """A group of settings, or where it is a group of groups each of those, turned off unless it
-    says otherwise.
-    """
+    """A group of settings, or each group in it, turned off unless it says otherwise."""
     if "enabled" in model.model_fields:
         return {"enabled": False, **raw}
     switches = [

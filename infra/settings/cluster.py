@@ -19,10 +19,12 @@ from infra.settings.text import (
 
 
 class Toleration(Model):
-    """A taint of nodes that does not keep the services away."""
+    """A node taint that the services tolerate."""
 
     key: LabelKey = Field(description="The taint's key.")
-    operator: Literal["Exists", "Equal"] = Field("Equal", description="Whether its value matters.")
+    operator: Literal["Exists", "Equal"] = Field(
+        "Equal", description=("Whether the taint's value must match.")
+    )
     value: LabelValue | None = Field(None, description="The taint's value, with `Equal`.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         None, description="The taint's effect; any, if not set."
@@ -31,9 +33,7 @@ class Toleration(Model):
     @model_validator(mode="after")
     def _value_with_equal_only(self) -> Self:
         if (self.operator == "Exists") == bool(self.value):
-            raise ValueError(
-                "with the operator Equal a value is required, with Exists there must be none"
-            )
+            raise ValueError("the operator Equal requires a value, and Exists allows none")
         return self
 
 
@@ -44,7 +44,7 @@ class Host(Model):
         description="The service: one whose first port speaks HTTP, such as litellm or grafana."
     )
     host: IngressHost = Field(description="The host name.")
-    tls_secret: DnsName | None = Field(None, description="Secret with its certificate.")
+    tls_secret: DnsName | None = Field(None, description="Secret with its TLS certificate.")
     plain_http: Flag = Field(
         False,
         description=(
@@ -55,7 +55,7 @@ class Host(Model):
 
 
 class Ingress(Model):
-    """Ingress from outside the cluster."""
+    """Access from outside the cluster."""
 
     class_name: DnsName | None = Field(
         None, description="Ingress class; the cluster's default, if not set."
@@ -68,32 +68,31 @@ class Ingress(Model):
         description="Annotations of every ingress, such as cert-manager's issuer.",
     )
     hosts: tuple[Host, ...] = Field(
-        (), description="Services that are reached from outside; none, if not set."
+        (), description="Services reachable from outside the cluster; none, if not set."
     )
 
 
 class Kubernetes(Model):
-    """The cluster, where the target is Kubernetes."""
+    """The cluster, if the target is Kubernetes."""
 
     context: Line | None = Field(
         None,
-        description=(
-            "Context of the kubeconfig; required, so that no deploy lands in the wrong cluster."
-        ),
+        description=("Kubeconfig context; required, so that no deploy lands in the wrong cluster."),
     )
     kubeconfig: Line | None = Field(
-        None, description="Path of the kubeconfig; KUBECONFIG or ~/.kube/config, if not set."
+        None, description="Path to the kubeconfig; KUBECONFIG or ~/.kube/config, if not set."
     )
     namespace: Name | None = Field(
         None, description="Namespace of the stack; `groundwork-<stack>`, if not set."
     )
     storage_class: DnsName | None = Field(
-        None, description="Class of every volume; the cluster's default, if not set."
+        None, description="Storage class of every volume; the cluster's default, if not set."
     )
     network_policies: Flag = Field(
         True,
         description=(
-            "Allow exactly the declared connections; needs a network plug-in that enforces them."
+            "Allow only the declared connections; requires a CNI plugin that enforces network"
+            " policies."
         ),
     )
     client_namespaces: tuple[Name, ...] = Field(
@@ -102,7 +101,7 @@ class Kubernetes(Model):
     pull_secret: PullLogin | None = Field(
         None,
         description=(
-            "Login of a private registry: the contents of a Docker `config.json`; set it with"
+            "Login for a private registry: the contents of a Docker `config.json`; set it with"
             " `--secret`."
         ),
     )
@@ -110,22 +109,22 @@ class Kubernetes(Model):
         default_factory=dict, description="Labels of the nodes that may run the services."
     )
     tolerations: tuple[Toleration, ...] = Field(
-        (), description="Taints that do not keep the services away."
+        (), description="Taints that the services tolerate."
     )
     name_servers: tuple[Cidr, ...] = Field(
         ("169.254.0.0/16",),
         description=(
-            "Ranges of name servers that are no pods of kube-system; with network policies pods ask"
-            " these and no others."
+            "Address ranges of name servers outside kube-system; with network policies, pods may"
+            " query only these and kube-system's."
         ),
     )
     verify_kubelets: Flag = Field(
         True,
         description=(
-            "Check kubelets' certificates against the cluster's authority; `false` where they sign"
-            " their own (kubeadm's default)."
+            "Verify the kubelets' certificates against the cluster's certificate authority;"
+            " `false` if they are self-signed (kubeadm's default)."
         ),
     )
     ingress: Ingress = Field(
-        default_factory=Ingress, description="What lets requests in from outside."
+        default_factory=Ingress, description="Access from outside the cluster."
     )

@@ -31,7 +31,7 @@ HostPort = Annotated[
 Replicas = Annotated[
     int,
     Field(strict=True, ge=1, le=100),
-    Because("a service that is on has at least one, and no service here gains by more than 100"),
+    Because("an enabled service has at least one, and none here benefits from more than 100"),
 ]
 Generation = Annotated[
     int, Field(strict=True, ge=1, le=1_000_000), Because("it counts rotations, from 1")
@@ -40,19 +40,19 @@ Disk = Annotated[
     Size,
     Field(ge=16 * MIB, le=1024 * TIB),
     Because(
-        "a file system smaller than 16 MiB holds nothing, and one of more than 1024 TiB is a typing"
-        " error"
+        "a file system smaller than 16 MiB holds nothing useful, and one larger than 1024 TiB is"
+        " a typing error"
     ),
 ]
 Memory = Annotated[
     Size,
     Field(le=64 * TIB),
-    Because("the service does not start in less, and no host has more than 64 TiB"),
+    Because("the service does not start with less, and no host has more than 64 TiB"),
 ]
 
 
 class Model(BaseModel):
-    """Keys are written in camelCase, unknown ones are refused, values never change."""
+    """Keys are written in camelCase, unknown keys are refused, values are immutable."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -68,28 +68,29 @@ class External(Model):
     """A service that runs elsewhere and is used in place of one of ours."""
 
     host: HostName = Field(description="Host name or address, reachable from the containers.")
-    port: HostPort = Field(description="Its port.")
+    port: HostPort = Field(description="Port.")
     tls: Flag = Field(
         True,
         description=(
-            "Whether clients speak TLS to it; `false` only where its host is a private address or a"
-            " name without dots."
+            "Whether clients use TLS; with a password, `false` is allowed only for a private"
+            " address or a local name, such as one without dots."
         ),
     )
     ca_certificate: Certificates | None = Field(
         None,
         description=(
-            "Certificate authority (PEM) that signed its certificate; the system's, if not set."
+            "Certificate authority (PEM) that signed its certificate; the system's authorities,"
+            " if not set."
         ),
     )
     username: User | None = Field(
-        None, description="User that dependents log in as, where it has users."
+        None, description="User that dependents log in as, if it has users."
     )
     password: SecretValue | None = Field(
-        None, description="Password or key for it; set it with `--secret`."
+        None, description="Password or API key; set it with `--secret`."
     )
     database: ExternalName | None = Field(
-        None, description="Database or bucket that dependents use, where it has any."
+        None, description="Database or bucket that dependents use, if it has any."
     )
 
 
@@ -97,7 +98,7 @@ class Sized(Model):
     """Settings of every container."""
 
     memory: Memory
-    cpus: Cores = Field(1, description="Cores it may use at most.")
+    cpus: Cores = Field(1, description="CPU limit, in cores.")
 
 
 class Rotatable(Model):
@@ -113,7 +114,7 @@ class Switchable(Model):
 
     enabled: Flag = Field(True, description="Whether it is deployed.")
     external: External | None = Field(
-        None, description="Use a service that runs elsewhere instead; nothing of ours is deployed."
+        None, description="Use a service that runs elsewhere; Groundwork then deploys none."
     )
 
     @property
@@ -133,6 +134,6 @@ class ServiceSettings(Sized, Rotatable, Switchable):
     replicas: Replicas = Field(
         1,
         description=(
-            "How many of it run; more than one on Kubernetes only, and not of every service."
+            "Number of replicas; more than one only on Kubernetes, and not for every service."
         ),
     )

@@ -1,4 +1,4 @@
-"""pydantic's errors in a person's words: the key, the reason, the fix."""
+"""pydantic's errors in plain words: the key, the reason, the fix."""
 
 import difflib
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from infra.settings.fields import because, field_at, known_keys, unit
 from infra.units import format_duration, format_size
 
 NAMESPACE = "groundwork"
-_REFERENCE = "correct the value; docs/configuration.md lists what is allowed"
+_REFERENCE = "correct the value; see docs/configuration.md"
 _SENTENCES = {
-    "string_type": "text is expected here",
-    "string_unicode": "it holds characters that are not valid Unicode",
-    "bool_type": "only `true` or `false`, without quotes, is allowed here",
-    "int_type": "a whole number, without quotes, is expected here",
-    "int_from_float": "a whole number is expected here",
+    "string_type": "it must be text",
+    "string_unicode": "it contains characters that are not valid Unicode",
+    "bool_type": "it must be `true` or `false`, without quotes",
+    "int_type": "it must be a whole number, without quotes",
+    "int_from_float": "it must be a whole number",
     "int_parsing_size": "the number is too large",
-    "float_type": "a number, without quotes, is expected here",
+    "float_type": "it must be a number, without quotes",
     "finite_number": "the number must be finite",
-    "model_type": "a group of keys is expected here",
-    "dict_type": "a map of keys to text is expected here",
-    "tuple_type": "a list is expected here",
+    "model_type": "it must be a group of keys",
+    "dict_type": "it must be a map of keys to text",
+    "tuple_type": "it must be a list",
 }
 _BOUNDS = {
-    "greater_than_equal": ("ge", "is below {limit}, the least that is allowed"),
-    "less_than_equal": ("le", "is above {limit}, the most that is allowed"),
+    "greater_than_equal": ("ge", "is below the minimum of {limit}"),
+    "less_than_equal": ("le", "is above the maximum of {limit}"),
 }
 
 
@@ -42,7 +42,7 @@ def _problem(error: dict[str, Any], root: type[BaseModel]) -> Violation:
     key = f"{NAMESPACE}:" + ".".join(map(_readable, location))
     match error["type"]:
         case "extra_forbidden":
-            return Violation(key=key, reason="no such key", fix=_near(location, root))
+            return Violation(key=key, reason="unknown key", fix=_near(location, root))
         case "missing":
             return Violation(
                 key=key,
@@ -54,20 +54,20 @@ def _problem(error: dict[str, Any], root: type[BaseModel]) -> Violation:
             return Violation(key=key, reason=str(cause), fix=getattr(cause, "fix", _REFERENCE))
         case "literal_error":
             return Violation(
-                key=key, reason=f"only {error['ctx']['expected']} is allowed here", fix=_REFERENCE
+                key=key, reason=f"it must be {error['ctx']['expected']}", fix=_REFERENCE
             )
         case "greater_than_equal" | "less_than_equal":
             return Violation(key=key, reason=_out_of_bounds(error, location, root), fix=_REFERENCE)
         case other:
             return Violation(
                 key=key,
-                reason=_SENTENCES.get(other, "it is not a value that is allowed here"),
+                reason=_SENTENCES.get(other, "this value is not allowed"),
                 fix=_REFERENCE,
             )
 
 
 def _readable(part: int | str) -> str:
-    """A part of a key as it can be printed: what cannot be seen is written out."""
+    """A part of a key in printable form: invisible characters are escaped."""
     text = str(part)
     shown = text if text.isprintable() and text else ascii(text)
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
@@ -76,7 +76,7 @@ def _readable(part: int | str) -> str:
 def _near(location: Sequence[int | str], root: type[BaseModel]) -> str:
     known = known_keys(root, location[:-1])
     near = difflib.get_close_matches(str(location[-1])[:80], known, n=1, cutoff=0.5)
-    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    return f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(known)}"
 
 
 def _out_of_bounds(

@@ -22,7 +22,7 @@ def nested_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def field_at(model: type[BaseModel], location: Iterable[int | str]) -> FieldInfo | None:
-    """The field at a place in the configuration; of a map's key or value, the map's own."""
+    """The field at a path in the configuration; for a map's key or value, the map's own."""
     found: FieldInfo | None = None
     inner: type[BaseModel] | None = model
     for part in location:
@@ -38,7 +38,7 @@ def field_at(model: type[BaseModel], location: Iterable[int | str]) -> FieldInfo
 
 
 def known_keys(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
-    """The keys that may stand at a place in the configuration."""
+    """The valid keys at a path in the configuration."""
     names = [part for part in location if isinstance(part, str)]
     field = field_at(model, names)
     inner = model if not names else nested_model(field.annotation) if field else None
@@ -59,7 +59,7 @@ def _below(annotation: Any) -> Iterator[Any]:
 
 
 def unit(field: FieldInfo) -> str | None:
-    """`size` (bytes), `duration` or `days` (both seconds), for a number that has one of these."""
+    """`size` (bytes), `duration` or `days` (both seconds), for a number with such a unit."""
     found = (item.func for item in markers(field) if isinstance(item, BeforeValidator))
     return next((_UNITS[function] for function in found if function in _UNITS), None)
 

@@ -22,30 +22,30 @@ class Provider(Model):
     """A provider behind an API key."""
 
     api_key: ApiKey | None = Field(
-        None, description="Key; set it with `--secret`. Without one the provider is left out."
+        None, description="API key; set it with `--secret`. Without one, the provider is left out."
     )
-    model: ModelName = Field(description="Model asked for.")
+    model: ModelName = Field(description="Model to request.")
     base_url: Url | None = Field(
-        None, description="Another endpoint that speaks the same protocol."
+        None, description="Base URL of another endpoint with the same protocol."
     )
 
 
 class OpenRouter(Provider):
     """OpenRouter, second in the chain."""
 
-    model: ModelName = Field("meta-llama/llama-3.3-70b-instruct", description="Model asked for.")
+    model: ModelName = Field("meta-llama/llama-3.3-70b-instruct", description="Model to request.")
 
 
 class OpenAI(Provider):
     """OpenAI, third in the chain."""
 
-    model: ModelName = Field("gpt-4o-mini", description="Model asked for.")
+    model: ModelName = Field("gpt-4o-mini", description="Model to request.")
 
 
 class Anthropic(Provider):
     """Anthropic, last in the chain."""
 
-    model: ModelName = Field("claude-3-5-haiku-latest", description="Model asked for.")
+    model: ModelName = Field("claude-3-5-haiku-latest", description="Model to request.")
 
 
 class Providers(Model):
@@ -61,15 +61,17 @@ class Litellm(ServiceSettings):
     """One endpoint over a chain of model providers."""
 
     memory: Memory = Field(GIB, ge=512 * MIB, description="Memory limit.")
-    cpus: Cores = Field(2, description="Cores it may use at most.")
+    cpus: Cores = Field(2, description="CPU limit, in cores.")
     port: HostPort = Field(4000, description="Port of the OpenAI-compatible endpoint on the host.")
     max_replicas: Replicas = Field(
-        1, description="On Kubernetes, up to this many while they are busy."
+        1, description="On Kubernetes, maximum number of replicas under load."
     )
-    model_name: ModelName = Field("default", description="Model name that applications ask for.")
+    model_name: ModelName = Field("default", description="Model name that applications request.")
     daily_budget_usd: Annotated[
         float,
         Field(strict=True, allow_inf_nan=False, ge=0.01, le=1_000_000),
         Because("less than a cent allows no request, and more than a million is no limit"),
-    ] = Field(2.0, description="Spend per day, in US dollars, after which requests are refused.")
+    ] = Field(
+        2.0, description=("Daily spending limit in US dollars; requests beyond it are refused.")
+    )
     providers: Providers = Field(default_factory=Providers, description="The chain of providers.")

@@ -1,4 +1,4 @@
-"""Settings of what watches the others."""
+"""Settings of the monitoring services."""
 
 from typing import Annotated, ClassVar
 
@@ -37,7 +37,7 @@ _DAY = 86400
 # more than twenty years.
 _LONGEST = 20 * 365 * _DAY
 _KEPT = Because(
-    "the engines count in units that a longer time overflows; twenty years (7300d) is the most"
+    "a longer time overflows the engines' counters; the maximum is twenty years (7300d)"
 )
 
 
@@ -49,7 +49,7 @@ class ScrapeTarget(Model):
         description="`host:port`; `host.docker.internal:3000` for one on the host."
     )
     path: UrlPath = Field("/api/metrics", description="Path of the metrics.")
-    tls: Flag = Field(False, description="Whether it is scraped over HTTPS.")
+    tls: Flag = Field(False, description="Whether to scrape it over HTTPS.")
 
 
 class Prometheus(ServiceSettings):
@@ -60,10 +60,12 @@ class Prometheus(ServiceSettings):
     memory: Memory = Field(
         384 * MIB,
         ge=128 * MIB,
-        description="Memory limit; the runtime collects garbage as it comes near.",
+        description="Memory limit; garbage collection is more frequent close to it.",
     )
     disk: Disk = Field(
-        3 * GIB, ge=GIB, description="Room its series may take; the oldest go at 80 % of it."
+        3 * GIB,
+        ge=GIB,
+        description=("Disk space for its series; at 80 % of it, the oldest are deleted."),
     )
     port: HostPort = Field(9090, description="Port on the host.")
     retention: Annotated[Duration, Field(ge=3600, le=_LONGEST), _KEPT] = Field(
@@ -72,9 +74,12 @@ class Prometheus(ServiceSettings):
     scrape_interval: Annotated[
         Duration,
         Field(ge=1, le=60),
-        Because("rules look at five minutes, which need several samples"),
+        Because("rules look back five minutes and need several samples"),
     ] = Field(
-        15, description="Time between two scrapes; rules look at five minutes, which need several."
+        15,
+        description=(
+            "Time between scrapes; rules look back five minutes and need several samples."
+        ),
     )
     targets: tuple[ScrapeTarget, ...] = Field((), description="The application's own metrics.")
 
@@ -85,7 +90,7 @@ class Grafana(ServiceSettings):
     monitors: ClassVar[bool] = True
 
     memory: Memory = Field(256 * MIB, ge=128 * MIB, description="Memory limit.")
-    disk: Disk = Field(GIB, description="Room its database may take.")
+    disk: Disk = Field(GIB, description="Disk space for its database.")
     port: HostPort = Field(3001, description="Port on the host.")
 
 
@@ -107,14 +112,14 @@ class Slack(Model):
 class Email(Model):
     """A mailbox."""
 
-    to: Mailbox = Field(description="Receiver's address.")
+    to: Mailbox = Field(description="Recipient's address.")
     sender: Mailbox = Field(description="Sender's address.")
     host: Address = Field(description="Mail server, `host:port`.")
     username: User | None = Field(
-        None, description="User at the mail server; with a password, or neither."
+        None, description="User name for the mail server; set it together with the password."
     )
     password: SecretValue | None = Field(
-        None, description="Password at the mail server; set it with `--secret`."
+        None, description="Password for the mail server; set it with `--secret`."
     )
     tls: Flag = Field(
         True, description="Whether the connection must be encrypted (STARTTLS, or TLS on port 465)."
@@ -122,12 +127,12 @@ class Email(Model):
 
 
 class Webhook(Model):
-    """Any endpoint that takes Alertmanager's JSON."""
+    """Any endpoint that accepts Alertmanager's JSON."""
 
     url: SecretUrl = Field(
         description=(
-            "Where alerts are posted; set it with `--secret`, since such addresses often hold a"
-            " key."
+            "URL to which alerts are posted; set it with `--secret`, since such URLs often"
+            " contain a key."
         )
     )
 
@@ -136,8 +141,10 @@ class Alertmanager(Watcher, Rotatable):
     """Sends alerts to people."""
 
     memory: Memory = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
-    cpus: Cores = Field(0.25, description="Cores it may use at most.")
-    disk: Disk = Field(128 * MIB, description="Room for silences and what was sent.")
+    cpus: Cores = Field(0.25, description="CPU limit, in cores.")
+    disk: Disk = Field(
+        128 * MIB, description=("Disk space for silences and the record of sent notifications.")
+    )
     port: HostPort = Field(9093, description="Port on the host.")
     slack: Slack | None = Field(None, description="A Slack channel that receives alerts.")
     email: Email | None = Field(None, description="A mailbox that receives alerts.")
@@ -145,13 +152,14 @@ class Alertmanager(Watcher, Rotatable):
     dead_mans_switch: Webhook | None = Field(
         None,
         description=(
-            "Called every minute or so while alerting works; it should warn when the calls stop."
+            "Called about every minute while alerting works; it should raise an alarm when the"
+            " calls stop."
         ),
     )
 
     @property
     def has_receiver(self) -> bool:
-        """True if anybody hears of an alert."""
+        """True if anyone is notified of alerts."""
         return bool(self.slack or self.email or self.webhook)
 
 
@@ -161,17 +169,16 @@ class Loki(Watcher):
     memory: Memory = Field(
         224 * MIB, ge=192 * MIB, description="Memory limit; caches and limits are computed from it."
     )
-    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    cpus: Cores = Field(0.5, description="CPU limit, in cores.")
     disk: Disk = Field(
         2 * GIB,
         ge=GIB,
         description=(
-            "Room its chunks may take; how much is taken in per second follows from it and the"
-            " retention."
+            "Disk space for its chunks; the ingestion limit follows from it and the retention."
         ),
     )
     retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(
-        14 * _DAY, description="How long lines are kept (whole days)."
+        14 * _DAY, description="How long log lines are kept (whole days)."
     )
 
 
@@ -183,13 +190,12 @@ class Tempo(Watcher):
         ge=192 * MIB,
         description="Memory limit; blocks and ingestion limits are computed from it.",
     )
-    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    cpus: Cores = Field(0.5, description="CPU limit, in cores.")
     disk: Disk = Field(
         GIB,
         ge=GIB,
         description=(
-            "Room its blocks may take; how much is taken in per second follows from it and the"
-            " retention."
+            "Disk space for its blocks; the ingestion limit follows from it and the retention."
         ),
     )
     retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(
@@ -198,15 +204,15 @@ class Tempo(Watcher):
 
 
 class TraceForward(Model):
-    """An OTLP endpoint elsewhere that receives every trace too."""
+    """An external OTLP endpoint that also receives every trace."""
 
-    name: ForwardName = Field(description="Its name, in the collector's own metrics.")
+    name: ForwardName = Field(description="Its name in the collector's own metrics.")
     endpoint: Url = Field(
-        description="Base URL of OTLP over HTTP, such as `https://api.honeycomb.io`."
+        description="Base URL for OTLP over HTTP, such as `https://api.honeycomb.io`."
     )
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict,
-        description="Headers it asks for, such as a key; set each with `--secret`.",
+        description="Headers it requires, such as an API key; set each with `--secret`.",
     )
 
 
@@ -214,27 +220,28 @@ class LogReader(Sized):
     """The log reader."""
 
     memory: Memory = Field(80 * MIB, ge=64 * MIB, description="Memory limit.")
-    cpus: Cores = Field(0.5, description="Cores it may use at most.")
-    disk: Disk = Field(128 * MIB, description="Volume for log read positions.")
+    cpus: Cores = Field(0.5, description="CPU limit, in cores.")
+    disk: Disk = Field(128 * MIB, description="Disk space for log read positions.")
 
 
 class Alloy(Watcher, Rotatable):
-    """Takes traces at one OTLP endpoint, and collects logs."""
+    """Receives traces at one OTLP endpoint and collects logs."""
 
     memory: Memory = Field(
         64 * MIB, ge=64 * MIB, description="Memory limit; queues are bounded by it."
     )
-    cpus: Cores = Field(0.5, description="Cores it may use at most.")
+    cpus: Cores = Field(0.5, description="CPU limit, in cores.")
     logs: LogReader = Field(
         default_factory=LogReader,
         description=(
-            "What reads every container's log and hands it to Loki; it runs where Loki does."
+            "The log collector, which sends every container's log to Loki; deployed only together"
+            " with Loki."
         ),
     )
-    port: HostPort = Field(4318, description="Port of OTLP over HTTP on the host.")
-    grpc_port: HostPort = Field(4317, description="Port of OTLP over gRPC on the host.")
+    port: HostPort = Field(4318, description="Port for OTLP over HTTP on the host.")
+    grpc_port: HostPort = Field(4317, description="Port for OTLP over gRPC on the host.")
     forward_traces: tuple[TraceForward, ...] = Field(
-        (), description="OTLP endpoints elsewhere that receive every trace too."
+        (), description="External OTLP endpoints that also receive every trace."
     )
 
 
@@ -242,7 +249,7 @@ class Exporter(Watcher):
     """One exporter."""
 
     memory: Memory = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
-    cpus: Cores = Field(0.25, description="Cores it may use at most.")
+    cpus: Cores = Field(0.25, description="CPU limit, in cores.")
 
 
 class Containers(Exporter):
@@ -255,7 +262,7 @@ class SocketProxy(Sized):
     """The proxy between cAdvisor and the engine's socket."""
 
     memory: Memory = Field(32 * MIB, ge=16 * MIB, description="Memory limit.")
-    cpus: Cores = Field(0.25, description="Cores it may use at most.")
+    cpus: Cores = Field(0.25, description="CPU limit, in cores.")
 
 
 class Exporters(Model):
@@ -265,15 +272,14 @@ class Exporters(Model):
 
     containers: Containers = Field(
         default_factory=Containers,
-        description="Each container's metrics; on Kubernetes the kubelets have them.",
+        description="Container metrics; on Kubernetes the kubelets provide them.",
     )
     socket_proxy: SocketProxy = Field(
         default_factory=SocketProxy,
         description=(
-            "On Docker, lets cAdvisor read of the engine's API what it needs, and nobody anything"
-            " else."
+            "On Docker, the proxy that limits access to the engine's API to what cAdvisor needs."
         ),
     )
     node: Exporter = Field(default_factory=Exporter, description="The host's metrics.")
     postgres: Exporter = Field(default_factory=Exporter, description="Postgres' metrics.")
-    redis: Exporter = Field(default_factory=Exporter, description="Each Redis instance's metrics.")
+    redis: Exporter = Field(default_factory=Exporter, description="Metrics of each Redis instance.")

@@ -1,4 +1,4 @@
-"""Settings of what keeps data."""
+"""Settings of the stores."""
 
 from typing import Annotated, Literal, Self
 
@@ -21,27 +21,27 @@ from infra.settings.text import AnalyticsDatabase, BucketName, Database
 from infra.units import GIB, MIB, Days
 
 _DAY = 86400
-_PGVECTOR = Because("pgvector takes no other")
+_PGVECTOR = Because("pgvector accepts no other value")
 # A TTL is computed in 32-bit seconds, which end in 2106, and a wrapped one deletes every row at
 # once (ClickHouse#101763).
 _TTL = Because(
     "ClickHouse computes expiry in 32-bit seconds, which end in 2106, and deletes every row whose"
-    " expiry wraps; twenty years (7300d) is the most"
+    " expiry wraps; the maximum is twenty years (7300d)"
 )
-_LIFECYCLE = Because("S3 counts whole days, and a hundred years (36500d) is for ever")
+_LIFECYCLE = Because("S3 counts whole days, and a hundred years (36500d) is as good as forever")
 
 
 class Hnsw(Model):
     """Parameters of an HNSW index (hierarchical navigable small worlds)."""
 
     m: Annotated[int, Field(strict=True, ge=2, le=100), _PGVECTOR] = Field(
-        16, description="Links of each node."
+        16, description="Links per node."
     )
     ef_construction: Annotated[int, Field(strict=True, ge=4, le=1000), _PGVECTOR] = Field(
-        64, description="Candidates looked at while building."
+        64, description="Candidates considered while building the index."
     )
     ef_search: Annotated[int, Field(strict=True, ge=1, le=1000), _PGVECTOR] = Field(
-        40, description="Candidates looked at by a query."
+        40, description="Candidates considered per query."
     )
 
     @model_validator(mode="after")
@@ -59,12 +59,12 @@ class Ivfflat(Model):
     lists: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] | None = Field(
         None,
         description=(
-            "Clusters; if not set, a thousandth of the rows, and from a million rows on their"
-            " square root."
+            "Number of clusters; if not set, a thousandth of the rows, or their square root from"
+            " a million rows on."
         ),
     )
     probes: Annotated[int, Field(strict=True, ge=1, le=32768), _PGVECTOR] = Field(
-        10, description="Clusters that a query looks into."
+        10, description="Clusters searched per query."
     )
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class Ivfflat(Model):
         if self.lists is not None and self.probes > self.lists:
             raise ValueError(
                 f"probes ({self.probes}) must be at most lists ({self.lists}): there are no more"
-                " clusters to look into"
+                " clusters to search"
             )
         return self
 
@@ -86,7 +86,7 @@ class Vectors(Model):
         Because("pgvector indexes vectors of at most 2000 dimensions"),
     ] = Field(1536, description="Length of each vector.")
     index: Literal["hnsw", "ivfflat"] = Field(
-        "hnsw", description="Kind of index on `document_vectors`."
+        "hnsw", description="Type of the index on `document_vectors`."
     )
     hnsw: Hnsw = Field(default_factory=Hnsw, description="HNSW parameters.")
     ivfflat: Ivfflat = Field(default_factory=Ivfflat, description="IVFFlat parameters.")
@@ -100,7 +100,7 @@ class Postgres(ServiceSettings):
     )
     disk: Disk = Field(
         10 * GIB,
-        description="Room its data may take; checked against the host, not enforced by Docker.",
+        description="Disk space for its data; checked against the host, not enforced by Docker.",
     )
     port: HostPort = Field(5432, description="Port on the host.")
     max_connections: Annotated[
@@ -110,7 +110,7 @@ class Postgres(ServiceSettings):
             "Groundwork's own clients need some, and beyond 5000 a pooler is faster than more"
             " connections"
         ),
-    ] = Field(150, description="Connections at the same time.")
+    ] = Field(150, description="Maximum number of concurrent connections.")
     database: Database = Field("app", description="The application's database.")
     vectors: Vectors = Field(default_factory=Vectors, description="The `document_vectors` table.")
 
@@ -121,21 +121,21 @@ class RedisInstance(Sized, Rotatable):
     replicas: Replicas = Field(
         1,
         description=(
-            "Always 1: a Redis with copies is a managed one, under groundwork:redis.external."
+            "Always 1; for a replicated Redis, use a managed service (groundwork:redis.external)."
         ),
     )
     memory: Memory = Field(
         256 * MIB,
         ge=32 * MIB,
-        description="Memory limit; `maxmemory` is half of it, clients take a quarter at most.",
+        description="Memory limit; `maxmemory` is half of it, and clients get at most a quarter.",
     )
-    disk: Disk = Field(2 * GIB, description="Room its append-only file may take.")
+    disk: Disk = Field(2 * GIB, description="Disk space for its append-only file.")
     port: HostPort = Field(6379, description="Port on the host.")
     max_clients: Annotated[
         int,
         Field(strict=True, ge=10, le=100_000),
         Because("Groundwork's own clients need some, and each holds a descriptor and memory"),
-    ] = Field(10000, description="Connections at the same time.")
+    ] = Field(10000, description="Maximum number of concurrent connections.")
 
 
 class RedisCache(RedisInstance):
@@ -143,7 +143,7 @@ class RedisCache(RedisInstance):
 
     policy: Literal[
         "allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu", "volatile-ttl"
-    ] = Field("allkeys-lru", description="What is evicted when the cache is full.")
+    ] = Field("allkeys-lru", description="Eviction policy when the cache is full.")
 
 
 class RedisQueue(RedisInstance):
@@ -170,7 +170,7 @@ class Redis(Switchable):
 class Bucket(Model):
     """One S3 bucket."""
 
-    name: BucketName = Field(description="The bucket's name, as S3 allows it.")
+    name: BucketName = Field(description="Bucket name, following S3's rules.")
     versioning: Flag = Field(True, description="Keep earlier versions of objects.")
     expire_after: Annotated[Days, Field(le=36500 * _DAY), _LIFECYCLE] | None = Field(
         None, description="Delete objects this long after they were written (whole days)."
@@ -179,7 +179,7 @@ class Bucket(Model):
         30 * _DAY, description="Delete earlier versions after this long (whole days)."
     )
     policy: Literal["private", "download"] = Field(
-        "private", description="`download` lets anyone read who reaches the endpoint."
+        "private", description="`download` lets anyone who can reach the endpoint read objects."
     )
 
 
@@ -189,12 +189,12 @@ class Minio(ServiceSettings):
     memory: Memory = Field(
         512 * MIB, ge=256 * MIB, description="Memory limit; the server's own limit is 80 % of it."
     )
-    disk: Disk = Field(10 * GIB, description="Room its objects may take.")
+    disk: Disk = Field(10 * GIB, description="Disk space for its objects.")
     port: HostPort = Field(9000, description="Port of the S3 endpoint on the host.")
     console_port: HostPort = Field(9001, description="Port of the web console on the host.")
     buckets: tuple[Bucket, ...] = Field(
         (Bucket(name="documents"),),
-        description="Buckets made at deploy; never deleted by a deploy.",
+        description="Buckets created by a deploy; a deploy never deletes any.",
     )
 
 
@@ -204,7 +204,7 @@ class Qdrant(ServiceSettings):
     memory: Memory = Field(
         512 * MIB, ge=256 * MIB, description="Memory limit; low-memory mode below 1 GiB."
     )
-    disk: Disk = Field(5 * GIB, description="Room its collections and snapshots may take.")
+    disk: Disk = Field(5 * GIB, description="Disk space for its collections and snapshots.")
     port: HostPort = Field(6333, description="Port of the REST endpoint on the host.")
     grpc_port: HostPort = Field(6334, description="Port of the gRPC endpoint on the host.")
 
@@ -217,7 +217,7 @@ class Clickhouse(ServiceSettings):
         ge=GIB,
         description="Memory limit; caches and query memory are computed from it.",
     )
-    disk: Disk = Field(10 * GIB, description="Room its tables may take.")
+    disk: Disk = Field(10 * GIB, description="Disk space for its tables.")
     port: HostPort = Field(8123, description="Port of the HTTP endpoint on the host.")
     native_port: HostPort = Field(9004, description="Port of the native protocol on the host.")
     database: AnalyticsDatabase = Field("analytics", description="The analytics database.")
@@ -227,5 +227,5 @@ class Clickhouse(ServiceSettings):
     system_log_retention: Annotated[
         Days,
         Field(le=3650 * _DAY),
-        Because("the server's own logs outgrow the data; ten years (3650d) is the most"),
+        Because("the server's own logs outgrow the data; the maximum is ten years (3650d)"),
     ] = Field(7 * _DAY, description="How long ClickHouse's own logs are kept.")

@@ -1,7 +1,7 @@
-"""Text of a kind: host names, addresses, URLs, names. A value that no client could use is an error.
+"""Validated text: host names, addresses, URLs, names. A value that no client could use is an error.
 
-Every validator raises ValueError with a sentence for a person, and none repeats the value: what
-stands in the wrong place is often a password.
+Every validator raises ValueError with a readable message that never repeats the value: a misplaced
+value is often a password.
 """
 
 import ipaddress
@@ -101,7 +101,7 @@ def host(value: str) -> str:
     if name.rstrip(".") == "localhost" or name.endswith(".localhost"):
         raise Unusable(
             "inside a container this is the container itself",
-            "write host.docker.internal for what runs on this host",
+            "use host.docker.internal for services on this host",
         )
     return name
 
@@ -111,12 +111,12 @@ def _routable(name: str) -> None:
     if address.is_loopback or address.is_unspecified:
         raise Unusable(
             "inside a container this is the container itself",
-            "write host.docker.internal for what runs on this host",
+            "use host.docker.internal for services on this host",
         )
     if address.is_link_local:
         raise Unusable(
-            "link-local addresses reach a cloud's metadata service and nothing else",
-            "write the service's own address",
+            "link-local addresses reach only a cloud's metadata service",
+            "use the service's own address",
         )
     if address.is_multicast or address.is_reserved:
         raise ValueError("it is not the address of a host")
@@ -127,7 +127,7 @@ def _ipv4(value: str) -> ipaddress.IPv4Address:
         return ipaddress.IPv4Address(value)
     except ValueError:
         raise Unusable(
-            "it is not an IPv4 address", "write one such as 127.0.0.1 or 192.0.2.10"
+            "it is not an IPv4 address", "use one such as 127.0.0.1 or 192.0.2.10"
         ) from None
 
 
@@ -135,7 +135,7 @@ def bind_address(value: str) -> str:
     """An IPv4 address that a host can have, or 0.0.0.0 for all of them."""
     address = _ipv4(value)
     if address.is_multicast or (address.is_reserved and not address.is_unspecified):
-        raise Unusable("no host has such an address", "write 127.0.0.1, or one of this host")
+        raise Unusable("no host has such an address", "use 127.0.0.1 or an address of this host")
     return value
 
 
@@ -145,12 +145,12 @@ def cidr(value: str) -> str:
         return str(ipaddress.IPv4Network(value))
     except ValueError:
         raise Unusable(
-            "it is not a range of IPv4 addresses", "write one such as 10.96.0.10/32"
+            "it is not a range of IPv4 addresses", "use one such as 10.96.0.10/32"
         ) from None
 
 
 def port_number(text: str) -> int:
-    """A port in decimal. Raises ValueError for what is none."""
+    """A port in decimal. Raises ValueError for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
         raise ValueError("its port must be a whole number from 1 to 65535")
     return int(text)
@@ -168,29 +168,31 @@ def address(value: str) -> str:
 
 
 def http_url(value: str) -> str:
-    """A base URL over HTTP, without login, query and fragment."""
+    """A base URL over HTTP, without a login, query or fragment."""
     url = _split(value)
     if "@" in url.netloc:
-        raise ValueError("it holds a login, which would stand in a tracked file in plain text")
+        raise ValueError(
+            "it contains a login, which would be stored in plain text in a tracked file"
+        )
     if url.query or url.fragment or "?" in value or "#" in value:
-        raise ValueError("it must be a base URL, without a query and a fragment")
+        raise ValueError("it must be a base URL, without a query or fragment")
     return value
 
 
 def _split(value: str) -> SplitResult:
     if not _TOKEN.fullmatch(value) or '"' in value or "\\" in value:
         raise ValueError(
-            "it must be a URL of printable ASCII characters, without spaces, quotes and backslashes"
+            "it must be a URL of printable ASCII characters, without spaces, quotes or backslashes"
         )
     try:
         url = urlsplit(value)
         name, port = url.hostname, url.port
     except ValueError:
-        raise ValueError("it is not a URL whose host and port can be read") from None
+        raise ValueError("it is not a valid URL: its host or port cannot be read") from None
     if url.scheme not in ("http", "https"):
         raise ValueError("it must be a URL that begins with https:// or http://")
     if not name or port == 0 or url.netloc.endswith(":"):
-        raise ValueError("it is a URL without a host, or with an empty port")
+        raise ValueError("it is a URL with no host or an empty port")
     host(name)
     return url
 
@@ -198,14 +200,14 @@ def _split(value: str) -> SplitResult:
 def path(value: str) -> str:
     """The path of a URL."""
     if "?" in value or "#" in value:
-        raise ValueError("it must be a path alone: a scrape sends no query and no fragment")
+        raise ValueError("it must be only a path: a scrape sends no query or fragment")
     return _matching(
-        _PATH, "it must begin with / and hold only characters that a URL's path may have"
+        _PATH, "it must begin with / and contain only characters allowed in a URL path"
     )(value)
 
 
 def database(value: str) -> str:
-    """The name of a Postgres database that Groundwork may make."""
+    """The name of a Postgres database that Groundwork may create."""
     if value in _RESERVED_DATABASES or value.startswith("pg_"):
         raise Unusable(
             "this name is used by Postgres or by LiteLLM itself", "choose another, such as app"
@@ -214,7 +216,7 @@ def database(value: str) -> str:
 
 
 def analytics_database(value: str) -> str:
-    """The name of a ClickHouse database that Groundwork may make."""
+    """The name of a ClickHouse database that Groundwork may create."""
     if value in _RESERVED_ANALYTICS:
         raise Unusable("this is ClickHouse's own database", "choose another, such as analytics")
     return _identifier(value)
@@ -227,7 +229,7 @@ _identifier = _matching(
 
 
 def bucket(value: str) -> str:
-    """The name of an S3 bucket that MinIO takes."""
+    """The name of an S3 bucket that MinIO accepts."""
     _matching(
         _BUCKET,
         "it must be 3 to 63 lower-case letters, digits, single dots and hyphens, and begin and end"
@@ -238,17 +240,17 @@ def bucket(value: str) -> str:
         or value.startswith(_RESERVED_PREFIXES)
         or value.endswith(_RESERVED_SUFFIXES)
     ):
-        raise Unusable("S3 or MinIO keeps this name for itself", "choose another")
+        raise Unusable("this name is reserved by S3 or MinIO", "choose another")
     if re.fullmatch(r"[\d.]+", value) and value.count(".") == 3:
-        raise ValueError("S3 takes no bucket whose name looks like an IPv4 address")
+        raise ValueError("S3 does not allow bucket names that look like an IPv4 address")
     return value
 
 
 def forward_name(value: str) -> str:
-    """A name in the collector's configuration, where three words are values."""
+    """A name in the collector's configuration, where three words are reserved."""
     if value in ("null", "true", "false"):
         raise Unusable(
-            "this word has a meaning of its own in the collector's configuration",
+            "this is a reserved word in the collector's configuration",
             "choose another name",
         )
     return _matching(
@@ -258,7 +260,7 @@ def forward_name(value: str) -> str:
 
 
 def dns_name(value: str) -> str:
-    """A DNS name in lower case, as Kubernetes takes it."""
+    """A DNS name in lower case, as Kubernetes requires."""
     labels = value.split(".")
     if len(value) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):
         raise ValueError(
@@ -269,10 +271,10 @@ def dns_name(value: str) -> str:
 
 
 def host_name(value: str) -> str:
-    """The host of an ingress: a DNS name and not an address."""
+    """The host of an ingress: a DNS name, not an address."""
     dns_name(value)
     if value.rpartition(".")[2].isdigit():
-        raise Unusable("an ingress is reached by name, and this is an address", "write a DNS name")
+        raise Unusable("an ingress host must be a name, not an address", "use a DNS name")
     return value
 
 
@@ -287,7 +289,7 @@ def namespace(value: str) -> str:
 
 
 def label_key(value: str) -> str:
-    """The key of a Kubernetes label: a name, after a DNS name and a slash or not."""
+    """The key of a Kubernetes label: a name, optionally after a DNS name and a slash."""
     prefix, slash, name = value.rpartition("/")
     if slash:
         dns_name(prefix)
@@ -340,13 +342,13 @@ def image_source(value: str) -> str:
     ):
         raise Unusable(
             "it is neither `registry` nor `packages`, and it does not begin with a registry's host",
-            "write `registry`, `packages`, or a mirror with its host, such as"
+            "use `registry`, `packages`, or a mirror with its host, such as"
             " mirror.example.org/groundwork",
         )
     dns_name(name)
     if "/" in value and not all(_REPOSITORY.fullmatch(part) for part in rest.split("/")):
         raise ValueError(
-            "a mirror's path must be lower-case names between single slashes, without a tag"
+            "a mirror's path must be lower-case names separated by single slashes, without a tag"
         )
     return value
 
@@ -356,7 +358,7 @@ def _secret(value: object) -> Secret:
         return value
     if not isinstance(value, str) or not value:
         raise Unusable(
-            "a secret is text that is not empty", "set it with `pulumi config set --secret`"
+            "a secret must be non-empty text", "set it with `pulumi config set --secret`"
         )
     return Secret(value)
 
@@ -377,10 +379,10 @@ def api_key(value: object) -> Secret:
     secret = _secret(value)
     if secret.reveal().startswith(_INDIRECT):
         raise Unusable(
-            "LiteLLM would send a variable of its own environment in its place",
+            "LiteLLM would replace it with a variable from its own environment",
             "set the key itself",
         )
-    _matching(_TOKEN, "it must be printable ASCII characters without spaces and newlines")(
+    _matching(_TOKEN, "it must be printable ASCII characters without spaces or newlines")(
         secret.reveal()
     )
     return secret
@@ -407,7 +409,7 @@ def certificates(value: str) -> str:
     except ValueError:
         found = []
     if not found:
-        raise ValueError("it must be a certificate in PEM, from -----BEGIN CERTIFICATE----- on")
+        raise ValueError("it must be a PEM certificate, starting with -----BEGIN CERTIFICATE-----")
     return "".join(item.public_bytes(Encoding.PEM).decode() for item in found)
 
 
@@ -421,7 +423,7 @@ def pull_login(value: object) -> Secret:
     if not isinstance(logins, dict) or not isinstance(logins.get("auths"), dict):
         raise Unusable(
             "it is not the contents of a Docker config.json",
-            'write {"auths": {"registry.example.org": {...}}}',
+            'use {"auths": {"registry.example.org": {...}}}',
         )
     return secret
 
@@ -452,7 +454,7 @@ ExternalName = Annotated[
 User = Annotated[
     str,
     AfterValidator(
-        _matching(_USER, "it must be a user's name: letters, digits and . _ @ + = - without spaces")
+        _matching(_USER, "it must be a user name: letters, digits and . _ @ + = - without spaces")
     ),
     Kind("user"),
 ]

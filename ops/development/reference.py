@@ -1,4 +1,4 @@
-"""docs/configuration.md, generated from the settings so that it cannot lie."""
+"""docs/configuration.md, generated from the settings so that it cannot be wrong."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -19,12 +19,12 @@ PATH = ROOT / "docs" / "configuration.md"
 _HEAD = """\
 # Configuration
 
-Every key of a stack's `Pulumi.<stack>.yaml`. Generated from the models of the settings by
-`make docs`; a test holds it against the code. Unknown keys are refused, with the nearest right one.
+Every key of a stack's `Pulumi.<stack>.yaml`, generated from the settings' models by `make docs`; a
+test checks it against the code. Unknown keys are refused, and the closest valid key is suggested.
 
-Sizes are written `512MiB` or `1.5GiB`, durations `30s`, `15m`, `12h` or `30d`. Secrets are set with
-`pulumi config set --secret --path groundwork:litellm.providers.openai.apiKey`; in plain text they
-are refused.
+Sizes are written `512MiB` or `1.5GiB`, durations `30s`, `15m`, `12h` or `30d`. Set secrets with
+`pulumi config set --secret --path groundwork:litellm.providers.openai.apiKey`; secrets in plain
+text are refused.
 
 | key | type | default | meaning |
 | --- | --- | --- | --- |
