@@ -18,10 +18,10 @@ help: ## Show this help
 venv:
 	@$(PYTHON) ops/bootstrap.py
 
-up: venv ## Set up what is needed, deploy the stack, verify that it is healthy
+up: venv ## Set up the prerequisites, deploy the stack, verify that it is healthy
 	@$(GROUNDWORK) up
 
-init: venv ## Make the stack and its generated keys, and deploy nothing
+init: venv ## Create the stack and its generated keys without deploying anything
 	@$(GROUNDWORK) init
 
 preview: venv ## Show what `make up` would change
@@ -30,7 +30,7 @@ preview: venv ## Show what `make up` would change
 health: venv ## Verify that the deployed stack works: write, read back, compare
 	@$(GROUNDWORK) health
 
-forward: venv ## Bring a Kubernetes stack's endpoints to this machine (Ctrl-C ends it)
+forward: venv ## Forward a Kubernetes stack's endpoints to this machine (until Ctrl-C)
 	@$(GROUNDWORK) forward
 
 env: venv ## Write the application's environment to .env, the administrators' to .env.admin
@@ -45,35 +45,35 @@ down: venv ## Remove the stack's containers and networks; keep its data
 purge: venv ## Delete the stack and its data, after asking for the stack's name
 	@$(GROUNDWORK) purge
 
-shellenv: venv ## Print what to `eval` to use plain `pulumi` here
+shellenv: venv ## Print shell code to `eval` for using plain `pulumi` here
 	@$(GROUNDWORK) shellenv
 
 bench: venv ## Measure speed and memory of the deployed stack
 	@$(GROUNDWORK) bench
 
-test: ## Lint, types, and all tests, including a real deployment of its own
+test: ## Run lint, type checks and all tests, including real deployments
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) test
 
-test-kubernetes: ## The chart and the platform on a real cluster: GROUNDWORK_TEST_CONTEXT's, or one made here
+test-kubernetes: ## Test the chart and the platform on a real cluster: GROUNDWORK_TEST_CONTEXT's, or one made here
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) test-kubernetes
 
-test-unit: ## Lint, types and the tests that need no Docker
+test-unit: ## Run lint, type checks and the tests that need no Docker
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) test --no-live
 
-lint: ## Lint and types only
+lint: ## Run only lint and type checks
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) lint
 
-docs: venv ## Write the references of settings, metrics and the chart from the code
+docs: venv ## Generate the references of settings, metrics and the chart
 	@$(GROUNDWORK) docs
 
 pictures: ## Draw the dashboards from the deployed stack's live data
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) pictures
 
-lock: ## Resolve the dependencies again, with hashes
+lock: ## Re-resolve the dependencies, with hashes
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) lock

@@ -17,7 +17,7 @@ from infra.spec import Platform
 
 
 def main() -> None:
-    """Declares one stack, or raises RunError with every reason not to."""
+    """Declares one stack, or raises RunError with every reason not to deploy."""
     config = pulumi.runtime.get_config_env()
     settings = configuration.load(
         config, pulumi.runtime.get_config_secret_keys_env(), stack=pulumi.get_stack()
@@ -43,9 +43,7 @@ def main() -> None:
 def _docker(
     settings: Settings, identity: Identity, platform: Platform
 ) -> tuple[Platform, list[str]]:
-    """Declares the platform on a Docker host; returns it as deployed and what a person should know
-    about that host.
-    """
+    """Declares the platform on a Docker host; returns it as deployed, with notes on the host."""
     # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
     from infra.targets.docker import checks, files
     from infra.targets.docker.facts import read_facts
@@ -73,9 +71,7 @@ def _docker(
 def _kubernetes(
     settings: Settings, identity: Identity, platform: Platform
 ) -> tuple[Platform, list[str]]:
-    """Declares the platform in a cluster; returns it and what a person should know about that
-    cluster.
-    """
+    """Declares the platform in a cluster; returns it, with notes on the cluster."""
     from infra.targets.kubernetes import checks
     from infra.targets.kubernetes.facts import kubeconfig, read_facts
     from infra.targets.kubernetes.plan import build

@@ -9,8 +9,8 @@ from infra.identity import Identity
 
 
 def records_nothing(identity: Identity) -> bool:
-    """True if the stack's state is known to record no resource; False where the backend is
-    somewhere else.
+    """True if the stack's state is known to record no resource; False for a backend that is not
+    local.
     """
     url = urlsplit(os.environ.get("PULUMI_BACKEND_URL", ""))
     if url.scheme != "file":

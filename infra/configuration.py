@@ -1,4 +1,4 @@
-"""Reads the stack's configuration and reports what is wrong with it in a person's words."""
+"""Reads the stack's configuration and reports its errors in plain words."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ def load(config: Mapping[str, str], secret_keys: Iterable[str], *, stack: str) -
 
 
 def _named(settings: Settings, stack: str) -> Settings:
-    """The settings with the names that follow from the stack's, unless they give others."""
+    """The settings, with unset names derived from the stack's name."""
     cluster = settings.kubernetes
     return settings.model_copy(
         update={
@@ -81,23 +81,23 @@ def _foreign_namespaces(config: Mapping[str, str]) -> Iterable[Violation]:
         yield Violation(
             key=key,
             reason=(
-                "the checks look at the engine that DOCKER_HOST names, and this would deploy to"
-                " another"
+                "the checks use the engine that DOCKER_HOST names; this would deploy to a"
+                " different one"
             ),
-            fix="remove it, and set DOCKER_HOST in the environment",
+            fix="remove it and set DOCKER_HOST in the environment instead",
         )
     for key in config:
         namespace, _, name = key.partition(":")
         if namespace not in (NAMESPACE, *_FOREIGN):
             yield Violation(
                 key=key,
-                reason=f"nothing reads the namespace `{namespace}`",
-                fix=f"write `{NAMESPACE}:{name}`, or remove it",
+                reason=f"unknown namespace `{namespace}`",
+                fix=f"rename it to `{NAMESPACE}:{name}`, or remove it",
             )
 
 
 def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable[Violation]:
-    """Secrets that stand in the stack file in plain text."""
+    """Secrets stored in plain text in the stack file."""
     for top, value in raw.items():
         if f"{NAMESPACE}:{top}" in secret_keys:
             continue
@@ -110,15 +110,15 @@ def _plain_text(raw: Mapping[str, Any], secret_keys: frozenset[str]) -> Iterable
                 key=f"{NAMESPACE}:{dotted}",
                 reason="this secret is in the stack file in plain text",
                 fix=(
-                    f"replace it by a new one: `pulumi config set --secret{nested}"
+                    f"replace it with a new one: `pulumi config set --secret{nested}"
                     f" {NAMESPACE}:{dotted}`"
                 ),
             )
 
 
 def plain_text_in(file: Mapping[str, Any]) -> list[Violation]:
-    """Secrets in plain text in a stack's file. Beside one encrypted value Pulumi calls the whole
-    group secret, so only the file tells.
+    """Secrets stored in plain text in a stack's file. If one value of a group is encrypted, Pulumi
+    reports the whole group as secret, so only the file shows them.
     """
     config = file.get("config") or {}
     groups = {
@@ -133,7 +133,7 @@ def _secret_paths(
     value: Any, path: tuple[str | int, ...], parent: type[BaseModel]
 ) -> Iterable[tuple[str | int, ...]]:
     """Paths at which the model expects a secret and the value is plain text. `parent` is the model
-    in which the path's last key stands.
+    that contains the path's last key.
     """
     field = next((item for item in parent.model_fields.values() if item.alias == path[-1]), None)
     if field is not None:
@@ -159,7 +159,7 @@ def _secrets_below(
 
 
 def _dotted(path: Iterable[str | int]) -> str:
-    """A place as `pulumi config --path` writes it: `a.b[0].c`."""
+    """A path in the syntax of `pulumi config --path`: `a.b[0].c`."""
     return "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in path
     ).removeprefix(".")
@@ -172,7 +172,7 @@ def _weak_master(master: Secret) -> Iterable[Violation]:
             key=f"{NAMESPACE}:masterSecret",
             reason=f"the master secret is weak: {reason}",
             fix=(
-                "for a new stack remove it (`pulumi config rm masterSecret`) and run `make up`,"
+                "for a new stack, remove it (`pulumi config rm masterSecret`) and run `make up`,"
                 " which generates one"
             ),
         )

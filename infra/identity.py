@@ -39,7 +39,7 @@ class Identity:
         return all(labels.get(key) == value for key, value in self.labels.items())
 
     def same_stack(self, labels: Mapping[str, str]) -> bool:
-        """True if a resource is this stack's, whatever master secret made it."""
+        """True if a resource is this stack's, made with any master secret."""
         return all(
             labels.get(key) == value
             for key, value in self.labels.items()

@@ -9,13 +9,13 @@ from infra.versions import DEBIAN_RELEASE, OFFICIAL, RECIPES, Recipe
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
 VERSION_LABEL = "groundwork.version"
-"""The label with the version that an image built here contains."""
+"""The label with the version inside an image built here."""
 
 BASE_TAG = f"groundwork/base:{DEBIAN_RELEASE}"
 
 
 def image(settings: Settings, name: str) -> Image | None:
-    """The image of a service, or None where packages carry none."""
+    """The image of a service, or None if packages provide none."""
     if settings.images == "packages":
         recipe = RECIPES.get(name)
         if recipe is None:

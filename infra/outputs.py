@@ -1,4 +1,4 @@
-"""A stack's outputs: its services, and the environment that an application connects with."""
+"""A stack's outputs: its services, and the environment for applications."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +63,7 @@ def _target(settings: Settings) -> dict[str, str]:
 
 
 def _networks(settings: Settings, platform: Platform, identity: Identity) -> dict[str, str]:
-    """Names by which clients join a service's network: a network on Docker, a pod label on
+    """What clients use to join a service's network: a network's name on Docker, a pod label on
     Kubernetes.
     """
     if settings.clustered:
@@ -116,8 +116,7 @@ def _endpoint(settings: Settings, port: Port) -> dict[str, Any]:
 
 
 def environment(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
-    """The application's environment, name to value: what the application may do, and no
-    administrator's login.
+    """The application's environment, name to value, without administrators' logins.
 
     Each address comes twice: from this machine, and with the suffix `_INTERNAL` from a container
     on the service's network or a pod in the cluster. The names are a contract;
@@ -165,8 +164,8 @@ def _variables(
 def _places(
     settings: Settings, inside: Endpoint, service: Service | None, port: str
 ) -> Iterator[tuple[str, str, int]]:
-    """(suffix, host, port) from the host and from inside; an external service has one address for
-    both.
+    """(suffix, host, port) from the host and from inside; an external service has the same address
+    for both.
     """
     if service is None:
         yield "", inside.host, inside.port

@@ -1,7 +1,7 @@
 """Redaction of logs: expressions for passwords, keys and tokens in lines of any service.
 
-Each has one group, which is what is replaced; everything around it stays, so that a line can still
-be read. They are written for RE2, as Alloy runs them: no look-around, no back-reference.
+Each has one group, which is replaced; everything around it stays, so that the line remains
+readable. They are written for RE2, which Alloy uses: no look-around, no back-references.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Violation:
     """One reason not to deploy.
 
-    `key` is a configuration key such as `groundwork:postgres.memory`, or the thing at fault.
+    `key` is a configuration key such as `groundwork:postgres.memory`, or whatever is at fault.
     """
 
     key: str

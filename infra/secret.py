@@ -1,6 +1,4 @@
-"""Secrets of the pure layer: values that do not print themselves, derived from one
-master secret.
-"""
+"""Secrets: values that never print themselves, derived from one master secret."""
 
 import base64
 import hashlib
@@ -53,16 +51,16 @@ def revealed(value: Any) -> Any:
 def weakness(value: str) -> str | None:
     """The weakness of a secret, or None. 128 bits need 22 random alphanumeric characters."""
     if len(value) < 22:
-        return f"it has {len(value)} characters; at least 22 are needed"
+        return f"it has {len(value)} characters; at least 22 are required"
     if _WEAK.search(value):
-        return "it contains a word that default passwords are made of"
+        return "it contains a word common in default passwords"
     if len(set(value)) < 10:
-        return "it repeats the same few characters"
+        return "it uses too few different characters"
     if not any(character.isdigit() for character in value) and len(value) < 60:
         # Four words of a dictionary are 28 characters and 44 bits.
         return (
-            "it is made of letters alone, as words are; let digits be among at least 22 random"
-            " characters"
+            "it contains only letters, like a phrase of words; use at least 22 random characters,"
+            " including digits"
         )
     return None
 
@@ -89,12 +87,12 @@ class Keyring:
 
     @property
     def checksum_key(self) -> Secret:
-        """The key of checksums over secret content, so that they tell nothing of it."""
+        """The key for checksums of secret content, so that they reveal nothing about it."""
         return self.derive("groundwork", "checksum")
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits that tell masters apart and reveal nothing of them."""
+        """12 hexadecimal digits that tell master secrets apart and reveal nothing about them."""
         return hashlib.sha256(self._bytes("groundwork/fingerprint", 32)).hexdigest()[:12]
 
     def _bytes(self, info: str, length: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Engine settings computed from a container's limits, so that no number is written twice.
+"""Engine settings computed from a container's limits, so that no number is stated twice.
 
 Sizes are bytes.
 """
@@ -31,11 +31,11 @@ def postgres(*, memory: int, cpus: float, max_connections: int) -> dict[str, int
 
 
 def ivfflat_rows(lists: int | None) -> int:
-    """Rows from which an IVFFlat index is built: fifty a cluster, which is what pgvector samples
+    """Rows from which an IVFFlat index is built: fifty per cluster, which is what pgvector samples
     to find the clusters.
 
-    Where the number of clusters follows from the rows (a thousandth of them, pgvector's README), a
-    thousand.
+    A thousand where the number of clusters follows from the rows (a thousandth of them, as in
+    pgvector's README).
     """
     return 1000 if lists is None else max(1000, 50 * lists)
 
@@ -49,7 +49,7 @@ def postgres_shm(memory: int) -> int:
 
 
 def redis(memory: int) -> dict[str, int]:
-    """Half of the limit for keys, a quarter for clients (the largest are cut off first).
+    """Half of the limit for keys, a quarter for clients (the largest are disconnected first).
 
     The rest is for the process itself, fragmentation, and the pages that a fork copies while it
     rewrites the log under writes: with 70 % for keys and clients without bound the queue was
@@ -64,8 +64,8 @@ def minio_memlimit(memory: int) -> int:
 
 
 def go_runtime(memory: int) -> dict[str, str]:
-    """The environment in which a Go runtime knows the limit: 90 % of it as the soft one; stacks
-    and mapped files take the rest.
+    """The environment that tells a Go runtime its limit: 90 % of it as the soft limit; stacks and
+    mapped files take the rest.
     """
     return {"GOMEMLIMIT": f"{memory * 90 // 100 // MIB}MiB"}
 
@@ -90,7 +90,7 @@ def clickhouse(memory: int) -> dict[str, int]:
 
 
 def kept_per_second(*, disk: int, retention: int) -> float:
-    """Bytes per second that a store of logs or traces may take in, so that its disk lasts for the
+    """Bytes per second that a store of logs or traces may ingest so that its disk lasts for the
     retention (seconds).
 
     Lines and spans shrink to about an eighth in their blocks (repetitive text, columns), and a
@@ -104,24 +104,24 @@ _LEAST_INTAKE = 2048
 
 
 def intake_problems(name: str, *, disk: int, retention: int) -> Iterator[Violation]:
-    """Neither Loki nor Tempo deletes the oldest when its disk is full: what fits for so long has
-    to be worth keeping.
+    """Neither Loki nor Tempo deletes its oldest data when the disk is full, so the rate that fits
+    must be usable.
     """
     rate = kept_per_second(disk=disk, retention=retention)
     if rate < _LEAST_INTAKE:
         yield Violation(
             key=f"groundwork:{name}.retention",
             reason=(
-                f"{format_duration(retention)} on a disk of {format_size(disk)} leave {rate:.0f}"
-                " bytes per second"
+                f"keeping {format_duration(retention)} on a disk of {format_size(disk)} allows"
+                f" only {rate:.0f} bytes per second"
             ),
             fix=f"shorten it, or raise groundwork:{name}.disk",
         )
 
 
 def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
-    """Loki's caches from its memory, and what it takes in per second from its disk and the
-    retention (seconds).
+    """Loki's caches from its memory, and its ingestion rate from its disk and the retention
+    (seconds).
 
     A burst may take what the log ahead of the chunks can hold.
     """
@@ -135,12 +135,12 @@ def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
 
 
 def tempo(*, memory: int, disk: int, retention: int) -> dict[str, int]:
-    """Tempo's intake in bytes per second from its disk and the retention (seconds), and what
-    follows from its memory.
+    """Tempo's ingestion rate in bytes per second from its disk and the retention (seconds), and the
+    sizes that follow from its memory.
 
-    That is, in bytes: what one burst and one trace may take, a block, and a block's groups of
-    rows. Its own block of 500 MB takes more than a small limit while it is read again after a
-    crash (seen with 192 MiB).
+    These are, in bytes: the limits of one burst and one trace, a block, and a block's row groups.
+    Its own block of 500 MB takes more than a small limit while it is read again after a crash (seen
+    with 192 MiB).
     """
     return {
         "rate": int(min(memory // 64, kept_per_second(disk=disk, retention=retention))),
@@ -157,5 +157,5 @@ def alloy_traces(memory: int) -> int:
 
 
 def prometheus_retention_size(disk: int) -> int:
-    """80 % of the disk: compaction needs room beside the blocks that it merges."""
+    """80 % of the disk: compaction needs room in addition to the blocks that it merges."""
     return disk * 80 // 100

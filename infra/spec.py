@@ -99,8 +99,8 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """A Prometheus endpoint of a service and what it takes to read it. `of` names the service
-    whose state it tells, where that is another.
+    """A Prometheus endpoint of a service and its credentials. `of` names the service whose state it
+    reports, if that is another one.
     """
 
     port: int
@@ -129,9 +129,9 @@ def _own_tmp() -> dict[str, int]:
 class Job:
     """Provisioning of a service: an idempotent script, run with `sh` in the service's own image.
 
-    It runs when its inputs change and when the service's container is a new one (a lost
-    volume always is). A failure fails the deploy with the script's last words.
-    `upkeep` is a script that runs every UPKEEP_SECONDS from then on, in the same place.
+    It runs when its inputs change and when the service's container is a new one (a lost volume
+    always is). A failure fails the deploy with the script's last lines. `upkeep` is a script that
+    runs every UPKEEP_SECONDS from then on, in the same place.
     """
 
     name: str
@@ -149,9 +149,9 @@ class Job:
 class Operated:
     """A custom resource from which an operator runs the service, in place of a container of ours.
 
-    PreflightError where the cluster does not know `api_version`; `home` says where the operator is
-    had from. `secrets` are logins (username, password) that the resource names; the operator, by
-    its pods' labels, asks each pod at `status_port`.
+    Refused if the cluster does not know `api_version`; `home` is the operator's web site. `secrets`
+    are logins (username, password) that the resource refers to; the operator, known by its pods'
+    labels, queries each pod at `status_port`.
     """
 
     api_version: str
@@ -191,10 +191,10 @@ class Image:
 class Runtime:
     """Facts about the target that a service may depend on.
 
-    `domain` is what a service's name ends in where others are in several namespaces. `log_format`
-    is how lines stand in the files below `log_folder`; `namespaces` are those whose pods are the
-    stack's, none where there are no pods. `kubelets` says that the nodes' kubelets tell the
-    containers' metrics, and no engine's socket does.
+    `domain` is appended to a service's name where services are in several namespaces. `log_format`
+    is the format of the files below `log_folder`; `namespaces` are those of the stack's pods, none
+    where there are no pods. `kubelets` says that the nodes' kubelets provide container metrics, not
+    an engine's socket.
     """
 
     domain: str = ""
@@ -208,8 +208,8 @@ class Runtime:
 class Endpoint:
     """The address and login for clients of a service, ours or external.
 
-    `authority` is the certificate (PEM) of who signed its own, where that is not among the
-    system's.
+    `authority` is the certificate (PEM) of the authority that signed its own, if that is not one of
+    the system's.
     """
 
     host: str
@@ -223,11 +223,11 @@ class Endpoint:
     authority: str | None = None
 
     def url(self, scheme: str) -> str:
-        """`scheme://host:port`, with an s where TLS is spoken."""
+        """`scheme://host:port`, with an s for TLS."""
         return self.template(scheme).format(host=self.host, port=self.port)
 
     def template(self, scheme: str) -> str:
-        """The same with a place for host and port."""
+        """The same with placeholders for host and port."""
         return f"{scheme}{'s' if self.tls else ''}://{{host}}:{{port}}"
 
 
@@ -259,13 +259,13 @@ class Service:
     """One container with everything it needs, and how others see it.
 
     `depends_on` names services that must be ready first, `connects_to` networks it joins without
-    waiting; it shares a network with both. `reaches_out` gives it a way out of the host, which no
-    other has. `settings` says where its settings are, as attribute names, if not under its own
-    name. `reload` is a command, run in the container, that makes its engine read its live files
-    again. `binds` maps host paths to container paths, read-only. Its root file system is read-only
-    but for `writable`: folders in memory with their size in bytes; `writable_root` says why an
-    image needs more. `open_files` is how many descriptors it may want. `devices` are the host's,
-    readable; `capabilities` those that it keeps of none. In a cluster `node_metrics` lets it read
+    waiting; it shares a network with both. `reaches_out` gives it outbound access, which others
+    lack. `settings` is the path of its settings, as attribute names, if not under its own name.
+    `reload` is a command, run in the container, that makes its engine read its live files again.
+    `binds` maps host paths to container paths, read-only. Its root file system is read-only except
+    for `writable`: folders in memory with their size in bytes; `writable_root` says why an image
+    needs more. `open_files` is the number of descriptors it may need. `devices` are the host's,
+    readable; `capabilities` are the only ones it keeps. In a cluster `node_metrics` lets it read
     the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it may
     list. Where the target has many nodes, `per_node` runs one on each, `replicas` that many
     (replica i of a service with volumes is reached as `<name>-<i>.<name>-members`), and up to
@@ -325,13 +325,13 @@ class Service:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The networks it joins: its own first, then those of what it talks to."""
+        """The networks it joins: its own first, then those of the services it talks to."""
         return tuple(dict.fromkeys((self.home_network, *self.depends_on, *self.connects_to)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """Something that was asked for and is not deployed, with the reason, for the closing table."""
+    """Something that was asked for but is not deployed, with the reason, for the summary."""
 
     service: str
     reason: str
@@ -347,7 +347,7 @@ class Platform:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Every network that a service is on, and the one of applications that are scraped."""
+        """Every service's networks, and the one for scraped applications."""
         return tuple(
             sorted(
                 {network for service in self.services for network in service.networks}

@@ -1,9 +1,9 @@
-"""Renders the files under `templates/`. An undefined name is an error, and so is text that no
-filter has quoted.
+"""Renders the files under `templates/`. Undefined names and text that no filter has quoted are
+errors.
 
 Each language has a filter: `yaml`, `alloy`, `sql`, `identifier` (Postgres), `backticks`
-(ClickHouse), `conf` (postgresql.conf), `shell`, `xml`. Numbers need none. `verbatim` is for text
-of Groundwork's own.
+(ClickHouse), `conf` (postgresql.conf), `shell`, `xml`. Numbers need none. `verbatim` is for
+Groundwork's own text.
 """
 
 import json
@@ -27,7 +27,7 @@ class Quoted(str):
 
 
 def _json(value: Any) -> Quoted:
-    """JSON, which is also YAML and holds the same strings as Go. Characters stay as they are: YAML
+    """JSON, which is also YAML and has the same strings as Go. Characters are not escaped: YAML
     does not join surrogates.
     """
     return Quoted(
@@ -87,8 +87,8 @@ _environment.filters |= {
 
 
 def render(template: str, /, **values: Any) -> str:
-    """The text of a template without secrets. Raises TypeError if a value is one, or text is not
-    quoted.
+    """The text of a template without secrets. Raises TypeError if a value is a secret, or text is
+    not quoted.
     """
     if any(isinstance(value, Secret) for value in values.values()):
         raise TypeError(f"{template} was given a secret; use render_secret")

@@ -18,9 +18,7 @@ def parse_size(value: Any) -> int:
     """Bytes of a size such as `512MiB` or `1.5GiB`. Raises ValueError for anything else."""
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(
-            "it is not a size; write a number with KiB, MiB, GiB or TiB, such as 512MiB"
-        )
+        raise ValueError("it is not a size; use a number with KiB, MiB, GiB or TiB, such as 512MiB")
     whole, fraction, unit = match.groups(default="")
     return int(int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction))
 
@@ -39,9 +37,7 @@ def parse_duration(value: Any) -> int:
     """
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(
-            "it is not a duration; write a whole number with s, m, h or d, such as 15d"
-        )
+        raise ValueError("it is not a duration; use a whole number with s, m, h or d, such as 15d")
     return int(match[1]) * _SECONDS[match[2]]
 
 
@@ -75,9 +71,7 @@ def whole_days(value: Any) -> int:
     """Seconds of a duration that is whole days. Raises ValueError for anything finer."""
     seconds = parse_duration(value)
     if seconds == 0 or seconds % 86400:
-        raise ValueError(
-            "it is not a number of whole days, such as 30d; nothing finer is supported here"
-        )
+        raise ValueError("it must be a whole number of days, such as 30d")
     return seconds
 
 

@@ -1,6 +1,6 @@
 """Validation across services, independent of the target. Pure.
 
-What concerns one service is in its own module (`Definition.validate`).
+Rules for a single service are in its own module (`Definition.validate`).
 """
 
 import ipaddress
@@ -40,15 +40,15 @@ def _replaceable() -> Iterator[Definition]:
 
 
 def _plain_externals(settings: Settings) -> Iterator[Violation]:
-    """A password goes unencrypted to private addresses and local names only."""
+    """A password may be sent unencrypted only to private addresses and local names."""
     for definition in _replaceable():
         name = definition.group
         external = getattr(settings, name).external
         if external and external.password and not external.tls and not _private(external.host):
             yield Violation(
                 key=f"groundwork:{name}.external.tls",
-                reason=f"a password would cross public networks to {external.host} in plain text",
-                fix="remove it (clients then speak TLS), or name a private address",
+                reason=f"the password would cross public networks to {external.host} in plain text",
+                fix="remove it (clients then use TLS), or use a private address",
             )
 
 
@@ -68,7 +68,8 @@ def _externals(settings: Settings) -> Iterator[Violation]:
                 yield Violation(
                     key=f"groundwork:{name}.external.{field}",
                     reason=(
-                        f"an external {name} needs it, because Groundwork provisions nothing there"
+                        f"an external {name} requires it, because Groundwork provisions nothing"
+                        " there"
                     ),
                     fix=(
                         f"set it: `pulumi config set {'--secret ' * (field == 'password')}--path"
@@ -81,16 +82,16 @@ def _on_docker(settings: Settings) -> Iterator[Violation]:
     for key in sorted(settings.kubernetes.model_fields_set - {"namespace"}):
         yield Violation(
             key=f"groundwork:kubernetes.{to_camel(key)}",
-            reason="the target is Docker, where this would do nothing",
-            fix="set groundwork:target to kubernetes, or remove it",
+            reason="it has no effect when the target is Docker",
+            fix="remove it, or set groundwork:target to kubernetes",
         )
     for _, name, node in _scalable(settings):
         for field in ("replicas", "max_replicas"):
             if getattr(node, field, 1) > 1:
                 yield Violation(
                     key=f"groundwork:{name}.{to_camel(field)}",
-                    reason="a Docker host runs one of each service",
-                    fix="set it to 1, or groundwork:target to kubernetes",
+                    reason="a Docker host runs one instance of each service",
+                    fix="set it to 1, or set groundwork:target to kubernetes",
                 )
 
 
@@ -99,31 +100,31 @@ def _on_kubernetes(settings: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:kubernetes.context",
             reason=(
-                "the target is Kubernetes, and no context is named: whatever kubectl points to"
-                " might be the wrong cluster"
+                "the target is Kubernetes, but no context is set: kubectl's current one might be"
+                " the wrong cluster"
             ),
-            fix="set it to one of `kubectl config get-contexts -o name`",
+            fix="set it to one that `kubectl config get-contexts -o name` lists",
         )
     if settings.bind_address != "127.0.0.1":
         yield Violation(
             key="groundwork:bindAddress",
-            reason="Kubernetes publishes nothing on a host's address",
-            fix="remove it; groundwork:kubernetes.ingress lets requests in",
+            reason="on Kubernetes, no port is published on a host's address",
+            fix="remove it; use groundwork:kubernetes.ingress to let requests in",
         )
     for key, address in _addresses(settings):
         if "host.docker.internal" in address:
             yield Violation(
                 key=f"groundwork:{key}",
                 reason=(
-                    "`host.docker.internal` is a name of Docker's; in a cluster it leads nowhere"
+                    "`host.docker.internal` is specific to Docker and does not resolve in a cluster"
                 ),
-                fix="write a name or address that pods reach",
+                fix="use a name or address that pods can reach",
             )
     yield from _ingress(settings)
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(key, address) of all that is outside the stack."""
+    """(key, address) of everything outside the stack."""
     for definition in definitions():
         yield from definition.addresses(settings)
         external = getattr(getattr(settings, definition.group), "external", None)
@@ -139,26 +140,26 @@ def _ingress(settings: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:kubernetes.ingress.controllerNamespace",
             reason=(
-                "the network policies would keep the ingress controller out, and it is not said"
-                " where that runs"
+                "the network policies would block the ingress controller, because its namespace"
+                " is not set"
             ),
             fix=(
-                "set it, for example to ingress-nginx, or groundwork:kubernetes.networkPolicies to"
-                " false"
+                "set it, for example to ingress-nginx, or set"
+                " groundwork:kubernetes.networkPolicies to false"
             ),
         )
     for host in hosts:
         if host.service not in exposable:
             yield Violation(
                 key="groundwork:kubernetes.ingress.hosts",
-                reason=f"an ingress cannot show `{host.service}`",
-                fix=f"write one of {', '.join(sorted(exposable))}",
+                reason=f"an ingress cannot expose `{host.service}`",
+                fix=f"use one of {', '.join(sorted(exposable))}",
             )
         elif not getattr(settings, host.service).deployed:
             yield Violation(
                 key="groundwork:kubernetes.ingress.hosts",
                 reason=f"`{host.service}` is not deployed",
-                fix=f"remove {host.host}, or turn the service on",
+                fix=f"remove {host.host}, or enable the service",
             )
     for index, host in enumerate(hosts):
         if host.tls_secret is None and not host.plain_http:
@@ -168,26 +169,26 @@ def _ingress(settings: Settings) -> Iterator[Violation]:
                     f"keys and passwords for `{host.service}` would cross the network in plain text"
                 ),
                 fix=(
-                    "name the Secret with its certificate, or set plainHttp to true if something in"
-                    " front speaks TLS"
+                    "set it to the Secret with its certificate, or set plainHttp to true if TLS"
+                    " ends in front of the ingress"
                 ),
             )
     for name in repeated([host.service for host in hosts]):
         yield Violation(
             key="groundwork:kubernetes.ingress.hosts",
-            reason=f"`{name}` has two names",
+            reason=f"`{name}` has two host names",
             fix="keep one of them",
         )
     for name in repeated([host.host for host in hosts]):
         yield Violation(
             key="groundwork:kubernetes.ingress.hosts",
-            reason=f"two services share the host {name}, and only one would be reached",
-            fix="give each its own",
+            reason=f"two services share the host {name}, and only one would be reachable",
+            fix="give each its own host",
         )
 
 
 def _scalable(settings: Settings) -> Iterator[tuple[Definition, str, Any]]:
-    """(service, key, settings) of everything that may be asked for more than once."""
+    """(service, key, settings) of everything that has replicas."""
     for definition in definitions():
         if definition.settings is None:
             continue
@@ -204,14 +205,14 @@ def _scalable(settings: Settings) -> Iterator[tuple[Definition, str, Any]]:
 def _replicas(settings: Settings) -> Iterator[Violation]:
     for definition, name, node in _scalable(settings):
         if node.replicas > 1 and not definition.scales:
-            managed = f"use a managed one under groundwork:{definition.group}.external"
+            managed = f"use a managed service (groundwork:{definition.group}.external)"
             advice = (
                 managed if definition.external_needs is not None else "give it more memory instead"
             )
             yield Violation(
                 key=f"groundwork:{name}.replicas",
                 reason=(
-                    f"{name} does not scale by copies of itself, and Groundwork builds no"
+                    f"{name} cannot be scaled by adding replicas, and Groundwork sets up no"
                     " clustering"
                 ),
                 fix=f"set it to 1, or {advice}",
@@ -228,6 +229,6 @@ def _targets(settings: Settings) -> Iterator[Violation]:
     for name in sorted(name for name in names if name in own or name.endswith("-exporter")):
         yield Violation(
             key="groundwork:prometheus.targets",
-            reason=f"`{name}` is the name of a job of Groundwork's own",
+            reason=f"`{name}` is the name of one of Groundwork's own jobs",
             fix="rename the target",
         )

@@ -25,7 +25,7 @@ class Official:
         return f"{self.repository}:{self.tag}@sha256:{self.digest}"
 
     def mirrored(self, prefix: str) -> str:
-        """The same digest below a mirror's prefix: the registry's host is replaced, the path is
+        """The same digest under a mirror's prefix: the registry's host is replaced, the path is
         kept.
 
         `docker.io/prom/prometheus:v3` becomes `<prefix>/prom/prometheus:v3`.
@@ -219,18 +219,15 @@ RECIPES: Mapping[str, Recipe] = {
 
 NO_PACKAGE: Mapping[str, str] = {
     "postgres-cluster": (
-        "CloudNativePG runs images of its own only; set groundwork:images to registry or to a"
-        " mirror"
+        "CloudNativePG runs only its own images; set groundwork:images to registry or to a mirror"
     ),
-    "qdrant": (
-        "no distribution package carries Qdrant; set groundwork:images to registry or to a mirror"
-    ),
+    "qdrant": "no distribution packages Qdrant; set groundwork:images to registry or to a mirror",
     "clickhouse": (
-        "Debian's ClickHouse is of 2018 and no other package carries it; set groundwork:images to"
-        " registry or to a mirror"
+        "Debian's ClickHouse dates from 2018, and there is no other package; set"
+        " groundwork:images to registry or to a mirror"
     ),
     "grafana": (
-        "no distribution package carries Grafana; set groundwork:images to registry or to a mirror"
+        "no distribution packages Grafana; set groundwork:images to registry or to a mirror"
     ),
 }
-"""Services that cannot be had from packages, with the reason that the closing table gives."""
+"""Services that are not available from packages, with the reason shown in the summary."""

@@ -1,3 +1,3 @@
-"""Commands behind `make`: set-up, deployment, status, health and clean-up. None of it is needed by
-plain `pulumi`.
+"""Commands behind `make`: set-up, deployment, status, health and clean-up. Plain `pulumi` needs
+none of it.
 """

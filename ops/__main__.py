@@ -25,7 +25,7 @@ app = typer.Typer(
 @app.callback()
 def main(
     stack: Annotated[
-        str | None, typer.Option(envvar="STACK", help="The stack; `dev` if not named.")
+        str | None, typer.Option(envvar="STACK", help="The stack; `dev`, if not set.")
     ] = None,
 ) -> None:
     """Groundwork's commands; `make help` lists the short forms."""
@@ -48,12 +48,12 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             console.fail(
                 console.Failed(
                     f"{type(error).__name__}: {error}",
-                    "see that Docker or the cluster answers, then run the same command again",
+                    "check that Docker or the cluster answers, then run the same command again",
                 )
             )
         except KeyboardInterrupt:
             console.fail(
-                console.Failed("interrupted", "run the same command again: it goes on from here")
+                console.Failed("interrupted", "run the same command again: it continues from here")
             )
 
     return app.command(name=function.__name__.strip("_").replace("_", "-"))(wrapped)
@@ -61,7 +61,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 @command
 def up() -> None:
-    """Set up what is needed, deploy the stack, verify that it is healthy."""
+    """Set up the prerequisites, deploy the stack, verify that it is healthy."""
     from ops.commands import deploy
 
     deploy.up()
@@ -69,7 +69,7 @@ def up() -> None:
 
 @command
 def init() -> None:
-    """Make the stack and its generated keys, and deploy nothing."""
+    """Create the stack and its generated keys without deploying anything."""
     from ops.commands import deploy
 
     deploy.initialise()
@@ -93,14 +93,14 @@ def health() -> None:
 
 @command
 def forward() -> None:
-    """Bring a cluster's endpoints to this machine, until it is interrupted."""
+    """Forward a cluster's endpoints to this machine until interrupted."""
     from ops.sites import forward as forwards
     from ops.stacks.stack import open_stack
 
     outputs = open_stack().outputs()
     if outputs["target"]["kind"] != "kubernetes":
         raise console.Failed(
-            "this stack is on a Docker host, where its ports are published already",
+            "this stack is on a Docker host, where its ports are already published",
             "make env writes them to .env",
         )
     forwards.everything(outputs)
@@ -109,7 +109,7 @@ def forward() -> None:
 @command
 def env(
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that this command has not written.")
+        bool, typer.Option("--force", help="Overwrite a file that this command did not write.")
     ] = False,
 ) -> None:
     """Write the application's environment to .env and the administrators' to .env.admin (0600)."""
@@ -146,7 +146,7 @@ def down() -> None:
 @command
 def purge(
     confirm: Annotated[
-        str | None, typer.Option(help="The stack's name, instead of being asked for it.")
+        str | None, typer.Option(help="The stack's name, to skip the prompt.")
     ] = None,
 ) -> None:
     """Delete the stack and its data, after asking for the stack's name."""
@@ -157,7 +157,7 @@ def purge(
 
 @command
 def shellenv() -> None:
-    """Print what to `eval` to use plain `pulumi` here."""
+    """Print shell code to `eval` for using plain `pulumi` here."""
     import shlex
 
     # What is printed is for a shell; what is told is for a person.
@@ -179,8 +179,10 @@ def bench() -> None:
 
 
 @command
-def test(live: Annotated[bool, typer.Option(help="Whether to deploy for real.")] = True) -> None:
-    """Lint, types, and all tests."""
+def test(
+    live: Annotated[bool, typer.Option(help=("Include the tests that deploy for real."))] = True,
+) -> None:
+    """Run lint, type checks and all tests."""
     from ops.development import testing
 
     testing.run(live=live)
@@ -188,7 +190,7 @@ def test(live: Annotated[bool, typer.Option(help="Whether to deploy for real.")]
 
 @command
 def test_kubernetes() -> None:
-    """The chart and the platform on a real cluster only."""
+    """Test only the chart and the platform on a real cluster."""
     from ops.development import testing
 
     testing.kubernetes()
@@ -196,7 +198,7 @@ def test_kubernetes() -> None:
 
 @command
 def lint() -> None:
-    """Lint and types only."""
+    """Run only lint and type checks."""
     from ops.development import testing
 
     testing.lint()
@@ -204,7 +206,7 @@ def lint() -> None:
 
 @command
 def docs() -> None:
-    """Write the references of settings, metrics and the chart's values."""
+    """Generate the references of settings, metrics and the chart's values."""
     from ops.development import chart_reference, metrics_reference, reference
 
     reference.write()
@@ -214,7 +216,7 @@ def docs() -> None:
 
 @command
 def pictures(
-    minutes: Annotated[int, typer.Option(min=1, help="How far back they go.")] = 15,
+    minutes: Annotated[int, typer.Option(min=1, help="Minutes of data to draw.")] = 15,
 ) -> None:
     """Draw the dashboards from the deployed stack's live data, for the README."""
     from ops.development import dashboard_images as drawing
@@ -225,7 +227,7 @@ def pictures(
 
 @command
 def lock() -> None:
-    """Resolve the dependencies again, with hashes."""
+    """Re-resolve the dependencies, with hashes."""
     from ops.development import lockfiles
 
     lockfiles.resolve()

@@ -1,4 +1,4 @@
-"""Makes the virtual environment from the hashed pins. Standard library only: it runs before
+"""Creates the virtual environment from the hashed pins. Standard library only: it runs before
 anything is installed.
 """
 
@@ -22,8 +22,8 @@ def main() -> int:
         locks.append(ROOT / "requirements" / "dev.txt")
     if sys.version_info < OLDEST:
         print(
-            f"groundwork: Python {sys.version.split()[0]} is too old; 3.11 or newer is needed. Fix:"
-            " make PYTHON=python3.11 …",
+            f"groundwork: Python {sys.version.split()[0]} is too old; 3.11 or newer is required."
+            " Fix: make PYTHON=python3.11 …",
             file=sys.stderr,
         )
         return 1
@@ -36,13 +36,13 @@ def main() -> int:
     ):
         return 0
     began = time.monotonic()
-    print("python: making .venv from the lock files …", file=sys.stderr, flush=True)
+    print("python: creating .venv from the lock files …", file=sys.stderr, flush=True)
     try:
         _make(locks)
     except subprocess.CalledProcessError as error:
         print(
-            f"groundwork: `{' '.join(map(str, error.cmd[:6]))} …` failed; see its messages above."
-            " Running make again continues.",
+            f"groundwork: `{' '.join(map(str, error.cmd[:6]))} …` failed; see its output above."
+            " Run make again to continue.",
             file=sys.stderr,
         )
         return 1

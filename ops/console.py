@@ -15,7 +15,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Failed(Exception):
-    """A command cannot go on: what happened, and what to do about it."""
+    """A command cannot continue: what happened, and what to do about it."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         self.what, self.fix = what, fix
@@ -24,7 +24,7 @@ class Failed(Exception):
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Says what is being done and how long it took; every 20 s that it is still at it."""
+    """Prints what is being done and how long it took, with a reminder every 20 s."""
     began = time.monotonic()
     done = threading.Event()
     out.print(f"[bold]{title}[/bold] …", markup=True)
@@ -79,5 +79,5 @@ def fail(error: Failed) -> None:
 
 
 def plain(text: str) -> str:
-    """Text from elsewhere, in which brackets are no markup."""
+    """Text from elsewhere, with brackets escaped so that they are not markup."""
     return text.replace("[", "\\[")

@@ -1,4 +1,4 @@
-"""Alertmanager: groups alerts, holds back what follows from another one, and tells people."""
+"""Alertmanager: groups alerts, holds back those that follow from others, and notifies people."""
 
 from collections.abc import Iterator, Sequence
 
@@ -38,7 +38,7 @@ def endpoint(context: Context, user: str) -> Endpoint:
 
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
-    """Alertmanager with the receivers that the stack names."""
+    """Alertmanager with the stack's receivers."""
     settings = context.settings.of(Alertmanager)
     passwords = {user: context.secret(NAME, user) for user in USERS}
     return Service(
@@ -126,18 +126,19 @@ def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
 
 
 def notes(context: Context) -> Iterator[str]:
-    """What a person should know."""
+    """Notes for the summary."""
     settings = context.settings.of(Alertmanager)
     if not settings.has_receiver:
         yield (
-            "Nobody is told of an alert: no receiver is configured. Set"
-            " groundwork:alertmanager.slack, .email or .webhook; until then alerts stand in"
-            " Alertmanager and Grafana only."
+            "Nobody is notified of alerts, because no receiver is configured. Set"
+            " groundwork:alertmanager.slack, .email or .webhook; until then alerts appear only in"
+            " Alertmanager and Grafana."
         )
     elif not settings.dead_mans_switch:
         yield (
-            "Nobody notices if alerting itself is down: set groundwork:alertmanager.deadMansSwitch"
-            " to an address that warns when its calls stop."
+            "Nobody notices if alerting itself is down: set"
+            " groundwork:alertmanager.deadMansSwitch to a URL that raises an alarm when the calls"
+            " stop."
         )
 
 
@@ -146,7 +147,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if email and bool(email.username) != bool(email.password):
         yield Violation(
             key=f"groundwork:alertmanager.email.{'password' if email.username else 'username'}",
-            reason="a mail server takes a login only whole, and the other half of it is set",
+            reason="a mail server login needs a user name and a password, and only one is set",
             fix="set it too, or remove the other",
         )
 

@@ -1,5 +1,5 @@
-"""Alloy as the endpoint of OpenTelemetry: takes traces with a token and hands them on. It mounts
-nothing of its host.
+"""Alloy as the OpenTelemetry endpoint: receives traces with a token and forwards them. It mounts
+nothing from its host.
 """
 
 import base64
@@ -36,9 +36,10 @@ _LOGIN = f"{CONFIG_DIR}/login"
 
 
 def _ask(request: str, arguments: str = "") -> tuple[str, ...]:
-    """A command that succeeds if its own pages answer a request (for printf, with its arguments).
+    """A command that succeeds if Alloy's own HTTP server answers a request (for printf, with its
+    arguments).
 
-    The official image has no client for HTTP, but a shell that opens connections.
+    The official image has no HTTP client, but a shell that can open connections.
     """
     sent = f"printf '{request}\\r\\n\\r\\n'{arguments} >&3"
     script = f"exec 3<>/dev/tcp/127.0.0.1/{PAGES} && {sent} && head -n 1 <&3 | grep -q ' 200'"
@@ -52,7 +53,7 @@ _DATA = "/tmp"  # noqa: S108 - in its own container
 
 
 def command(data: str) -> tuple[str, ...]:
-    """Alloy's arguments, with the folder where it keeps what it must find again."""
+    """Alloy's arguments, with the folder for its persistent state."""
     return (
         "run",
         f"{CONFIG_DIR}/config.alloy",
@@ -65,20 +66,20 @@ def command(data: str) -> tuple[str, ...]:
 
 
 def login(password: Secret) -> File:
-    """The credentials for its own pages, as an HTTP header has them."""
+    """The credentials for its own HTTP server, as in an HTTP header."""
     pair = base64.b64encode(f"prometheus:{password.reveal()}".encode()).decode()
     return File(path=_LOGIN, content=Secret(pair))
 
 
 def takes_traces(context: Context) -> bool:
-    """True if there is an OTLP endpoint. It does not depend on who keeps traces: what sends them
-    is not to be replaced for that.
+    """True if there is an OTLP endpoint. It does not depend on where traces are kept, so that
+    senders are not replaced when that changes.
     """
     return context.deploys(NAME)
 
 
 def keeps_traces(context: Context) -> bool:
-    """True if somebody keeps what the endpoint takes, or passes it on."""
+    """True if the endpoint's traces are kept or forwarded."""
     return context.deploys(tempo.NAME) or bool(context.settings.of(Alloy).forward_traces)
 
 
@@ -159,7 +160,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if "tempo" in forwards:
         yield Violation(
             key="groundwork:alloy.forwardTraces",
-            reason="`tempo` is the name of the stack's own store of traces",
+            reason="`tempo` is the name of the stack's own trace store",
             fix="rename the endpoint",
         )
 
@@ -178,7 +179,7 @@ DEFINITION = Definition(
     name=NAME,
     stage=Stage.MONITORING,
     settings=Alloy,
-    description="Takes traces at one OTLP endpoint, and collects logs.",
+    description="Receives traces at one OTLP endpoint and collects logs.",
     image=NAME,
     build=lambda context, services: [build(context, services)],
     validate=_validate,

@@ -1,5 +1,5 @@
-"""Alloy as the reader of logs: from every container, by way of the redaction, to Loki. It takes
-nothing from a network.
+"""Alloy as the log reader: from every container, through redaction, to Loki. It accepts nothing
+from the network.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _BEGINNING = r"^(?:[{\[<]|\d{4}[-/.]\d{2}|\d{2}:\d{2}|[A-Z]{4,8}\b|[a-z]{3,5}[=:
 
 
 def wanted(context: Context) -> bool:
-    """True if logs are read: where somebody keeps them."""
+    """True if logs are read, which requires Loki."""
     return context.deploys(alloy.NAME) and context.deploys(loki.NAME)
 
 

@@ -43,7 +43,7 @@ SYSTEM_LOGS = (
     "backup_log",
     "blob_storage_log",
 )
-"""Tables of the server's own logs that get a TTL; without one they outgrow the data of a small
+"""Tables of the server's own logs that get a TTL; without one they outgrow the data on a small
 host.
 """
 

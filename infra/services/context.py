@@ -24,14 +24,14 @@ class Context:
     def secret(
         self, service: str, purpose: str, *, length: int = 32, of: Rotatable | None = None
     ) -> Secret:
-        """A password that changes with the `secretGeneration` of the service's settings, or of
-        those that it is given.
+        """A password that changes with the `secretGeneration` of the service's settings, or of the
+        settings given.
         """
         settings: Rotatable = of or getattr(self.settings, service)
         return self.keyring.derive(service, purpose, settings.secret_generation, length=length)
 
     def image(self, name: str) -> Image:
-        """The image of a service. Raises KeyError where packages carry none; ask `available`
+        """The image of a service. Raises KeyError if packages provide none; check `available`
         first.
         """
         found = images.image(self.settings, name)
@@ -44,12 +44,12 @@ class Context:
         return images.image(self.settings, name) is not None
 
     def why_unavailable(self, name: str) -> str:
-        """The reason why packages carry no image of a service."""
+        """The reason why a service has no image from packages."""
         return NO_PACKAGE[name]
 
     @property
     def runtime(self) -> Runtime:
-        """The target's answers to its services."""
+        """The target's runtime facts."""
         return kubernetes.runtime(self.settings) if self.settings.clustered else docker.RUNTIME
 
     def address(self, name: str) -> str:
@@ -57,7 +57,7 @@ class Context:
         return f"{name}.{self.runtime.domain}" if self.runtime.domain else name
 
     def deploys(self, name: str) -> bool:
-        """True if a watcher is wanted, and its image to be had."""
+        """True if a monitoring service is enabled and its image is available."""
         return bool(getattr(self.settings, name).enabled) and self.available(name)
 
     def host_port(self, port: int) -> int:

@@ -1,4 +1,4 @@
-"""Definitions of services: what is known of each before a stack is read."""
+"""Definitions of services: what is known about each before a stack is read."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ class Stage(IntEnum):
     EXPORTER = 2
     MONITORING = 3
     COLLECTOR = 4
-    """Knows what writes logs."""
+    """Sees the services that write logs."""
     DASHBOARDS = 5
-    """Knows what there is to show."""
+    """Sees the services that can be shown."""
     SCRAPER = 6
-    """Knows what has metrics."""
+    """Sees the services that have metrics."""
 
 
 Contract = Iterable[Variable | Address]
 
 
 def http_login(prefix: str, at: Endpoint, service: str) -> Contract:
-    """URL, user and password of a service that speaks HTTP at its port `http`."""
+    """URL, user and password of a service that speaks HTTP on its port `http`."""
     yield Address(f"{prefix}_URL", at, service, "http", at.template("http"))
     yield Variable(f"{prefix}_USER", at.username or "")
     yield Variable(f"{prefix}_PASSWORD", at.password or "")
@@ -46,11 +46,11 @@ class Definition:
 
     `build` describes what is deployed. `key` is the group of settings below `groundwork:`,
     `settings` its model; a module whose settings are part of another's has no model. `image` names
-    the image that it cannot do without. `external_needs` are the fields that dependents need of
-    one that runs elsewhere, None where nothing connects to it. `scales` says that more than one
-    may run, `exposable` that an ingress may show its first port. `addresses` are (key, address) of
-    what it asks outside the stack. `environment` is what an application needs to use it,
-    `administration` what an administrator does.
+    the image that it requires. `external_needs` are the fields that dependents need of an external
+    one, None if nothing connects to it. `scales` allows more than one replica, `exposable` an
+    ingress for its first port. `addresses` are the (key, address) pairs that it contacts outside
+    the stack. `environment` is what an application needs to use it, `administration` what an
+    administrator does.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Definition:
 
     @property
     def replaceable(self) -> bool:
-        """True if one that runs elsewhere can take its place."""
+        """True if an external service can replace it."""
         return self.settings is not None and issubclass(self.settings, Switchable)
 
     @property

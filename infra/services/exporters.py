@@ -1,4 +1,4 @@
-"""Exporters: what turns the host's, Postgres' and Redis' state into metrics."""
+"""Exporters, which turn the state of the host, Postgres and Redis into metrics."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 
 
 def build(context: Context) -> Iterator[Service]:
-    """The exporters that are wanted and have something to watch."""
+    """The enabled exporters that have something to watch."""
     exporters = context.settings.of(Exporters)
     if exporters.containers.enabled and not context.runtime.kubelets:
         yield _socket_proxy(context)
@@ -219,7 +219,7 @@ DEFINITION = Definition(
     name="exporters",
     stage=Stage.EXPORTER,
     settings=Exporters,
-    description="What turns services' and the host's state into metrics.",
+    description="Exporters of services' and the host's metrics.",
     names=(
         "cadvisor",
         SOCKET_PROXY,

@@ -86,7 +86,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
 
 
 def _sources(context: Context) -> Iterator[tuple[str, bool]]:
-    """Each data source by its uid, and whether it is there."""
+    """Each data source's uid, and whether it is available."""
     yield "prometheus", context.settings.of(Prometheus).usable
     yield "loki", context.deploys(loki.NAME)
     yield "tempo", context.deploys(tempo.NAME)
@@ -136,7 +136,7 @@ def _login(at: Endpoint) -> dict[str, object]:
 
 
 def _admin(context: Context) -> Secret:
-    """Grafana takes it at its first start only, so it has no generation: change it in Grafana."""
+    """Grafana reads it only at its first start, so it has no generation: change it in Grafana."""
     return context.keyring.derive(NAME, "admin")
 
 
@@ -145,16 +145,16 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if settings.enabled and not stack.of(Prometheus).usable:
         yield Violation(
             key="groundwork:prometheus.enabled",
-            reason="Grafana shows what Prometheus collects, and Prometheus is off",
+            reason="Grafana shows what Prometheus collects, but Prometheus is disabled",
             fix=(
-                "turn Prometheus on, name one under groundwork:prometheus.external, or set"
+                "enable Prometheus, set groundwork:prometheus.external, or set"
                 " groundwork:grafana.enabled to false"
             ),
         )
     if settings.external:
         yield Violation(
             key="groundwork:grafana.external",
-            reason="nothing of Groundwork's connects to Grafana",
+            reason="no Groundwork service connects to Grafana",
             fix="set groundwork:grafana.enabled to false instead",
         )
 

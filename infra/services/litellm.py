@@ -30,7 +30,7 @@ from infra.units import MIB
 
 NAME = "litellm"
 KEYS = ("master", "app", "metrics")
-"""The administrator's key, the application's, and Prometheus'; `templates/litellm/keys.py` says
+"""The administrator's key, the application's, and Prometheus'; `templates/litellm/keys.py` defines
 what each opens.
 """
 _POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (
@@ -68,7 +68,7 @@ def has_database(context: Context) -> bool:
 
 
 def chain(context: Context) -> list[dict[str, Any]]:
-    """The providers that can be asked, in order: LiteLLM's parameters of each."""
+    """The usable providers, in order: LiteLLM's parameters for each."""
     providers = context.settings.of(Litellm).providers
     found: list[dict[str, Any]] = []
     if providers.ollama.url:
@@ -92,7 +92,7 @@ def chain(context: Context) -> list[dict[str, Any]]:
 
 
 def left_out(context: Context) -> Iterator[LeftOut]:
-    """The providers that are not asked, and why."""
+    """The providers that are left out, and why."""
     providers = context.settings.of(Litellm).providers
     if not providers.ollama.url:
         yield LeftOut(
@@ -248,7 +248,7 @@ def _database_url(context: Context) -> Secret:
 
 
 def _key(context: Context, name: str) -> Secret:
-    """One of KEYS, as LiteLLM wants a key to begin."""
+    """One of KEYS, with the prefix that LiteLLM requires."""
     return Secret(f"sk-{context.secret(NAME, name).reveal()}")
 
 
@@ -267,18 +267,18 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if settings.deployed and not stack.of(Redis).usable:
         yield Violation(
             key="groundwork:redis.enabled",
-            reason="LiteLLM keeps its cache and its budget in Redis, and Redis is off",
+            reason="LiteLLM keeps its cache and its budget in Redis, but Redis is disabled",
             fix=(
-                "turn Redis on, name one under groundwork:redis.external, or set"
-                " groundwork:litellm.enabled to false"
+                "enable Redis, set groundwork:redis.external, or set groundwork:litellm.enabled"
+                " to false"
             ),
         )
     if settings.deployed and stack.images != "packages" and not stack.of(Postgres).usable:
         yield Violation(
             key="groundwork:postgres.enabled",
-            reason="LiteLLM keeps its spend in Postgres, and Postgres is off",
+            reason="LiteLLM keeps its spend in Postgres, but Postgres is disabled",
             fix=(
-                "turn Postgres on, name one under groundwork:postgres.external, or set"
+                "enable Postgres, set groundwork:postgres.external, or set"
                 " groundwork:litellm.enabled to false"
             ),
         )
@@ -289,7 +289,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
                 f"{settings.max_replicas} is below groundwork:litellm.replicas"
                 f" ({settings.replicas})"
             ),
-            fix="raise it, or remove it for a fixed number",
+            fix="raise it, or remove it for a fixed number of replicas",
         )
 
 
@@ -312,13 +312,13 @@ def _administration(context: Context) -> Contract:
 def _notes(context: Context) -> Iterator[str]:
     if not chain(context):
         yield (
-            "LiteLLM has no provider yet, so it answers no completion: set a provider's key or"
-            " Ollama's URL."
+            "LiteLLM has no provider yet, so it cannot answer requests: set a provider's API key"
+            " or Ollama's URL."
         )
     if not has_database(context):
         yield (
-            "LiteLLM keeps no spend in Postgres here; the daily budget is held in Redis, for each"
-            " paid provider."
+            "LiteLLM does not record spend in Postgres here; the daily budget is kept in Redis,"
+            " per paid provider."
         )
 
 

@@ -1,4 +1,4 @@
-"""Loki: keeps logs. It knows no users, so only its own network reaches it."""
+"""Loki: keeps logs. It has no authentication, so it is reachable only from its own network."""
 
 from collections.abc import Iterator, Sequence
 

@@ -180,8 +180,8 @@ def _rules(bucket: Bucket) -> dict[str, object]:
 
 
 def _application_policy(buckets: tuple[Bucket, ...]) -> str:
-    """Read and write in the declared buckets, and nothing else. Earlier versions it may read and
-    not destroy.
+    """Read and write in the declared buckets, and nothing else. Earlier versions may be read but
+    not deleted.
     """
     arns = [f"arn:aws:s3:::{bucket.name}" for bucket in buckets]
     statements = [

@@ -11,7 +11,7 @@ from infra.spec import LeftOut, Platform, Service
 
 
 def build(settings: Settings) -> Platform:
-    """Every service that is wanted and can be had. Pure: nothing is read or changed."""
+    """Every service that is enabled and available. Pure: nothing is read or changed."""
     context = Context(settings, Keyring(settings.master_secret))
     services: list[Service] = []
     left_out: list[LeftOut] = []
@@ -33,9 +33,7 @@ def build(settings: Settings) -> Platform:
 
 
 def _why_not(context: Context, definition: Definition) -> Sequence[str] | None:
-    """None where it is deployed; else the reasons, of which there are none for what
-    nobody wants.
-    """
+    """None if it is deployed; otherwise the reasons, which are empty for a disabled service."""
     group = getattr(context.settings, definition.group)
     if getattr(group, "external", None):
         return [f"runs elsewhere (groundwork:{definition.group}.external)"]

@@ -200,8 +200,8 @@ def _superuser(context: Context) -> Secret:
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
-    """A connection is a process: an idle one holds about a MiB that is shared with nobody
-    (PostgreSQL wiki, number of connections).
+    """A connection is a process: an idle one holds about one MiB of private memory (PostgreSQL
+    wiki, number of connections).
     """
     settings = stack.of(Postgres)
     least = settings.max_connections * MIB
@@ -210,8 +210,8 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:postgres.maxConnections",
             reason=(
-                f"so many connections hold about {format_size(least)}, and beside the shared"
-                f" buffers there are {format_size(room)}"
+                f"this many connections need about {format_size(least)}, but only"
+                f" {format_size(room)} remain besides the shared buffers"
             ),
             fix="lower it, or raise groundwork:postgres.memory",
         )
@@ -219,9 +219,10 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:postgres.replicas",
             reason=(
-                "an operator runs several instances, with images of its own that no package carries"
+                "several instances are run by an operator, whose images are not available from"
+                " packages"
             ),
-            fix="set groundwork:images to registry or to a mirror, or replicas to 1",
+            fix="set groundwork:images to registry or to a mirror, or set replicas to 1",
         )
 
 

@@ -1,5 +1,5 @@
-"""Postgres with several instances: a custom resource of CloudNativePG, from the same description
-as the one container.
+"""Postgres with several instances: a custom resource of CloudNativePG, from the same description as
+the single container.
 """
 
 from infra.secret import Secret

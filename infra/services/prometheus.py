@@ -1,4 +1,4 @@
-"""Prometheus: scrapes whatever the other services say they offer."""
+"""Prometheus: scrapes the metrics that the other services declare."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -154,8 +154,8 @@ def _alertmanager(context: Context) -> str | None:
 
 
 def _rules(context: Context, jobs: Sequence[Mapping[str, Any]]) -> Iterator[File]:
-    """The rules as they stand under templates/, and what a stack adds: its budget, and which
-    services answer at all.
+    """The rules under templates/, and the stack's own: its budget, and the services expected to
+    answer.
     """
     for path in rule_files():
         yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text(), live=True)

@@ -117,9 +117,9 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         yield Violation(
             key="groundwork:redis.cache",
             reason=(
-                "with `shared` there is no cache of its own, and these settings would do nothing"
+                "with `shared` there is no separate cache, so these settings would have no effect"
             ),
-            fix="set groundwork:redis.queue instead, or shared to false",
+            fix="set groundwork:redis.queue instead, or set shared to false",
         )
     if settings.queue.policy != "noeviction":
         yield Violation(
@@ -134,8 +134,8 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             yield Violation(
                 key=f"groundwork:redis.{name}.disk",
                 reason=(
-                    f"{format_size(instance.disk)} do not hold two append-only files of"
-                    f" {format_size(instance.memory)} of memory, as a rewrite needs"
+                    f"{format_size(instance.disk)} cannot hold two append-only files for"
+                    f" {format_size(instance.memory)} of memory, as a rewrite requires"
                 ),
                 fix=f"raise it to {format_size(least)} or more",
             )

@@ -1,4 +1,4 @@
-"""Every service that there is: the modules beside this one that hold a DEFINITION."""
+"""All services: the modules in this folder that have a DEFINITION."""
 
 import pkgutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _added: list[Definition] = []
 
 @cache
 def definitions() -> tuple[Definition, ...]:
-    """All of them, each after those whose descriptions it is given."""
+    """All definitions, each after those whose services its `build` is given."""
     modules = (
         import_module(f"{services.__name__}.{info.name}")
         for info in pkgutil.iter_modules(services.__path__)
@@ -29,7 +29,7 @@ def definitions() -> tuple[Definition, ...]:
 
 @cache
 def settings_model() -> type[Settings]:
-    """The model of a whole stack file: the general settings, and a group for each service that has
+    """The model of a whole stack file: the general settings, and the group of each service that has
     one.
     """
     groups = {
@@ -47,7 +47,7 @@ def settings_model() -> type[Settings]:
 
 @contextmanager
 def with_service(definition: Definition) -> Iterator[None]:
-    """As if another module were here, for as long as the context lasts."""
+    """Adds a service, as if its module were here, while the context is open."""
     _added.append(definition)
     _forget()
     try:

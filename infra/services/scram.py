@@ -1,5 +1,5 @@
-"""SCRAM-SHA-256 verifiers as Postgres stores them (RFC 5803): what checks a password and is not
-one.
+"""SCRAM-SHA-256 verifiers as Postgres stores them (RFC 5803): they check a password but cannot
+replace it.
 """
 
 import base64

@@ -1,5 +1,5 @@
-"""Tempo: keeps traces. It knows no users, so only its own network reaches it; spans come through
-Alloy.
+"""Tempo: keeps traces. It has no authentication, so it is reachable only from its own network;
+spans arrive through Alloy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -91,8 +91,9 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 def _notes(context: Context) -> Iterator[str]:
     if context.image(NAME).built:
         yield (
-            "Tempo 2.9.0 is the newest release that modules carry, and public scans list"
-            " CVE-2026-28377 and CVE-2026-21728 for that line: it publishes no port, keep it so."
+            "Tempo 2.9.0 is the newest release available as modules, and public scans list"
+            " CVE-2026-28377 and CVE-2026-21728 for that line: it publishes no port; keep it that"
+            " way."
         )
 
 

@@ -15,7 +15,7 @@ class Capacity:
     """A target's capacity: `memory` (bytes) and cores for `one` service, `total` bytes for `all`
     of them.
 
-    `one` and `all` are words for who gives it, `more` is the advice where it is too little.
+    `one` and `all` say in words what provides it, `more` is the advice when it is too little.
     """
 
     memory: int
@@ -27,7 +27,7 @@ class Capacity:
 
 
 def limits(platform: Platform, capacity: Capacity) -> Iterator[Violation]:
-    """Limits that one service cannot be given, or all together cannot."""
+    """Limits that the target cannot provide to one service, or to all of them together."""
     for service in platform.services:
         if service.limits.memory > capacity.memory:
             yield Violation(
@@ -58,12 +58,11 @@ def limits(platform: Platform, capacity: Capacity) -> Iterator[Violation]:
         yield Violation(
             key=f"{greediest.settings_key}.memory",
             reason=(
-                f"all limits together are {format_size(total)}; {capacity.all} can give"
+                f"the limits add up to {format_size(total)}; {capacity.all} can provide"
                 f" {_about(capacity.total)}"
             ),
             fix=(
-                "lower the largest limits, turn services off (`enabled: false`), or"
-                f" {capacity.more}"
+                f"lower the largest limits, disable services (`enabled: false`), or {capacity.more}"
             ),
         )
 
@@ -74,8 +73,8 @@ def _about(size: int) -> str:
 
 
 def port_clashes(platform: Platform) -> Iterator[Violation]:
-    """Ports beyond what there is, and ports given twice. On Kubernetes `make forward` opens them
-    on this machine.
+    """Ports out of range, and ports assigned twice. On Kubernetes `make forward` opens them on this
+    machine.
     """
     seen: dict[int, str] = {}
     for service, port, number in published(platform):
@@ -83,13 +82,13 @@ def port_clashes(platform: Platform) -> Iterator[Violation]:
         if number > 65535:
             yield Violation(
                 key=key,
-                reason="the port is beyond 65535",
+                reason="the port is above 65535",
                 fix="lower groundwork:portOffset or the port",
             )
         elif number in seen:
             yield Violation(
                 key=key,
-                reason=f"port {number} is already given to {seen[number]}",
+                reason=f"port {number} is already assigned to {seen[number]}",
                 fix="give one of them another port",
             )
         seen.setdefault(number, f"{service.name} ({port.name})")
@@ -104,7 +103,7 @@ def published(platform: Platform) -> Iterator[tuple[Service, Port, int]]:
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """`8.10.2` as (8, 10, 2). Parts that are no numbers end it."""
+    """`8.10.2` as (8, 10, 2), up to the first part that is not a number."""
     numbers = []
     for part in version.lstrip("v").split("."):
         if not part.isdigit():
@@ -114,7 +113,7 @@ def version_tuple(version: str) -> tuple[int, ...]:
 
 
 def ledger(platform: Platform) -> dict[str, str]:
-    """Service to version, for all that keep data: what has opened the volumes."""
+    """The version of each service that keeps data, which has opened its volumes."""
     return {service.name: service.image.version for service in platform.services if service.volumes}
 
 
@@ -125,12 +124,12 @@ def version_problems(service: Service, before: str, volume: str) -> Iterator[Vio
         yield Violation(
             key="groundwork:images",
             reason=(
-                f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy brings"
-                f" Postgres {wanted[0]}"
+                f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy would"
+                f" run Postgres {wanted[0]}"
             ),
             fix=(
-                "keep the former image source, or dump with the old major version and restore into"
-                " a new volume"
+                "keep the previous image source, or dump with the old major version and restore"
+                " into a new volume"
             ),
         )
     elif wanted < had:
@@ -140,5 +139,8 @@ def version_problems(service: Service, before: str, volume: str) -> Iterator[Vio
                 f"{service.name} {service.image.version} is older than {before}, which has already"
                 " opened its volume"
             ),
-            fix="keep the former image source; stores do not read what a newer version has written",
+            fix=(
+                "keep the previous image source; a store cannot read data that a newer version"
+                " has written"
+            ),
         )

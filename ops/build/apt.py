@@ -17,7 +17,8 @@ def install(
 ) -> None:
     """Installs packages as root, as one step.
 
-    Raises Failed with `missing` and `fix` without apt-get or root, with `fix` if apt-get fails.
+    Raises Failed with `missing` and `fix` if there is no apt-get or root, with `fix` if apt-get
+    fails.
     """
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise console.Failed(missing, fix)

@@ -19,16 +19,16 @@ from ops.build import apt
 from ops.paths import cache
 
 OLDEST_BASE = dt.timedelta(days=30)
-"""Older, the base image is made again, so that it has Debian's security updates."""
+"""Age at which the base image is rebuilt, so that it has Debian's security updates."""
 
 _INCLUDED = "ca-certificates"
 _PIN = re.compile(r'"([\w.+-]+|\$\{\w+\})=\$\{(\w+)\}"')
 
 
 def ensure_base(client: docker.DockerClient) -> None:
-    """Makes the base image where there is none or it is older than `OLDEST_BASE`.
+    """Builds the base image if it is missing or older than `OLDEST_BASE`.
 
-    Without Debian's packages an old base stays in use, and a line says so.
+    If Debian's packages are unreachable, an old base stays in use, with a warning.
     """
     archive = _archive()
     age = _age(archive)
@@ -39,13 +39,13 @@ def ensure_base(client: docker.DockerClient) -> None:
             if age is None:
                 raise
             console.err.print(
-                f"images: the base image is {age.days} days old and could not be refreshed; "
-                "see that Debian's packages can be reached"
+                f"images: the base image is {age.days} days old and could not be refreshed; check"
+                " that Debian's packages are reachable"
             )
     elif age.days:
         console.out.print(
-            f"images: the base image is {age.days} days old; "
-            f"it is refreshed after {OLDEST_BASE.days}"
+            f"images: the base image is {age.days} days old; it is refreshed after"
+            f" {OLDEST_BASE.days} days"
         )
     if _made(client, BASE_TAG) < archive.stat().st_mtime:
         console.run(
@@ -54,7 +54,7 @@ def ensure_base(client: docker.DockerClient) -> None:
 
 
 def outdated(client: docker.DockerClient, tag: str) -> bool:
-    """True if an image is older than the base that it would be built on now, or is not there."""
+    """True if an image is missing, or older than its current base."""
     made, archive = _made(client, tag), _archive()
     return made == 0 or (archive.exists() and made < archive.stat().st_mtime)
 
@@ -68,7 +68,7 @@ def _age(archive: Path) -> dt.timedelta | None:
 
 
 def _made(client: docker.DockerClient, tag: str) -> float:
-    """When an image was made, in seconds since 1970; 0 where there is none."""
+    """When an image was built, in seconds since 1970; 0 if there is none."""
     try:
         created = str(client.images.get(tag).attrs["Created"])
     except ImageNotFound:
@@ -85,13 +85,13 @@ def _make(archive: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         _install_mmdebstrap()
     with (
-        console.step(f"images: making the base image from Debian {DEBIAN_RELEASE}"),
+        console.step(f"images: building the base image from Debian {DEBIAN_RELEASE}"),
         tempfile.TemporaryDirectory(dir=cache()) as scratch,
     ):
         fresh = Path(scratch) / "base.tar"
         console.run(
             ["mmdebstrap", "--variant=minbase", f"--include={_INCLUDED}", DEBIAN_RELEASE, fresh],
-            fix="see that Debian's packages can be reached, then run make again",
+            fix="check that Debian's packages are reachable, then run make again",
         )
         fresh.rename(archive)
 
@@ -100,7 +100,7 @@ def _install_mmdebstrap() -> None:
     apt.install(
         ["mmdebstrap"],
         "images: installing mmdebstrap",
-        missing="images from packages need mmdebstrap, which is not here",
+        missing="images from packages need mmdebstrap, which is not installed",
         fix="as root: apt-get install mmdebstrap; "
         "or set groundwork:images to registry or to a mirror",
     )
@@ -112,9 +112,9 @@ def resolve(
     """Recipe to its package versions by build argument: the pinned ones, or what Debian has in
     their place.
 
-    Debian keeps one version of a package in each suite, so a security update takes the pinned one
-    away. Then the newest of the same upstream major is taken, and said. Raises Failed where there
-    is none.
+    Debian keeps one version of a package in each suite, so a security update removes the pinned
+    one. The newest of the same upstream major is then used, and printed. Raises Failed if there is
+    none.
     """
     pins = {name: dict(_pins(recipe)) for name, recipe in recipes.items()}
     offered = _offered(
@@ -132,7 +132,7 @@ def resolve(
             if version != recipes[name].arguments[argument]:
                 replaced = f"{pins[name][argument]} {recipes[name].arguments[argument]}"
                 console.out.print(
-                    f"images: {name}: Debian has replaced {replaced}; taking {version}"
+                    f"images: {name}: Debian has replaced {replaced}; using {version}"
                 )
     return chosen
 
@@ -170,7 +170,7 @@ def _offered(client: docker.DockerClient, packages: list[str]) -> dict[str, list
     }
     script = f"apt-get update -qq >&2 && apt-cache madison {' '.join(packages)}"
     try:
-        with console.step("images: asking Debian for its versions"):
+        with console.step("images: looking up Debian's package versions"):
             output = client.containers.run(
                 BASE_TAG,
                 ["sh", "-c", script],
@@ -181,7 +181,7 @@ def _offered(client: docker.DockerClient, packages: list[str]) -> dict[str, list
     except (APIError, ContainerError) as error:
         raise console.Failed(
             f"Debian's package lists cannot be read: {error}",
-            "see that Debian's packages can be reached, then run make again",
+            "check that Debian's packages are reachable, then run make again",
         ) from None
     found: dict[str, list[str]] = {}
     for line in output.decode().splitlines():
@@ -198,7 +198,7 @@ def _choose(package: str, pinned: str, offered: list[str]) -> str:
         if upstream(version).split(".")[0] == major:
             return version
     raise console.Failed(
-        f"Debian {DEBIAN_RELEASE} has no {package} {major} any more "
-        f"(it offers {', '.join(offered) or 'none'})",
-        "take a newer Groundwork, or set groundwork:images to registry or to a mirror",
+        f"Debian {DEBIAN_RELEASE} no longer has {package} {major} (it offers"
+        f" {', '.join(offered) or 'none'})",
+        "use a newer Groundwork, or set groundwork:images to registry or to a mirror",
     )

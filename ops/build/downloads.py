@@ -1,4 +1,4 @@
-"""Official archives, unpacked only if they are what was published."""
+"""Official archives, unpacked only if their checksums match."""
 
 import hashlib
 import shutil
@@ -17,10 +17,10 @@ _REACH_SECONDS = 3.0
 
 
 def fetch(url: str, sums: str, folder: Path, what: str) -> bool:
-    """Unpacks an official download into a folder; False where it cannot be reached.
+    """Unpacks an official download into a folder; False if it is unreachable.
 
-    Nothing is unpacked before its SHA-256 is that which `sums` publishes; False too where that
-    cannot be had. Raises Failed where it is another.
+    Nothing is unpacked before its SHA-256 matches the one published at `sums`; False if that is
+    unreachable. Raises Failed if they differ.
     """
     timeout = httpx.Timeout(60, connect=_REACH_SECONDS)
     digest = hashlib.sha256()
@@ -45,22 +45,21 @@ def fetch(url: str, sums: str, folder: Path, what: str) -> bool:
             shutil.rmtree(folder, ignore_errors=True)
             unpacked.rename(folder)
     except (httpx.HTTPError, tarfile.TarError, OSError) as error:
-        console.out.print(
-            f"{what}: the official download cannot be reached ({type(error).__name__})"
-        )
+        console.out.print(f"{what}: the official download is unreachable ({type(error).__name__})")
         return False
     return True
 
 
 def _verified(url: str, sums: str, found: str, what: str) -> bool:
-    """True if a file of published sums names a download with the sum that was found. Raises Failed
-    for another sum.
+    """True if the published sums list the download with the sum found. Raises Failed for a
+    different sum.
     """
     try:
         text = httpx.get(sums, timeout=60, follow_redirects=True).raise_for_status().text
     except httpx.HTTPError as error:
         console.out.print(
-            f"{what}: not used, since its published checksum cannot be had ({type(error).__name__})"
+            f"{what}: not used, since its published checksum is unreachable"
+            f" ({type(error).__name__})"
         )
         return False
     rows = (line.split() for line in text.splitlines())
@@ -77,15 +76,15 @@ def _verified(url: str, sums: str, found: str, what: str) -> bool:
         return False
     if published != found:
         raise console.Failed(
-            f"{what} was downloaded, and is not what was published: "
-            f"its SHA-256 is {found}, not {published}",
-            f"see why, from a network that you trust; or put {what} on the PATH yourself",
+            f"the download of {what} is not what was published: its SHA-256 is {found}, not"
+            f" {published}",
+            f"find out why, on a network that you trust; or put {what} on the PATH yourself",
         )
     return True
 
 
 def extract(tar: tarfile.TarFile, folder: Path) -> None:
-    """Unpacks without leaving the folder. Python before 3.11.4, Debian 12's among them, knows no
+    """Unpacks without leaving the folder. Python before 3.11.4, such as Debian 12's, has no
     filters.
     """
     if hasattr(tarfile, "data_filter"):
@@ -95,5 +94,5 @@ def extract(tar: tarfile.TarFile, folder: Path) -> None:
     for member in tar.getmembers():
         inside = (root / member.name).resolve().is_relative_to(root)
         if not inside or not (member.isreg() or member.isdir()):
-            raise tarfile.TarError(f"{member.name} does not belong into the archive")
+            raise tarfile.TarError(f"{member.name} does not belong in the archive")
     tar.extractall(folder)  # noqa: S202 - every member was looked at

@@ -13,9 +13,7 @@ from ops.paths import cache
 
 
 def place(module: Path) -> Path:
-    """The folder in the cache that holds what a module builds; another one whenever its sources or
-    versions change.
-    """
+    """The cache folder of what a module builds; a new one if its sources or versions change."""
     digest = hashlib.sha256()
     for path in sorted(path for path in module.iterdir() if path.suffix in (".go", ".mod", ".sum")):
         digest.update(path.name.encode() + path.read_bytes())
@@ -23,7 +21,7 @@ def place(module: Path) -> Path:
 
 
 def built(module: Path) -> Path | None:
-    """The same if it is there."""
+    """That folder, if it exists."""
     folder = place(module)
     return folder if folder.exists() else None
 
@@ -36,23 +34,24 @@ def build(
     flags: Sequence[str] = (),
     finish: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Builds the tools that a module names, or the `program` that it is; returns their folder.
+    """Builds the tools that a module lists, or the module itself as `program`; returns their
+    folder.
 
-    It builds into a scratch folder first, so that an interrupted build leaves nothing; `finish`
-    adds to it. Raises Failed without Go.
+    It builds into a scratch folder first, so that an interrupted build leaves nothing behind;
+    `finish` adds to it. Raises Failed without Go.
     """
     folder = place(module)
     if folder.exists():
         return folder
     if shutil.which("go") is None:
         raise console.Failed(
-            f"{module.name} is built from Go modules, and there is no Go here",
-            "install Go 1.26.7 or newer; "
-            "none is needed where the official download or image can be reached",
+            f"{module.name} is built from Go modules, but Go is not installed here",
+            "install Go 1.26.7 or newer; it is not needed where the official download or image is"
+            " reachable",
         )
     with (
         tempfile.TemporaryDirectory(dir=cache()) as scratch,
-        console.step(f"building {module.name} from Go modules (once; minutes)"),
+        console.step(f"building {module.name} from Go modules (once; takes minutes)"),
     ):
         target = Path(scratch) / "bin"
         target.mkdir()
@@ -75,9 +74,7 @@ def build(
 
 
 def sources(module: Path, name: str) -> Path:
-    """The folder with the sources of a module that `module` depends on, of the version that it
-    pins.
-    """
+    """The source folder of a dependency of `module`, in the version that it pins."""
     found = console.run(
         ["go", "mod", "download", "-json", name], cwd=module, env=environment(cache())
     )

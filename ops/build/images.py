@@ -1,4 +1,4 @@
-"""Images: which source a stack uses, and building those that come from packages."""
+"""Images: the source that a stack uses, and builds from packages."""
 
 import os
 import shutil
@@ -23,9 +23,7 @@ _LONGEST = ("loki", "minio", "litellm")
 
 
 def choose(stack: Stack) -> str:
-    """The stack's image source: what its configuration says, else chosen once, printed
-    and stored.
-    """
+    """The stack's image source: the configured one, otherwise chosen once, printed and stored."""
     named = stack.config().get(f"{NAMESPACE}:images")
     if isinstance(named, str):
         return named
@@ -36,8 +34,8 @@ def choose(stack: Stack) -> str:
     else:
         source = "packages"
         console.out.print(
-            f"images: no registry can be reached ({why}); taking packages: "
-            "images are built here from distribution packages"
+            f"images: no registry is reachable ({why}); using packages: images are built here from"
+            " distribution packages"
         )
     stack.set_images(source)
     console.out.print(
@@ -60,7 +58,7 @@ def _registry_unreachable() -> str | None:
 
 
 def build_missing(wanted: Callable[[], Container[str]] = lambda: RECIPES) -> list[str]:
-    """Builds the packages images that are not there yet; returns the tags that were built.
+    """Builds the missing images from packages; returns the tags that were built.
 
     `wanted` names the recipes that are needed; it is asked only if any image is missing.
     """
@@ -126,7 +124,7 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
             console.run(
                 [*command, str(context)],
                 env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
-                fix="see that Debian's packages can be reached and that there is disk space",
+                fix="check that Debian's packages are reachable and that there is disk space",
             )
     return tag
 

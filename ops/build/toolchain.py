@@ -31,7 +31,7 @@ class Toolchain:
     plugin: Path | None
 
     def environment(self) -> dict[str, str]:
-        """The variables under which the CLI finds its parts and fetches nothing by itself."""
+        """The variables with which the CLI finds its parts and downloads nothing itself."""
         folders = [str(VENV_BIN), *map(str, self.path)]
         return {
             "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")]),
@@ -43,8 +43,8 @@ class Toolchain:
 
 
 def ensure(target: str = "docker") -> Toolchain:
-    """Finds or makes every tool for a target; what is there is left alone. Raises Failed for what
-    cannot be had.
+    """Finds or builds every tool for a target; existing ones are left alone. Raises Failed for an
+    unavailable one.
     """
     origin: dict[str, str] = {}
     folders: list[Path] = []
@@ -63,8 +63,8 @@ def ensure(target: str = "docker") -> Toolchain:
 
 
 def _beside_cli(folders: list[Path]) -> list[Path]:
-    """Gives a CLI that was built here its language host as a neighbour: one on the PATH makes it
-    warn at every command.
+    """Puts the language host beside a CLI that was built here: one on the PATH makes it warn at
+    every command.
     """
     cli, host = golang.built(_MODULES / "pulumi"), golang.built(_MODULES / "language-python")
     if cli is None or host is None or cli not in folders:
@@ -124,10 +124,10 @@ def _plugin(target: str) -> tuple[Path | None, str]:
         return downloaded, "downloaded"
     if target != "docker":
         raise console.Failed(
-            f"Pulumi's {target} plug-in {version} is not here, its download cannot be reached, "
-            "and no package carries it",
-            f"put {name} on the PATH, or run this where {_DOWNLOAD} can be reached; "
-            "`make test-kubernetes` tests the same chart by Helm alone",
+            f"Pulumi's {target} plug-in {version} is not installed, its download is unreachable,"
+            " and no package provides it",
+            f"put {name} on the PATH, or run this where {_DOWNLOAD} is reachable; `make"
+            " test-kubernetes` tests the same chart with Helm alone",
         )
     built = golang.build(
         _MODULES / "docker-provider",
@@ -168,8 +168,8 @@ def _download_cli(folder: Path) -> bool:
 
 
 def _add_script(target: Path) -> None:
-    """The script that runs a program comes with the SDK of the CLI's version, in the CLI's own
-    module.
+    """Adds the script that runs a program; it comes with the SDK of the CLI's version, in the CLI's
+    own module.
     """
     sdk = golang.sources(_MODULES / "pulumi", "github.com/pulumi/pulumi/sdk/v3")
     script = sdk / "python" / "cmd" / "pulumi-language-python-exec"

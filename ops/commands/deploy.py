@@ -1,4 +1,4 @@
-"""Up, preview, down and purge: thin around the Pulumi CLI, with what it cannot do itself."""
+"""Up, preview, down and purge: thin wrappers around the Pulumi CLI, plus what it cannot do."""
 
 import sys
 import tempfile
@@ -51,19 +51,19 @@ def _up() -> None:
     health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
     summary.show(place, outputs, watch)
     console.out.print(
-        f"Deployed in {deployed:.1f} s; set-up, deploy and checks together"
-        f" {time.monotonic() - total:.1f} s."
+        f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
+        f" {time.monotonic() - total:.1f} s in total."
     )
 
 
 def initialise() -> None:
-    """Makes the stack and its keys, and deploys nothing."""
+    """Creates the stack and its keys without deploying anything."""
     with _held("ops init"):
         open_stack().initialise()
 
 
 def verify() -> None:
-    """Proves the deployed stack again."""
+    """Verifies the deployed stack again."""
     stack = _open()
     place, outputs = site.of(stack), stack.outputs()
     health.verify(stack, place, outputs)
@@ -109,12 +109,12 @@ def _down() -> None:
         )
     kept = [name for name in place.data(stack) if name.startswith("volume")]
     console.out.print(
-        f"Data is kept in {len(kept)} volumes; `make up` uses it again, `make purge` deletes it."
+        f"Data is kept in {len(kept)} volumes; `make up` reuses it, `make purge` deletes it."
     )
 
 
 def purge(*, confirmation: str | None = None) -> None:
-    """Deletes the stack with its data, after its name was given."""
+    """Deletes the stack with its data, after confirmation by name."""
     with _held("make purge"):
         _purge(confirmation)
 
@@ -122,16 +122,16 @@ def purge(*, confirmation: str | None = None) -> None:
 def _purge(confirmation: str | None) -> None:
     stack = _open()
     place = site.of(stack)
-    console.out.print(f"This deletes the stack `{stack.name}` and its data for ever:")
+    console.out.print(f"This deletes the stack `{stack.name}` and its data permanently:")
     for name in place.data(stack):
         console.out.print(f"  {name}")
     if confirmation is None:
         if not sys.stdin.isatty():
             raise console.Failed(
-                "purge asks for the stack's name, and there is no terminal to ask at",
+                "purge asks for the stack's name, but there is no terminal",
                 f"python -m ops purge --confirm {stack.name}",
             )
-        confirmation = console.out.input("Type the stack's name to go on: ").strip()
+        confirmation = console.out.input("Type the stack's name to continue: ").strip()
     if confirmation != stack.name:
         raise console.Failed(f"`{confirmation}` is not `{stack.name}`; nothing was deleted")
     resources = stack.export()
@@ -151,7 +151,7 @@ def _purge(confirmation: str | None) -> None:
         console.out.print(f"  deleted {name}")
     key_backup.forget(stack.name)
     console.out.print(
-        f"`{stack.name}` and its data are deleted. Its settings stay in {stack.file.name}."
+        f"`{stack.name}` and its data have been deleted. Its settings remain in {stack.file.name}."
     )
 
 

@@ -26,8 +26,8 @@ def write(stack: Stack, *, force: bool = False) -> None:
     """Writes `.env` and `.env.admin` (for the stack `dev`) or `.env.<stack>` and
     `.env.<stack>.admin`.
 
-    Both are readable by their owner only. Raises Failed rather than replace a file that it has not
-    written.
+    Both are readable only by their owner. Raises Failed rather than overwrite a file that it did
+    not write.
     """
     outputs = stack.outputs()
     path = ROOT / (".env" if stack.name == "dev" else f".env.{stack.name}")
@@ -41,8 +41,8 @@ def write(stack: Stack, *, force: bool = False) -> None:
     for target in written:
         if not force and not _ours(target):
             raise console.Failed(
-                f"{target.name} is there, and `make env` has not written it; nothing was changed",
-                f"move it away, or replace it: python -m ops env --force (stack `{stack.name}`)",
+                f"{target.name} exists, but was not written by `make env`; nothing was changed",
+                f"move it away, or overwrite it: python -m ops env --force (stack `{stack.name}`)",
             )
     for target, (header, variables) in written.items():
         write_private(target, header.format(mark=_MARK, stack=stack.name) + render(variables))
@@ -50,17 +50,17 @@ def write(stack: Stack, *, force: bool = False) -> None:
 
 
 def render(variables: Mapping[str, str]) -> str:
-    """One `NAME=value` a line, sorted. Raises ValueError for a value that fits on no line."""
+    """One `NAME=value` per line, sorted. Raises ValueError for a value with several lines."""
     return "".join(f"{name}={quote(value)}\n" for name, value in sorted(variables.items()))
 
 
 def quote(value: str) -> str:
     """A value as python-dotenv, Compose and shells read it back.
 
-    `docker run --env-file` knows no quotes, so there are none where none are needed.
+    `docker run --env-file` does not strip quotes, so only values that need them are quoted.
     """
     if not value.isprintable():
-        raise ValueError("a value of more than one line has no place in an environment file")
+        raise ValueError("a value with several lines cannot be written to an environment file")
     if _PLAIN.fullmatch(value):
         return value
     if "'" not in value and "\\" not in value:

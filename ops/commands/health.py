@@ -21,20 +21,20 @@ _ENVIRONMENT = "GROUNDWORK_OUTPUTS"
 def verify(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool = True) -> None:
     """Runs `tests/health` for a stack. Raises Failed if a check fails.
 
-    The deep checks (10,000 vectors) run after a change; what did not change keeps its proof.
+    The deep checks (10,000 vectors) run only after a change.
     """
     arguments = ["-q", "--no-header", "-p", "no:cacheprovider", "tests/health"]
     if not deep:
         arguments += ["-m", "not deep"]
     console.out.print(
         f"[bold]verifying `{stack.name}`[/bold] …"
-        + ("" if deep else " (nothing changed: without the check over 10,000 vectors)")
+        + ("" if deep else " (nothing changed: skipping the check of 10,000 vectors)")
     )
     record = _record(stack)
     if run(outputs, arguments) != 0:
         record.unlink(missing_ok=True)
         raise console.Failed(
-            f"the stack `{stack.name}` is deployed and not healthy; the failed checks are above",
+            f"the stack `{stack.name}` is deployed but not healthy; the failed checks are above",
             "make logs S=<service> shows why; then `make health`",
         )
     if deep:
@@ -42,7 +42,7 @@ def verify(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool 
 
 
 def verified(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> bool:
-    """True if these very containers have passed all checks, the deep ones included."""
+    """True if exactly these containers have passed all checks, including the deep ones."""
     record = _record(stack)
     return record.exists() and json.loads(record.read_text()) == place.identities(outputs)
 

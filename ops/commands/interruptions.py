@@ -1,5 +1,5 @@
-"""Which services an `up` will interrupt, said before it does, and for about how long, from what
-their last starts took.
+"""Announces which services an `up` will interrupt, and for about how long, judging by their last
+starts.
 """
 
 import hashlib
@@ -22,9 +22,7 @@ _PROGRAM = ("infra", "templates", "images", "charts")
 
 
 def announce(stack: Stack, prefix: str) -> None:
-    """Prints them. Where nothing has changed since the last successful `up`, nothing is
-    computed.
-    """
+    """Prints them. If nothing has changed since the last successful `up`, nothing is computed."""
     if _record(stack).get("inputs") == _inputs(stack):
         return
     done = stack.pulumi("preview", "--json", "--suppress-outputs", "--stack", stack.name)
@@ -37,11 +35,11 @@ def announce(stack: Stack, prefix: str) -> None:
         told = (
             f"{name} (about {seconds[name]:.0f} s)" if name in seconds else name for name in names
         )
-        console.out.print(f"will be interrupted while it is replaced: {', '.join(told)}")
+        console.out.print(f"will be interrupted while being replaced: {', '.join(told)}")
 
 
 def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The services whose containers a preview replaces; provisioning jobs serve nobody."""
+    """The services whose containers a preview replaces; provisioning jobs have no clients."""
     for step in preview.get("steps") or ():
         kind, _, name = str(step.get("urn", "")).rpartition("::")
         if (
@@ -53,7 +51,7 @@ def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def remember(stack: Stack, watch: Watch, outputs: Mapping[str, Any]) -> None:
-    """Keeps what was deployed, and how long each service that was started took to answer."""
+    """Records what was deployed, and how long each started service took to become healthy."""
     seconds = dict(_record(stack).get("seconds") or {})
     for name, service in outputs["services"].items():
         taken = watch.seconds(service["container"])

@@ -1,4 +1,4 @@
-"""The closing table: what runs, where, how long it took, and what was left out."""
+"""The summary: what runs, where, how long it took, and what was left out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from ops.stacks.progress import Watch
 
 def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) -> None:
     """Prints the table of services from a stack's outputs, with the times that a deploy's watch
-    saw.
+    recorded.
     """
     table = Table(
         title=f"Groundwork `{outputs['identity']['groundwork.stack']}`", title_justify="left"
@@ -25,7 +25,7 @@ def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) ->
         table.add_row(
             name,
             _colour(states[name]),
-            "\n".join(_addresses(name, service)) or "inside only",
+            "\n".join(_addresses(name, service)) or "internal only",
             service["image"].partition("@")[0],
             limits["memory"],
             f"{limits['cpus']:g}",
@@ -34,13 +34,13 @@ def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) ->
     console.out.print(table)
     if outputs["target"]["kind"] == "kubernetes":
         console.out.print(
-            "These addresses are inside the cluster; `make forward` brings them to this machine, on"
-            " the ports that .env names."
+            "These addresses are inside the cluster; `make forward` forwards them to this"
+            " machine, on the ports in .env."
         )
     images = outputs["images"]
     console.out.print(
-        f"Images: {images}. Credentials: `make env` writes the application's to .env; all of them:"
-        " `pulumi stack output credentials --show-secrets`."
+        f"Images: {images}. Credentials: `make env` writes the application's to .env; to see them"
+        " all: `pulumi stack output credentials --show-secrets`."
     )
     for item in outputs["leftOut"]:
         console.out.print(f"  left out: {item['service']}: {item['reason']}")

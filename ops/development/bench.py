@@ -1,4 +1,4 @@
-"""Measures a deployed stack: memory at rest, and how long what people wait for takes. It asserts
+"""Measures a deployed stack: memory at rest, and the commands that people wait for. It asserts
 nothing.
 """
 

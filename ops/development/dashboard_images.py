@@ -1,7 +1,7 @@
-"""Pictures of the dashboards where no Grafana can be run: each panel's queries, asked of the
-deployed stack, drawn to PNG.
+"""Pictures of the dashboards without Grafana: each panel's queries, run against the deployed stack
+and drawn as PNG.
 
-They say on their face that they are no screenshots.
+Each is labelled as not being a screenshot.
 """
 
 import time
@@ -25,9 +25,7 @@ _INK, _GRID, _PAPER = "#d8d9da", "#33363c", "#181b1f"
 
 
 def draw(environment: dict[str, str], *, minutes: int) -> list[Path]:
-    """One file for each dashboard of metrics that has data: the last minutes of the deployed
-    stack.
-    """
+    """One file for each metrics dashboard that has data: the last minutes of the deployed stack."""
     FOLDER.mkdir(exist_ok=True)
     auth = (environment["PROMETHEUS_USER"], environment["PROMETHEUS_PASSWORD"])
     drawn = []

@@ -1,4 +1,4 @@
-"""Resolves the dependencies again: exact versions with hashes."""
+"""Re-resolves the dependencies: exact versions with hashes."""
 
 from ops import console
 from ops.paths import ROOT, VENV_BIN
@@ -16,7 +16,7 @@ _LOCKS = (
 
 
 def resolve() -> None:
-    """Writes every lock file anew."""
+    """Rewrites every lock file."""
     for path, options in _LOCKS:
         with console.step(f"resolving {path}.in"):
             folder, _, name = (ROOT / path).as_posix().rpartition("/")

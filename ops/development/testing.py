@@ -1,4 +1,4 @@
-"""`make test`: lint, types, pure tests, then a real deployment; and at the end what was never
+"""`make test`: lint, types, unit tests, then a real deployment; and finally the checks never
 executed.
 """
 
@@ -31,7 +31,7 @@ def lint() -> None:
 
 
 def run(*, live: bool) -> None:
-    """Everything, in the order in which it fails fastest."""
+    """Everything, fastest failures first."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         outcomes = Path(folder) / "outcomes.jsonl"
@@ -52,8 +52,8 @@ def run(*, live: bool) -> None:
 
 
 def kubernetes() -> None:
-    """The chart and the platform on a real cluster: the one that GROUNDWORK_TEST_CONTEXT names, or
-    one made from packages.
+    """The chart and the platform on a real cluster: GROUNDWORK_TEST_CONTEXT's, or one made from
+    packages.
     """
     if "GROUNDWORK_TEST_CONTEXT" not in os.environ:
         engine.ensure()

@@ -34,12 +34,12 @@ class DockerSite:
             )
 
     def recover(self, stack: Stack, resources: Resources) -> None:
-        """Removes a dead run's lock and the containers that no state records."""
+        """Removes a dead run's lock and unrecorded containers."""
         recovery.recover(stack, resources)
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
         """Drift, found by one look at the engine in a tenth of a refresh's time; Pulumi refreshes
-        only where there is any.
+        only if there is any.
         """
         drifted = drift.find(resources)
         return drifted, ["--refresh"] if drifted else []
@@ -49,7 +49,7 @@ class DockerSite:
         return progress.watching(recovery.owner_labels(stack))
 
     def show_failed(self, stack: Stack) -> None:
-        """The last words of this stack's containers that are not healthy: a job's error is only
+        """The last lines of this stack's containers that are not healthy: a job's error is only
         there.
         """
         client = docker.from_env()

@@ -1,5 +1,5 @@
-"""True if the engine still shows what the state records. It reads the engine once, where a refresh
-asks for each resource.
+"""Finds where the engine differs from the state. It reads the engine once, while a refresh queries
+each resource.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ _CONTAINER, _NETWORK, _VOLUME = (
 
 
 def find(resources: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of what is gone, stopped or other than recorded; empty when all is as the
-    state says.
+    """Names of resources that are gone, stopped or different from the state; empty if there are
+    none.
     """
     wanted = [
         resource

@@ -1,6 +1,4 @@
-"""The Docker engine: the one that answers, or on Debian and Ubuntu one that is installed and
-started here.
-"""
+"""The Docker engine: the one that answers, or one installed here on Debian and Ubuntu."""
 
 import os
 import shutil
@@ -33,13 +31,13 @@ def answers() -> bool:
 
 
 def ensure() -> None:
-    """Makes an engine answer, or raises Failed with the command to run."""
+    """Ensures that an engine answers, or raises Failed with the command to run."""
     if answers():
         _share_root()
         return
     if os.environ.get("DOCKER_HOST"):
         raise console.Failed(
-            f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no Docker engine answers there",
+            f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, but no Docker engine answers there",
             "start that engine, correct DOCKER_HOST, or unset it to use this machine's own",
         )
     if os.geteuid() != 0:
@@ -54,8 +52,8 @@ def ensure() -> None:
 
 
 def _share_root() -> None:
-    """Makes `/` a shared mount where no systemd has done it: node-exporter cannot see the host's
-    disks otherwise.
+    """Makes `/` a shared mount if no systemd has done so: otherwise node-exporter cannot see the
+    host's disks.
     """
     local = not os.environ.get("DOCKER_HOST", "unix://").startswith(("tcp:", "ssh:"))
     if (

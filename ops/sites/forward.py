@@ -1,4 +1,4 @@
-"""Endpoints inside a cluster, brought to this machine by `kubectl port-forward`."""
+"""Endpoints inside a cluster, forwarded to this machine by `kubectl port-forward`."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ def kubectl(target: Mapping[str, str]) -> list[str]:
     found = shutil.which("kubectl")
     if found is None:
         raise console.Failed(
-            "what runs inside a cluster is reached by kubectl, and there is none here",
+            "services in a cluster are reached through kubectl, which is not installed here",
             "install it: https://kubernetes.io/docs/tasks/tools/",
         )
     return [
@@ -80,9 +80,9 @@ class Forwards:
                 process.wait()
                 raise console.Failed(
                     f"{service}.{namespace}:{port} cannot be reached:"
-                    f" {said.strip() or 'kubectl port-forward said nothing'}",
-                    f"make logs S={service}; where the port is taken on this machine, free it or"
-                    " set groundwork:portOffset",
+                    f" {said.strip() or 'kubectl port-forward printed nothing'}",
+                    f"make logs S={service}; if the port is taken on this machine, free it or set"
+                    " groundwork:portOffset",
                 )
 
     def wait(self) -> None:
@@ -107,9 +107,7 @@ def _read(process: subprocess.Popen[str], lines: "Queue[str]") -> None:
 
 
 def everything(outputs: Mapping[str, Any]) -> None:
-    """Brings every endpoint of a stack to the ports that its outputs and `.env` name, until it is
-    interrupted.
-    """
+    """Forwards a stack's endpoints to the ports in its outputs and `.env`, until interrupted."""
     forwards = Forwards(outputs["target"])
     try:
         for name, service in outputs["services"].items():
@@ -118,7 +116,7 @@ def everything(outputs: Mapping[str, Any]) -> None:
                     service["namespace"], name, end["servicePort"], local=end["port"]
                 )
                 console.out.print(f"  {name}: {end['scheme']}://127.0.0.1:{port}")
-        console.out.print("Everything is reached until this ends (Ctrl-C).")
+        console.out.print("All endpoints are forwarded until this ends (Ctrl-C).")
         forwards.wait()
         raise console.Failed("a forward has ended: its pod is gone", "run `make forward` again")
     finally:

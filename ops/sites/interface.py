@@ -16,31 +16,31 @@ class Site(Protocol):
     """A Docker host or a cluster."""
 
     def prepare(self, stack: Stack) -> None:
-        """Before an `up`, once the stack has its keys: images, where they are made here."""
+        """Before an `up`, once the stack has its keys: builds images, if they are built here."""
 
     def recover(self, stack: Stack, resources: Resources) -> None:
-        """After a run that was killed: locks and what no state records."""
+        """After a run that was killed: removes locks and unrecorded resources."""
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
-        """(names of what differs from the state, arguments with which `pulumi up` mends it)."""
+        """(names of what differs from the state, arguments with which `pulumi up` repairs it)."""
 
     def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
         """Watches how long each service takes to become healthy."""
 
     def show_failed(self, stack: Stack) -> None:
-        """Prints the last words of what is not healthy."""
+        """Prints the last lines of what is not healthy."""
 
     def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
-        """Service to an id that changes whenever what runs does."""
+        """Service to an id that changes whenever its containers do."""
 
     def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
         """Service to its state in one word: healthy, running, or what is wrong."""
 
     def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
-        """(name, used, limit) of each container, in bytes, without what is only the page cache."""
+        """(name, used, limit) of each container, in bytes, without the page cache."""
 
     def release(self, stack: Stack) -> None:
-        """Before a destroy: lets go what others hold."""
+        """Before a destroy: releases what others hold."""
 
     def data(self, stack: Stack) -> list[str]:
         """Volumes and claims that `down` keeps and `purge` deletes."""

@@ -31,7 +31,7 @@ class KubernetesSite:
 
     @classmethod
     def of(cls, stack: Stack) -> "KubernetesSite":
-        """From the stack's file. What is wrong in it the program refuses in its own words."""
+        """From the stack's file. The program itself reports errors in it."""
         cluster = stack.config().get(f"{NAMESPACE}:kubernetes") or {}
         namespace = str(cluster.get("namespace") or f"groundwork-{stack.name}")
         kubeconfig = (
@@ -43,16 +43,14 @@ class KubernetesSite:
         return cls(target, (namespace, f"{namespace}-host"))
 
     def prepare(self, stack: Stack) -> None:
-        """The nodes pull their images themselves; that there is a kubectl is asked before anything
-        changes.
-        """
+        """Nodes pull their own images; this checks for kubectl before anything changes."""
         self._kubectl()
 
     def recover(self, stack: Stack, resources: Resources) -> None:
-        """Removes a dead run's lock, and Helm's record of what it left half-way or finished
-        without Pulumi's knowing: Helm refuses to go on from there.
+        """Removes a dead run's lock, and Helm's records of releases that it left half-done or
+        finished unknown to Pulumi: Helm refuses to continue from there.
 
-        The objects stay, and the same release takes them over.
+        The objects remain, and the same release adopts them.
         """
         interrupted = recovery.unlock(stack)
         if not stack.backend.local:
@@ -88,11 +86,12 @@ class KubernetesSite:
             )
         if stuck:
             console.out.print(
-                f"recovery: forgot {len(stuck)} unfinished releases; this run makes them again"
+                f"recovery: discarded {len(stuck)} unfinished releases; this run installs them"
+                " again"
             )
 
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
-        """A release whose workload is gone is made anew: to Helm, and so to Pulumi, it still looks
+        """A release whose workload is gone is replaced: to Helm, and so to Pulumi, it still looks
         deployed.
         """
         releases = {
@@ -112,7 +111,7 @@ class KubernetesSite:
 
     @contextmanager
     def watching(self, stack: Stack) -> Iterator[Watch]:
-        """Each pod's own conditions tell afterwards how long it took."""
+        """Measures afterwards, from each pod's own conditions."""
         watch = Watch()
         known = {item["metadata"]["uid"] for item in self._seen(self._pods)}
         yield watch
@@ -131,7 +130,7 @@ class KubernetesSite:
                         )
 
     def show_failed(self, stack: Stack) -> None:
-        """Prints why pods are not ready, and their last lines; those of a job remain after its
+        """Prints why pods are not ready, and their last lines; a job's pods remain after its
         release is rolled back.
         """
         for pod in self._seen(lambda: self._list("pods", "app.kubernetes.io/part-of=groundwork")):
@@ -179,7 +178,7 @@ class KubernetesSite:
         return {name: " ".join(sorted(parts)) for name, parts in found.items()}
 
     def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
-        """Healthy where every pod is ready, else how many are."""
+        """`healthy` if every pod is ready, otherwise how many are."""
         ready: dict[str, list[bool]] = {name: [] for name in outputs["services"]}
         for pod in self._pods():
             statuses = pod["status"].get("containerStatuses") or []
@@ -250,16 +249,14 @@ class KubernetesSite:
         )
 
     def _owned(self, stack: Stack) -> list[str]:
-        """Those of the namespaces that carry this stack's labels: a name alone may be somebody
-        else's.
-        """
+        """The namespaces with this stack's labels: a name alone may belong to someone else."""
         return [
             str(item["metadata"]["name"])
             for item in self._list("namespaces", ",".join(recovery.owner_labels(stack)))
         ]
 
     def _seen(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """The result of a query; nothing if the cluster does not answer, which the program reports
+        """The result of a query; empty if the cluster does not answer, which the program reports
         better.
         """
         try:
@@ -302,15 +299,15 @@ class KubernetesSite:
             raise console.Failed(
                 f"kubectl {' '.join(arguments[:2])}:"
                 f" {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}",
-                f"see that `kubectl --context={self.target['context']} get nodes` works, and"
-                " groundwork:kubernetes in the stack's file",
+                f"check that `kubectl --context={self.target['context']} get nodes` works, and"
+                " check groundwork:kubernetes in the stack's file",
             )
         return done.stdout
 
 
 def _stuck(labels: Mapping[str, str], recorded: Set[str]) -> bool:
-    """True if one of Helm's records, by its labels, is of a release that is half-made or that no
-    state knows.
+    """True if a Helm record, by its labels, is of a release that is half-done or unknown to the
+    state.
     """
     return labels["status"].startswith("pending-") or labels["name"] not in recorded
 

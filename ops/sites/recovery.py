@@ -1,4 +1,4 @@
-"""After an `up` that was killed: its lock, its plug-in processes, and what no state records."""
+"""After an `up` that was killed: its lock, its plug-in processes, and unrecorded resources."""
 
 import os
 import signal
@@ -24,9 +24,9 @@ from ops.stacks.state import read_record
 def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
     """Makes the next `up` possible; `resources` are what the state records.
 
-    What carries this stack's labels and is in no state is in the way of every deploy: an
-    interrupted run left it, the state was lost, or another clone deployed it. Containers and
-    networks are removed, after saying so; never a volume.
+    Resources with this stack's labels that are not in its state block every deploy: an interrupted
+    run left them, the state was lost, or another clone deployed them. Containers and networks are
+    listed and removed; volumes never are.
     """
     interrupted = unlock(stack)
     if interrupted:
@@ -45,17 +45,17 @@ def recover(stack: Stack, resources: Sequence[Mapping[str, Any]]) -> None:
         else "the state was lost, or another clone deployed them"
     )
     console.out.print(
-        f"recovery: found what carries this stack's labels and is in no state ({why}):"
+        f"recovery: found resources with this stack's labels that are not in its state ({why}):"
     )
     for kind, name, _ in found:
         console.out.print(f"  {kind} {name}")
     _remove(found)
-    console.out.print(f"recovery: removed {len(found)} of them; every volume is kept")
+    console.out.print(f"recovery: removed all {len(found)}; volumes are kept")
 
 
 def _remove_loader(stack: Stack) -> None:
-    """True if engines have read what was placed last is not known, so the next `up` places it
-    again and makes them.
+    """Removes the loader: it is unknown whether engines have read the files placed last, so the
+    next `up` places them again and reloads.
     """
     client = docker.from_env()
     try:
@@ -68,8 +68,8 @@ def _remove_loader(stack: Stack) -> None:
 
 
 def unlock(stack: Stack) -> bool:
-    """Removes the lock and ends the plug-ins of a run that was killed; whether there was one.
-    Raises Failed if somebody works on the stack.
+    """Removes the lock and ends the plug-ins of a run that was killed; returns whether there was
+    one. Raises Failed if another run is working on the stack.
     """
     if not stack.backend.local:
         # Who else works on a shared backend cannot be seen here, and what looks unrecorded may be
@@ -79,14 +79,14 @@ def unlock(stack: Stack) -> bool:
     alive = [lock for lock in locks if _alive(lock)]
     if alive:
         raise console.Failed(
-            f"another `pulumi` works on the stack `{stack.name}` ({_describe(alive[0])})",
+            f"another `pulumi` is working on the stack `{stack.name}` ({_describe(alive[0])})",
             "wait for it to end, or stop it",
         )
     if not locks:
         return False
     _end_orphans()
     stack.ask("cancel", "--yes", "--stack", stack.name)
-    console.out.print("recovery: the last run was interrupted; its lock is removed")
+    console.out.print("recovery: the last run was interrupted; its lock has been removed")
     return True
 
 
@@ -114,8 +114,8 @@ def _alive(lock: Path) -> bool:
 
 
 def _end_orphans() -> None:
-    """Ends plug-in processes of this tree's backend whose CLI is gone: they might still be
-    changing things.
+    """Ends plug-in processes of this tree's backend whose CLI is gone: they might still be making
+    changes.
     """
     marker = f"PULUMI_BACKEND_URL={(STATE / 'state').as_uri()}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
@@ -130,9 +130,7 @@ def _end_orphans() -> None:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """True if a process is a `pulumi` that still runs; one that ended and was not waited for does
-    not.
-    """
+    """True if a process is a running `pulumi`; a zombie is not."""
     try:
         before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
@@ -141,11 +139,11 @@ def _is_pulumi(pid: int) -> bool:
 
 
 def owner_labels(stack: Stack) -> list[str]:
-    """Labels that this stack of this instance carries, and nothing else does."""
+    """The labels that only this instance's stack carries."""
     instance = instance_of(stack.name)
     if not instance:
         raise console.Failed(
-            f"{stack.file.name} names no instance, so nothing can be told to be this stack's",
+            f"{stack.file.name} sets no instance, so this stack's resources cannot be identified",
             "make up",
         )
     return [
@@ -161,8 +159,8 @@ def owner_filter(stack: Stack) -> dict[str, str | list[str] | bool]:
 
 
 def _orphaned(stack: Stack, recorded: Set[Any]) -> list[tuple[str, str, str]]:
-    """(kind, name, id) of the stack's containers and networks that no state records, if they are
-    of this master secret.
+    """(kind, name, id) of the stack's unrecorded containers and networks, if they were made with
+    this master secret.
     """
     client = docker.from_env()
     try:
@@ -214,8 +212,8 @@ def _remove_container(client: docker.DockerClient, container_id: str) -> None:
 
 
 def release_networks(stack: Stack) -> None:
-    """Disconnects containers that are not this stack's from its networks, which could not be
-    removed otherwise; says which.
+    """Disconnects and names containers that are not this stack's from its networks, which could not
+    be removed otherwise.
     """
     client = docker.from_env()
     try:
@@ -231,8 +229,8 @@ def release_networks(stack: Stack) -> None:
                 if container_id not in own:
                     network.disconnect(container_id, force=True)
                     console.out.print(
-                        f"network {network.name}: disconnected {shown['Name']}, which is not of"
-                        " this stack"
+                        f"network {network.name}: disconnected {shown['Name']}, which is not part"
+                        " of this stack"
                     )
     finally:
         client.close()

@@ -1,11 +1,11 @@
-"""The site of a stack: the one of its target."""
+"""The site of a stack, chosen by its target."""
 
 from ops.sites.interface import Site
 from ops.stacks.stack import Stack, stack_name, target_of
 
 
 def of(stack: Stack) -> Site:
-    """The site of a stack's target, ready to be asked."""
+    """The site of a stack's target."""
     if stack.clustered:
         from ops.sites.kubernetes import KubernetesSite
 
@@ -16,7 +16,7 @@ def of(stack: Stack) -> Site:
 
 
 def ensure_engine() -> None:
-    """Makes a Docker engine answer where the stack that STACK names runs on one."""
+    """Ensures that a Docker engine answers, if the stack that STACK names runs on one."""
     if target_of(stack_name()) == "docker":
         from ops.sites import engine
 

@@ -17,28 +17,28 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         "the disk is full",
-        "free space (`docker system df` shows what Docker holds), then run `{again}`",
+        "free up space (`docker system df` shows what Docker uses), then run `{again}`",
     ),
     (
         r"port is already allocated|address already in use",
         "its port is taken",
         (
-            "stop what holds it (`ss -ltnp`), set another port or groundwork:portOffset, then run"
+            "stop what uses it (`ss -ltnp`), set another port or groundwork:portOffset, then run"
             " `{again}`"
         ),
     ),
     (
         r"is already in use by container|network with name \S+ already exists",
-        "its name is taken by something that the state does not record",
+        "its name is taken by a resource that the state does not record",
         (
-            "run `{again}`: it finds and removes what carries this stack's labels, and keeps the"
-            " volumes"
+            "run `{again}`: it finds and removes resources with this stack's labels, and keeps"
+            " the volumes"
         ),
     ),
     (
         r"non-overlapping|address pools have been fully subnetted",
-        "the engine has no range of addresses left for a network",
-        "remove networks that nobody uses (`docker network prune`), then run `{again}`",
+        "the engine has no address range left for a network",
+        "remove unused networks (`docker network prune`), then run `{again}`",
     ),
     (
         (
@@ -47,7 +47,7 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
         ),
         "its image cannot be pulled",
         (
-            "see that the registry can be reached and that groundwork:images names the right one,"
+            "check that the registry is reachable and that groundwork:images names the right one,"
             " then run `{again}`"
         ),
     ),
@@ -62,21 +62,21 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
             r" exceeded|waiting for"
         ),
         "it did not become ready in time; its last lines are above",
-        "`make logs S={service}` shows more; when its cause is mended, run `{again}`",
+        "`make logs S={service}` shows more; once the cause is fixed, run `{again}`",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A resource that failed, and the first line of what was said of it."""
+    """A resource that failed, and the error message for it."""
 
     resource: str
     message: str
 
 
 def read(log: Path) -> list[Failure]:
-    """The errors in an event log of Pulumi's, one for each resource, in their order."""
+    """The errors in a Pulumi event log, one per resource, in order."""
     found: dict[str, Failure] = {}
     for line in log.read_text().splitlines() if log.exists() else ():
         try:
@@ -102,7 +102,7 @@ def _lines(message: str) -> Iterator[str]:
 
 
 def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Failed:
-    """The explanation of a failed deploy. `prefix` begins every name of the stack's."""
+    """The explanation of a failed deploy. `prefix` is the prefix of the stack's names."""
     refused = next((item for item in failures if _REFUSED in item.message), None)
     if refused is not None:
         return console.Failed(
@@ -111,8 +111,8 @@ def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Fail
         )
     if not failures:
         return console.Failed(
-            "the deploy did not succeed; the messages are above",
-            f"run `{again}` again: it goes on from here",
+            "the deploy failed; the messages are above",
+            f"run `{again}` again: it continues from here",
         )
     told, fixes = [], []
     for failure in failures:
@@ -122,7 +122,7 @@ def explain(failures: list[Failure], *, prefix: str, again: str) -> console.Fail
         told.append(f"{service}: {meaning}\n      ({first})" if meaning else f"{service}: {first}")
         fixes.append(fix.format(service=service.removesuffix("-provision"), again=again))
     return console.Failed(
-        "the deploy did not succeed:\n    " + "\n    ".join(told), "; ".join(dict.fromkeys(fixes))
+        "the deploy failed:\n    " + "\n    ".join(told), "; ".join(dict.fromkeys(fixes))
     )
 
 
@@ -130,4 +130,4 @@ def _meaning(message: str) -> tuple[str | None, str]:
     for pattern, meaning, fix in _MEANINGS:
         if re.search(pattern, message, re.I):
             return meaning, fix
-    return None, "when its cause is mended, run `{again}`: it goes on from here"
+    return None, "once the cause is fixed, run `{again}`: it continues from here"

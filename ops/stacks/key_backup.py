@@ -1,7 +1,7 @@
 """A private copy of what `make up` generated for a stack.
 
-Those keys are changes to a tracked file, which one `git checkout` takes away; without the master
-secret nothing opens the data any more. What is secret stays encrypted in the copy.
+Those keys are changes to a tracked file, which one `git checkout` discards; without the master
+secret nothing can open the data. Secrets stay encrypted in the copy.
 """
 
 from pathlib import Path
@@ -43,10 +43,10 @@ def keep(stack: str, file: Path) -> None:
 
 
 def restore(stack: str, file: Path) -> bool:
-    """Puts the remembered keys back into a file that has neither secret nor instance; returns
-    whether it did.
+    """Restores the remembered keys in a file that has neither secret nor instance; returns whether
+    it did.
 
-    The file is edited as text, so that a person's comments stay.
+    The file is edited as text, so that comments stay.
     """
     kept, content = _read(_copy(stack)), _read(file)
     config = content.get("config") or {}
@@ -66,5 +66,5 @@ def restore(stack: str, file: Path) -> bool:
 
 
 def forget(stack: str) -> None:
-    """Removes the copy, when the data that it opened is gone."""
+    """Removes the copy, once the data that it opened is gone."""
     _copy(stack).unlink(missing_ok=True)

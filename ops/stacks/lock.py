@@ -1,7 +1,7 @@
 """One lock for everything that changes a stack, taken before anything else and released by the
 kernel when its holder ends.
 
-It is the host's: two clones that deploy one stack to one engine wait for each other too.
+It belongs to the host: two clones that deploy one stack to one engine also wait for each other.
 """
 
 import fcntl
@@ -24,10 +24,10 @@ _REMIND_SECONDS = 30
 
 @contextmanager
 def held(stack: str, instance: str | None, command: str) -> Iterator[None]:
-    """Holds a stack for a command, after waiting for whoever holds it. Raises Failed if that takes
-    too long.
+    """Locks a stack for a command, after waiting for its current holder. Raises Failed if that
+    takes too long.
 
-    The instance is unknown before a stack's first `up`; then nobody else can know it either.
+    The instance is unknown before a stack's first `up`; no other command can know it then either.
     """
     tree = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
     names = [f"tree-{tree}-{stack}", *([f"stack-{stack}-{instance}"] if instance else [])]
@@ -82,7 +82,7 @@ def _wait(descriptor: int, path: Path, stack: str) -> None:
 def _holder(path: Path, stack: str) -> str:
     record = read_record(path)
     if not record:
-        return f"another command works on the stack `{stack}`"
+        return f"another command is working on the stack `{stack}`"
     seconds = time.time() - float(record["since"])
     return (
         f"`{record['command']}` (process {record['pid']}) has held the stack `{stack}` for"
@@ -91,8 +91,8 @@ def _holder(path: Path, stack: str) -> str:
 
 
 def was_here(host: str) -> bool:
-    """True if this machine, since it was started, has gone by a host name: a lock under that name
-    is this machine's.
+    """True if this machine has had a host name since it was started: a lock under that name is this
+    machine's.
     """
     records = (read_record(path) for path in (cache() / "locks").glob("*.lock"))
     return any(record.get("host") == host and record.get("boot") == boot_id() for record in records)
@@ -107,7 +107,7 @@ def boot_id() -> str:
 
 
 def started_at() -> float:
-    """When this machine was started, in seconds of the epoch; 0 where it does not say."""
+    """When this machine was started, in seconds since the epoch; 0 if unknown."""
     try:
         return time.time() - float(Path("/proc/uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""Progress while Pulumi works: changes and readiness, nothing of what stays the same."""
+"""Progress while Pulumi works: changes and readiness, but nothing that stays the same."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ _QUIET = re.compile(
 
 
 def stream(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
-    """Runs a command and passes on the lines that tell something; returns its exit status."""
+    """Runs a command and prints its informative lines; returns its exit status."""
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -39,7 +39,7 @@ def stream(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
 
 
 def telling(lines: Iterable[str]) -> Iterator[str]:
-    """The lines worth showing. From the diagnostics on, all of them are."""
+    """The lines worth showing: all of them from the diagnostics on."""
     diagnostics = False
     for raw in lines:
         line = raw.rstrip("\n")
@@ -50,15 +50,13 @@ def telling(lines: Iterable[str]) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Watch:
-    """When containers of a stack were started and first answered as healthy, seen while it
-    happens.
-    """
+    """When containers of a stack were started and first became healthy, observed as it happens."""
 
     started: dict[str, float] = field(default_factory=dict)
     healthy: dict[str, float] = field(default_factory=dict)
 
     def seconds(self, container: str) -> float | None:
-        """From a container's start to its first healthy answer; None if it was not started
+        """From a container's start to its first healthy state; None if it was not started
         meanwhile.
         """
         if container not in self.started or container not in self.healthy:
@@ -66,11 +64,11 @@ class Watch:
         return self.healthy[container] - self.started[container]
 
     def at(self, name: str, seconds: float, *, healthy: bool) -> None:
-        """Takes in that something started or first answered as healthy at a time."""
+        """Records when something started or first became healthy."""
         (self.healthy if healthy else self.started).setdefault(name, seconds)
 
     def see(self, event: Mapping[str, Any]) -> None:
-        """Takes in one event of the engine."""
+        """Records one event of the engine."""
         name = event["Actor"]["Attributes"].get("name", "")
         at = event["timeNano"] / 1e9
         if event["Action"] == "start":
@@ -83,7 +81,7 @@ class Watch:
 @contextmanager
 def watching(labels: Sequence[str]) -> Iterator[Watch]:
     """Watches the engine's events for containers with these labels. The engine keeps too few to
-    ask afterwards.
+    query afterwards.
     """
     watch = Watch()
     client = docker.from_env()

@@ -28,7 +28,7 @@ _WRONG_PASSPHRASE = re.compile(
     re.I,
 )
 _HOW_TO_OPEN = (
-    "use the passphrase that this stack was made with: PULUMI_CONFIG_PASSPHRASE or"
+    "use the passphrase that this stack was created with: PULUMI_CONFIG_PASSPHRASE or"
     " PULUMI_CONFIG_PASSPHRASE_FILE (`make up` keeps the one it generates in"
     " .groundwork/passphrase)"
 )
@@ -62,8 +62,8 @@ class Stack:
         return dict(_stack_file(self.name).get("config") or {})
 
     def show(self, *arguments: str, log: Path | None = None) -> int:
-        """Runs the CLI for a person to watch; returns its exit status. What happens is written to
-        `log` too, an event a line.
+        """Runs the CLI with visible output; returns its exit status. Events are also written to
+        `log`, one per line.
         """
         command = [
             "pulumi",
@@ -94,9 +94,7 @@ class Stack:
         )
 
     def ask(self, *arguments: str, stdin: str | None = None) -> str:
-        """The CLI's output. Raises Failed, with the passphrase's fix where that is what
-        is wrong.
-        """
+        """The CLI's output. Raises Failed, with a specific fix for a wrong passphrase."""
         done = self.pulumi(*arguments, stdin=stdin)
         if done.returncode != 0:
             raise self.failure(arguments, done.stderr + done.stdout)
@@ -106,7 +104,7 @@ class Stack:
         """The meaning of a failed call of the CLI."""
         if _WRONG_PASSPHRASE.search(output):
             return console.Failed(
-                f"the passphrase does not open the stack `{self.name}`", _HOW_TO_OPEN
+                f"the passphrase does not decrypt the stack `{self.name}`", _HOW_TO_OPEN
             )
         lines = [line for line in output.strip().splitlines() if line.strip()]
         return console.Failed(
@@ -131,10 +129,9 @@ class Stack:
         return found
 
     def export(self) -> list[dict[str, Any]] | None:
-        """The resources that the state records, or None where there is no such stack.
+        """The resources that the state records, or None if the stack does not exist.
 
-        Secrets are asked for, so that a wrong passphrase is found in the same call. Raises Failed
-        for it.
+        It includes secrets, so that a wrong passphrase is detected in the same call, with Failed.
         """
         arguments = ("stack", "export", "--show-secrets", "--stack", self.name)
         done = self.pulumi(*arguments)
@@ -146,18 +143,17 @@ class Stack:
         return list(deployment.get("resources") or [])
 
     def initialise(self) -> list[dict[str, Any]]:
-        """Makes the stack and the keys it needs, and says which it adds to the stack file; returns
-        what the state records.
+        """Creates the stack and the keys it needs, and prints which it adds to the stack file;
+        returns the resources that the state records.
         """
         resources = self.export()
         if key_backup.restore(self.name, self.file):
             console.out.print(
-                f"stack: put this stack's own keys back into {self.file.name}, from which they were"
-                " gone"
+                f"stack: restored this stack's own keys, which were missing from {self.file.name}"
             )
         if resources is None:
             self.ask("stack", "init", self.name)
-            console.out.print(f"stack: made `{self.name}` ({self.backend.describe()})")
+            console.out.print(f"stack: created `{self.name}` ({self.backend.describe()})")
         if not resources:
             # Nothing encrypted is in the state yet, so only the stack's file can tell.
             self.check_passphrase()
@@ -167,9 +163,9 @@ class Stack:
         ]
         if missing and resources:
             raise console.Failed(
-                f"`{self.name}` is deployed, and {self.file.name} no longer holds its"
+                f"`{self.name}` is deployed, but {self.file.name} no longer contains its"
                 f" {' and '.join(missing)}",
-                "put the former file back: a new secret would not open the data",
+                "restore the previous file: a new secret would not open the data",
             )
         added: list[str] = []
         if f"{NAMESPACE}:masterSecret" not in config:
@@ -232,7 +228,7 @@ class Stack:
 
 
 def open_stack() -> Stack:
-    """The stack that STACK names (default `dev`), with the toolchain made ready."""
+    """The stack that STACK names (default `dev`), with its toolchain installed."""
     name = stack_name()
     tools = toolchain.ensure(target_of(name))
     return Stack(name, tools, state.backend(tools, encrypted="encryptionsalt" in _stack_file(name)))
@@ -250,18 +246,18 @@ def _stack_file(name: str) -> dict[str, Any]:
 
 
 def stack_name() -> str:
-    """The stack that STACK names. Raises Failed for what cannot be a name."""
+    """The stack that STACK names. Raises Failed for an invalid name."""
     name = os.environ.get("STACK") or "dev"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
         raise console.Failed(
-            f"`{name}` is no name for a stack",
-            "use lower-case letters, digits and hyphens, at most 31",
+            f"`{name}` is not a valid stack name",
+            "use at most 31 lower-case letters, digits and hyphens",
         )
     return name
 
 
 def target_of(name: str) -> str:
-    """The stack's target, before anything is made for it; a wrong one is refused later, with the
+    """The stack's target, before anything is set up for it; a wrong one is refused later, with the
     other keys.
     """
     target = (_stack_file(name).get("config") or {}).get(f"{NAMESPACE}:target")
@@ -269,5 +265,5 @@ def target_of(name: str) -> str:
 
 
 def interactive() -> bool:
-    """True if a person watches."""
+    """True if run interactively."""
     return sys.stdin.isatty() and sys.stdout.isatty()

@@ -28,7 +28,7 @@ class Backend:
     local: bool
 
     def describe(self) -> str:
-        """For a person."""
+        """A description for messages."""
         return (
             f"local, in {STATE.relative_to(ROOT)}/state" if self.local else "your own Pulumi login"
         )
@@ -38,9 +38,8 @@ def backend(toolchain: Toolchain, *, encrypted: bool = False) -> Backend:
     """The user's login if there is one, else a `file://` backend with a generated passphrase
     (0600).
 
-    GROUNDWORK_LOCAL_STATE=1 takes the local one in any case. For a stack that is `encrypted`
-    already no passphrase is made: a new one would not open it. Raises Failed where its own is
-    missing.
+    GROUNDWORK_LOCAL_STATE=1 forces the local one. No passphrase is generated for a stack that is
+    already `encrypted`: a new one would not open it. Raises Failed if its own is missing.
     """
     environment = {**os.environ, **toolchain.environment()}
     own = not os.environ.get("GROUNDWORK_LOCAL_STATE")
@@ -80,7 +79,7 @@ def _with_passphrase(environment: dict[str, str], *, encrypted: bool) -> dict[st
         return environment
     if not PASSPHRASE_FILE.exists() and encrypted:
         raise console.Failed(
-            "this stack's file is encrypted with a passphrase that is not here",
+            "this stack's file is encrypted with a passphrase that is missing here",
             f"copy it to {PASSPHRASE_FILE.relative_to(ROOT)}, or set PULUMI_CONFIG_PASSPHRASE or"
             " PULUMI_CONFIG_PASSPHRASE_FILE",
         )
@@ -88,16 +87,14 @@ def _with_passphrase(environment: dict[str, str], *, encrypted: bool) -> dict[st
         STATE.mkdir(parents=True, exist_ok=True)
         write_private(PASSPHRASE_FILE, generate(40))
         console.out.print(
-            f"state: made a passphrase in {PASSPHRASE_FILE.relative_to(ROOT)} (0600); keep a copy:"
-            " without it the secrets cannot be read"
+            f"state: generated a passphrase in {PASSPHRASE_FILE.relative_to(ROOT)} (0600); keep a"
+            " copy: without it the secrets cannot be read"
         )
     return {**environment, "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE_FILE)}
 
 
 def _check_passphrase(environment: Mapping[str, str]) -> None:
-    """Raises Failed for an empty passphrase; of a weak one, which is the user's own choice, it
-    warns.
-    """
+    """Raises Failed for an empty passphrase; warns of a weak one, the user's own choice."""
     source = "PULUMI_CONFIG_PASSPHRASE"
     if source in environment:
         passphrase = environment[source]
@@ -113,8 +110,8 @@ def _check_passphrase(environment: Mapping[str, str]) -> None:
             ) from None
     if not passphrase:
         raise console.Failed(
-            f"{source} is empty: whoever reads the stack's file, which belongs in version control,"
-            " would read every secret in it",
+            f"{source} is empty: anyone who can read the stack's file, which belongs in version"
+            " control, could read every secret in it",
             "set a passphrase, or unset it: `make up` generates one",
         )
     if why := weakness(passphrase):
@@ -144,8 +141,8 @@ def _install_plugin(home: Path, toolchain: Toolchain) -> None:
 
 
 def generate(length: int) -> str:
-    """A random alphanumeric string that does not start with a digit, and is strong by our own
-    measure.
+    """A random alphanumeric string that does not start with a digit and passes our own strength
+    check.
     """
     while weakness(
         made := secrets.choice(string.ascii_letters)
@@ -163,7 +160,7 @@ def instance_id() -> str:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A JSON object that a file holds; empty where there is none that can be read."""
+    """The JSON object in a file; empty if it is missing or unreadable."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -172,7 +169,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, whatever the umask, and never a half of it."""
+    """Writes a file atomically, readable only by its owner, whatever the umask."""
     descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as stream:

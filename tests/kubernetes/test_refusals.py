@@ -47,7 +47,7 @@ def test_what_is_deployed_may_be_deployed_again(deployed: Deployment) -> None:
         (
             {"kubernetes": {"context": "nowhere"}},
             "groundwork:kubernetes.context",
-            "knows no context `nowhere`",
+            "has no context `nowhere`",
         ),
         (
             {"kubernetes": {"kubeconfig": "/nonexistent/config"}},
@@ -62,7 +62,7 @@ def test_what_is_deployed_may_be_deployed_again(deployed: Deployment) -> None:
         (
             {"kubernetes": {"nodeSelector": {"no-such-label": "x"}}},
             "groundwork:kubernetes.nodeSelector",
-            "keep them away",
+            "exclude them",
         ),
         (
             {"postgres": {"memory": "4000GiB"}},
@@ -112,7 +112,7 @@ def test_refuses(deployed: Deployment, keys: dict[str, Any], key: str, reason: s
 def test_refuses_a_namespace_of_somebody_else(deployed: Deployment, stranger: str) -> None:
     found = problems(changed(deployed, kubernetes=cluster(deployed, namespace=stranger)))
     assert [item.key for item in found] == ["groundwork:kubernetes.namespace"]
-    assert "not this stack's" in found[0].reason
+    assert "does not belong to this stack" in found[0].reason
 
 
 def test_refuses_a_cluster_that_does_not_answer(deployed: Deployment, tmp_path: Any) -> None:

@@ -22,7 +22,7 @@ def test_a_pinned_version_that_is_gone_is_replaced_by_its_successor(
     packages = debian.resolve(engine, {"node-exporter": gone})["node-exporter"]
     tag = images.build("node-exporter", gone, packages)
     try:
-        assert "Debian has replaced prometheus-node-exporter 1.0.0-1; taking" in " ".join(
+        assert "Debian has replaced prometheus-node-exporter 1.0.0-1; using" in " ".join(
             capsys.readouterr().out.split()
         )
         version = engine.images.get(tag).labels[VERSION_LABEL]

@@ -259,7 +259,7 @@ def test_a_changed_setting_replaces_one_service_and_keeps_its_data(deployed: Clo
         redis={"queue": {"memory": "320MiB"}}, prometheus={**prometheus, "scrapeInterval": "3s"}
     )
     assert (
-        "will be interrupted while it is replaced: redis-queue (about " in deployed.ops("up").stdout
+        "will be interrupted while being replaced: redis-queue (about " in deployed.ops("up").stdout
     )
     after = deployed.containers()
     assert {name for name in after if after[name] != before.get(name)} == {"redis-queue", "files"}
@@ -314,7 +314,7 @@ def test_down_keeps_data_and_up_finds_it(deployed: Clone) -> None:
     volumes = deployed.volumes()
     _lost_state_is_refused_with_the_way_out(deployed)
     text = deployed.ops("down").stdout
-    assert "is in no state" in text
+    assert "not in its state" in text
     assert "Data is kept" in text
     assert deployed.containers() == {}
     assert deployed.volumes() == volumes
@@ -396,7 +396,7 @@ def test_lost_keys_are_put_back(deployed: Clone) -> None:
     before = deployed.settings()
     deployed.configure(masterSecret=None, instance=None)
     text = deployed.ops("init").stdout
-    assert "put this stack's own keys back" in text
+    assert "restored this stack's own keys" in text
     assert deployed.settings() == before
 
 

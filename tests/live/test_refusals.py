@@ -124,7 +124,7 @@ PROGRAM = [
     Case(
         "disk beyond the host",
         "groundwork:postgres.disk",
-        "the disk under Docker",
+        "Docker's disk has",
         {"postgres": {"disk": "900TiB"}},
     ),
     Case(
@@ -136,13 +136,13 @@ PROGRAM = [
     Case(
         "two services on one port",
         "groundwork:prometheus (port",
-        "already given to",
+        "already assigned to",
         {"prometheus": {"port": 5432}},
     ),
     Case(
         "a port that something else holds",
         "groundwork:prometheus (port",
-        "held by another process",
+        "in use by another process",
         {},
         held_port,
     ),
@@ -166,9 +166,9 @@ PROGRAM = [
         {"qdrant": {"external": {"port": 6333}}},
     ),
     Case(
-        "an image that cannot be had",
+        "an image that is not available",
         "groundwork:images (redis-cache)",
-        "cannot be had",
+        "is not available",
         {"images": "127.0.0.1:9/nowhere"},
     ),
     Case(
@@ -251,7 +251,7 @@ def _says(text: str, case: Case) -> None:
 WRAPPER = [
     Case(
         "a wrong passphrase",
-        "passphrase does not open the stack",
+        "passphrase does not decrypt the stack",
         "groundwork:",
         {},
         nothing,

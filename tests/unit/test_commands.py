@@ -146,12 +146,12 @@ def _log(tmp_path: Path, *errors: tuple[str, str]) -> Path:
         ),
         (
             "could not find an available, non-overlapping IPv4 address pool",
-            "no range of addresses",
+            "no address range left",
             "docker network prune",
         ),
         ("manifest unknown", "its image cannot be pulled", "groundwork:images"),
         ("container is unhealthy", "did not become ready", "make logs S=postgres"),
-        ("something nobody has seen", "something nobody has seen", "goes on from here"),
+        ("something nobody has seen", "something nobody has seen", "continues from here"),
     ],
 )
 def test_a_failure_is_told_with_its_resource_its_meaning_and_a_command(
@@ -221,7 +221,7 @@ def test_an_environment_file_is_read_back_by_a_shell(tmp_path: Path, value: str)
 
 
 def test_an_environment_file_takes_no_second_line() -> None:
-    with pytest.raises(ValueError, match="more than one line"):
+    with pytest.raises(ValueError, match="several lines"):
         dotenv.render({"A": "b\nDATABASE_URL=evil"})
 
 
@@ -285,7 +285,7 @@ class TestPassphrase:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(state, "PASSPHRASE_FILE", ROOT / ".groundwork-of-nobody" / "passphrase")
-        with pytest.raises(console.Failed, match="not here"):
+        with pytest.raises(console.Failed, match="missing here"):
             state._with_passphrase({}, encrypted=True)
         assert not (ROOT / ".groundwork-of-nobody").exists()
 

@@ -63,7 +63,7 @@ REFUSED = [
         "a mistyped namespace",
         {"groundwerk:images": "registry"},
         "groundwerk:images",
-        "write `groundwork:images`",
+        "rename it to `groundwork:images`",
     ),
     (
         "a size without a unit",

@@ -55,7 +55,9 @@ def test_a_major_that_is_gone_is_refused_with_what_there_is(
 ) -> None:
     """A store's next major is never taken by itself."""
     monkeypatch.setattr(debian, "_offered", lambda *_: {"redis-server": ["9.0.0-1"]})
-    with pytest.raises(console.Failed, match=r"no redis-server 8 any more \(it offers 9\.0\.0-1\)"):
+    with pytest.raises(
+        console.Failed, match=r"no longer has redis-server 8 \(it offers 9\.0\.0-1\)"
+    ):
         debian.resolve(SimpleNamespace(), {"redis": RECIPES["redis"]})  # type: ignore[arg-type]
 
 

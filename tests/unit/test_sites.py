@@ -21,7 +21,9 @@ def test_a_plug_in_that_cannot_be_had_is_said_so(
     monkeypatch.setattr(toolchain, "_pulumi_home", lambda: tmp_path)
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))
-    with pytest.raises(console.Failed, match=r"kubernetes plug-in 4\.34\.2 is not here") as raised:
+    with pytest.raises(
+        console.Failed, match=r"kubernetes plug-in 4\.34\.2 is not installed"
+    ) as raised:
         toolchain._plugin("kubernetes")
     assert "PATH" in raised.value.fix
     assert "make test-kubernetes" in raised.value.fix

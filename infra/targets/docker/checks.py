@@ -20,7 +20,7 @@ HOST_RESERVE = 512 * 1024**2
 
 
 def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Violation]:
-    """Every reason not to deploy that the host gives."""
+    """Every reason not to deploy to this host."""
     return [
         *checks.limits(platform, _capacity(facts)),
         *_disk(platform, identity, facts),
@@ -37,7 +37,7 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Viol
 
 
 def as_built(platform: Platform, facts: HostFacts) -> Platform:
-    """The platform with the versions that its images really hold."""
+    """The platform with the versions that its images actually contain."""
 
     def true(image: Image) -> Image:
         return replace(image, version=facts.image_versions.get(image.reference, image.version))
@@ -74,9 +74,9 @@ def _few_files(platform: Platform, facts: HostFacts) -> Iterator[str]:
             and facts.open_files < service.open_files
         ):
             yield (
-                f"{service.name} wants {service.open_files} open files, and this host's engine may"
-                f" give {facts.open_files}: raise LimitNOFILE of the Docker service for as many"
-                " clients as are configured."
+                f"{service.name} needs {service.open_files} open files, but this host's engine"
+                f" allows {facts.open_files}: raise LimitNOFILE of the Docker service to serve all"
+                " configured clients."
             )
 
 
@@ -86,7 +86,7 @@ def _old_engine(settings: Settings, facts: HostFacts) -> list[str]:
         return [
             f"Docker {facts.engine} lets neighbours on the same network segment reach ports"
             " published on loopback; 28 and newer do not (docs.docker.com, port publishing). Use"
-            " this host on networks that you trust."
+            " this host only on networks you trust."
         ]
     return []
 
@@ -106,15 +106,15 @@ def _disk(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[
     )
     largest = max(wanted, key=lambda pair: pair[1])[0]
     for total, room, what in (
-        (sum(disk for _, disk in wanted), facts.disk_total, "has in all"),
-        (fresh, facts.disk_free, "has free"),
+        (sum(disk for _, disk in wanted), facts.disk_total, "in total"),
+        (fresh, facts.disk_free, "free"),
     ):
         if total > room:
             yield Violation(
                 key=f"{largest.settings_key}.disk",
                 reason=(
-                    f"the volumes may take {format_size(total)}; the disk under Docker {what}"
-                    f" {format_size(room)}"
+                    f"the volumes may take {format_size(total)}; Docker's disk has"
+                    f" {format_size(room)} {what}"
                 ),
                 fix="lower the `disk` of services, or move Docker's data to a larger disk",
             )
@@ -126,8 +126,8 @@ def _ports(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
         if number in facts.taken_ports and number not in facts.own_ports:
             yield Violation(
                 key=f"{service.settings_key} (port {number}, {port.name})",
-                reason=f"port {number} is held by {facts.taken_ports[number]}",
-                fix="stop that, set another port, or shift all ports with groundwork:portOffset",
+                reason=f"port {number} is in use by {facts.taken_ports[number]}",
+                fix="stop it, set another port, or shift all ports with groundwork:portOffset",
             )
 
 
@@ -139,13 +139,13 @@ def _address(facts: HostFacts) -> Iterator[Violation]:
                 f"{facts.foreign_address} is not an address of this host, so no port could be"
                 " published on it"
             ),
-            fix="write 127.0.0.1, or one of this host (`ip -4 address`)",
+            fix="use 127.0.0.1 or an address of this host (`ip -4 address`)",
         )
 
 
 def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    """Docker gives each network a range of its own, and its ranges come to an end (31
-    by default).
+    """Docker gives each network its own address range, and has a limited number of ranges (31 by
+    default).
     """
     if facts.network_room is None:
         return
@@ -154,31 +154,31 @@ def _pools(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator
         yield Violation(
             key="Docker's address pools",
             reason=(
-                f"the stack needs {len(missing)} more networks, and the engine has addresses for"
-                f" {facts.network_room}"
+                f"the stack needs {len(missing)} more networks, but the engine has address ranges"
+                f" for only {facts.network_room}"
             ),
             fix=(
-                "remove networks that nobody uses (`docker network prune`), or give the engine"
-                " more: default-address-pools in /etc/docker/daemon.json"
+                "remove unused networks (`docker network prune`), or add address ranges:"
+                " default-address-pools in /etc/docker/daemon.json"
             ),
         )
 
 
 def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    """Containers of this very stack that a state without any resource cannot know: each would be a
-    name that is taken.
+    """Containers of this stack that its state, which records no resource, cannot know: their names
+    would be taken.
     """
     own = sorted(name for name, labels in facts.containers.items() if identity.owns(labels))
     if facts.nothing_recorded and own:
         yield Violation(
             key=f"containers of {identity.name('')}*",
             reason=(
-                f"{len(own)} of them run, and the state of this stack records none: it was lost, or"
+                f"{len(own)} of them exist, but this stack's state records none: it was lost, or"
                 " another clone deployed them"
             ),
             fix=(
-                f"run `make up STACK={identity.stack}`, which removes them, keeps every volume, and"
-                " deploys; or put the state back"
+                f"run `make up STACK={identity.stack}`, which removes them, keeps every volume,"
+                " and deploys; or restore the state"
             ),
         )
 
@@ -203,19 +203,22 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
                 yield Violation(
                     key="groundwork:masterSecret",
                     reason=(
-                        f"{kind} {name} was made with another master secret, so its passwords do"
-                        " not open it"
+                        f"{kind} {name} was created with another master secret, so this stack's"
+                        " passwords do not open it"
                     ),
                     fix=(
-                        "put the former master secret back, or delete this stack's data with `make"
-                        " purge`"
+                        "restore the previous master secret, or delete this stack's data with"
+                        " `make purge`"
                     ),
                 )
             else:
                 yield Violation(
                     key=f"{kind} {name}",
                     reason="it belongs to another project, stack or instance",
-                    fix="set another groundwork:instance, or remove it yourself if nobody needs it",
+                    fix=(
+                        "set another groundwork:instance, or remove it yourself if it is no"
+                        " longer needed"
+                    ),
                 )
 
 
@@ -253,13 +256,13 @@ def _images(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
         service = next(item for item in platform.services if item.image.reference == reference)
         yield Violation(
             key=f"groundwork:images ({service.name})",
-            reason=f"the image {reference} cannot be had: {facts.missing_images[reference]}",
+            reason=f"the image {reference} is not available: {facts.missing_images[reference]}",
             fix=(
                 "run `make up`, which builds it"
                 if service.image.built
                 else (
-                    "check the registry's name and network, or set groundwork:images to packages or"
-                    " a mirror"
+                    "check the registry's name and the network, or set groundwork:images to"
+                    " packages or a mirror"
                 )
             ),
         )
@@ -271,11 +274,11 @@ def _mounts(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
             yield Violation(
                 key=f"{service.settings_key}.enabled",
                 reason=(
-                    "it looks at the host's file systems, and Docker can show them only if `/` is a"
-                    " shared mount, which it is not here"
+                    "it reads the host's file systems, which Docker can expose only if `/` is a"
+                    " shared mount; here it is not"
                 ),
                 fix=(
-                    "as root: mount --make-rshared / (systemd does it at boot), or turn this"
-                    " exporter off"
+                    "as root: mount --make-rshared / (systemd does it at boot), or disable this"
+                    " exporter"
                 ),
             )

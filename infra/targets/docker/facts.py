@@ -29,12 +29,12 @@ _LOOKUP_SECONDS = 20
 class HostFacts:
     """Facts about a Docker host. Sizes are bytes.
 
-    `foreign_address` is the bind address where it is not one of the host's, `network_room` how
-    many more networks the engine has address ranges for, `nothing_recorded` whether the state is
-    known to record no resource, and `open_files` how many descriptors the engine may give to a
-    container; `image_versions` is what images built here hold, by reference, which differs from
-    what is pinned where Debian has replaced a version; `absent` are folders to be shown to
-    containers that an engine of its kind does not have.
+    `foreign_address` is the bind address if it is not one of the host's, `network_room` how many
+    more networks the engine has address ranges for, `nothing_recorded` whether the state is known
+    to record no resource, and `open_files` how many descriptors the engine may give to a container;
+    `image_versions` is what images built here hold, by reference, which differs from what is pinned
+    where Debian has replaced a version; `absent` are folders to be shown to containers that an
+    engine of its kind does not have.
     """
 
     memory: int
@@ -60,12 +60,12 @@ class HostFacts:
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST or the default socket names. Raises PreflightError
-    if none answers.
+    """A client of the engine at DOCKER_HOST or the default socket. Raises PreflightError if none
+    answers.
     """
     if os.environ.get("DOCKER_CONTEXT", "default") != "default":
         reason = (
-            "Pulumi's provider follows it and the checks do not, so they would look at another"
+            "Pulumi's provider follows it but the checks do not, so they would look at another"
             " engine"
         )
         raise PreflightError(
@@ -73,7 +73,7 @@ def connect() -> docker.DockerClient:
                 Violation(
                     key="DOCKER_CONTEXT",
                     reason=reason,
-                    fix="unset it, and name the engine by DOCKER_HOST",
+                    fix="unset it, and set DOCKER_HOST to the engine instead",
                 )
             ]
         )
@@ -86,7 +86,7 @@ def connect() -> docker.DockerClient:
 
 
 def unreachable(error: Exception) -> Violation:
-    """The problem of an engine that does not answer."""
+    """The violation for an engine that does not answer."""
     return Violation(
         key="DOCKER_HOST",
         reason=f"no Docker engine answers ({_last_words(error)})",
@@ -177,7 +177,7 @@ def _images(client: docker.DockerClient, platform: Platform) -> _Images:
 
 
 def _find(client: docker.DockerClient, image: Image) -> LocalImage | str | None:
-    """The image on this host, why it cannot be had, or None where it can be pulled."""
+    """The image on this host, the reason why it is not available, or None if it can be pulled."""
     try:
         return client.images.get(image.reference)
     except ImageNotFound:
@@ -241,8 +241,8 @@ def _ports(
 
 
 def _absent(platform: Platform, root: str) -> frozenset[str]:
-    """Folders of the engine's own that are not there: one that keeps images in containerd has no
-    folder for them.
+    """Missing folders of the engine's own: an engine that keeps images in containerd has none for
+    them.
     """
     sources = (
         below_engine(source, root) for service in platform.services for source in service.binds
@@ -257,8 +257,8 @@ def _absent(platform: Platform, root: str) -> frozenset[str]:
 
 
 def _open_files() -> int | None:
-    """The engine's own hard limit of descriptors, which it can pass on and not exceed; None where
-    it does not show.
+    """The engine's own hard limit of descriptors, which it can pass on but not exceed; None if
+    unknown.
     """
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,10 +1,10 @@
-"""Files on a Docker host: each service's in a volume of its own, which a container that never
-starts fills.
+"""Files on a Docker host: each service has its own volume for them, filled by a container that
+never starts.
 
-The provider places files by way of a container's root, which the engine refuses where that is
-read-only; and it can change them only by replacing the container. So one container of the stack
-holds them all, and services mount what is theirs. Where an engine can read its files again, that
-container's replacement is followed by a reload.
+The provider places files through a container's root, which the engine refuses if that is read-only,
+and it can change them only by replacing the container. So one container of the stack holds them
+all, and each service mounts its own. If an engine can reload its files, it is told to after that
+container is replaced.
 """
 
 import hashlib
@@ -25,22 +25,22 @@ _ROOT = "/files"
 
 
 def by_volume(item: File) -> bool:
-    """True if a file comes by a volume. Those elsewhere are among an image's own, and placed there
+    """True if a file comes from a volume. Files elsewhere lie among an image's own and are placed
     by the provider.
     """
     return item.path.startswith(f"{CONFIG_DIR}/")
 
 
 def mounted(service: Service) -> list[File]:
-    """The files of a service that come by its volume, in the order of their paths."""
+    """The files of a service that come from its volume, ordered by path."""
     return sorted(filter(by_volume, service.files), key=lambda item: item.path)
 
 
 def volume(service: Service, key: Secret) -> str:
-    """The volume of a service's files: another one whenever what the service reads only at its
-    start has changed.
+    """The volume of a service's files: a new one whenever a file changes that the service reads
+    only at its start.
 
-    `key` makes the name tell nothing about secret content.
+    `key` keeps the name from revealing anything about secret content.
     """
     content = [
         (item.path, item.mode, None if item.live else _plain(item.content))
@@ -63,7 +63,7 @@ def loaded(service: Service, item: File) -> str:
 
 
 def reload_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
-    """Makes engines that can do so read their files again, once the loader has placed them."""
+    """Makes engines that can do so reload their files, once the loader has placed them."""
     reloads = [
         Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload)
         for service in platform.services
@@ -79,8 +79,8 @@ def reload_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.R
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """A container, the volume that it must mount to have what was placed, and the command that
-    makes it read that.
+    """A container, the volume that it must mount to have the placed files, and the command that
+    reloads them.
     """
 
     container: str
@@ -89,10 +89,10 @@ class Reload:
 
 
 def reload(reloads: Iterable[Reload]) -> Iterator[str]:
-    """Runs each command where its container runs; restarts one that cannot, and yields a line
-    about it.
+    """Runs each command whose container is running; restarts a container where it fails, and yields
+    a line about it.
 
-    One that mounts another volume is left alone: it is about to be replaced.
+    A container that mounts another volume is left alone: it is about to be replaced.
     """
     client = docker.from_env()
     try:
@@ -106,7 +106,7 @@ def reload(reloads: Iterable[Reload]) -> Iterator[str]:
                 continue
             if container.exec_run(list(wanted.command)).exit_code != 0:
                 container.restart()
-                yield f"{wanted.container} did not read its files again and was restarted"
+                yield f"{wanted.container} could not reload its files and was restarted"
     finally:
         client.close()
 

@@ -3,7 +3,7 @@
 from infra.spec import Platform, Service
 
 LEDGER_ROLE, FILES_ROLE = "ledger", "files"
-"""Roles, as labels name them, of containers and volumes that serve no client."""
+"""Role labels of containers and volumes that serve no client."""
 
 PUBLISHED, OUTBOUND = "published", "outbound"
 ENGINE_ROOT = "/var/lib/docker"
@@ -11,7 +11,7 @@ ENGINE_ROOT = "/var/lib/docker"
 
 
 def below_engine(path: str, root: str) -> str:
-    """A path below the engine's usual folder, where that is another one on a host."""
+    """A path below the engine's usual folder, adapted to the folder used on this host."""
     return path.replace(ENGINE_ROOT, root, 1)
 
 

@@ -1,7 +1,7 @@
 """Services become containers, networks and volumes on a Docker host.
 
-The only module that imports pulumi_docker; what the provider does in its own way is dealt with
-here, and `docs/decisions/0004-provider-traps.md` names each case.
+The only module that imports pulumi_docker; it works around the provider's peculiarities, which
+`docs/decisions/0004-provider-traps.md` lists.
 """
 
 import hashlib
@@ -157,7 +157,7 @@ class DockerTarget:
         )
 
     def _loader(self, services: Sequence[Service]) -> docker.Container:
-        """The container that fills the volumes of the services' files. It is made and never
+        """The container that fills the volumes of the services' files. It is created but never
         started.
         """
         for service in services:
@@ -313,7 +313,7 @@ class DockerTarget:
         )
 
     def _on_host(self, path: str) -> str:
-        """A path below the engine's folder, wherever that is on this host."""
+        """A path below the engine's folder, as located on this host."""
         return below_engine(path, self._facts.engine_root)
 
     def _sysctls(self, service: Service) -> dict[str, str] | None:
@@ -416,8 +416,8 @@ def _stamp(text: str) -> str:
 
 
 def _tmpfs(folders: Mapping[str, int], user: str) -> dict[str, str] | None:
-    """Folders in memory that the container's own user may write to, and nothing may be executed
-    from.
+    """Folders in memory that the container's own user may write to, but from which nothing may be
+    executed.
     """
     uid, _, gid = user.partition(":")
     return {
@@ -427,8 +427,8 @@ def _tmpfs(folders: Mapping[str, int], user: str) -> dict[str, str] | None:
 
 
 def _ulimits(wanted: int | None, allowed: int | None) -> list[docker.ContainerUlimitArgs]:
-    """No core dumps, which hold whatever was in memory; descriptors as many as are wanted and the
-    host allows.
+    """No core dumps, which would contain the process's memory; as many descriptors as wanted, up to
+    the host's limit.
     """
     limits = [docker.ContainerUlimitArgs(name="core", soft=0, hard=0)]
     if wanted is not None and allowed is not None:

@@ -23,7 +23,7 @@ _OLDEST = (1, 29)
 def check(
     settings: Settings, platform: Platform, identity: Identity, facts: ClusterFacts
 ) -> list[Violation]:
-    """Every reason not to deploy that the cluster gives."""
+    """Every reason not to deploy to this cluster."""
     return [
         *_age(facts),
         *checks.port_clashes(platform),
@@ -54,7 +54,7 @@ def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[s
         and "metrics.k8s.io" not in facts.api_groups
     ):
         found.append(
-            "The cluster has no metrics server, so nothing is scaled by its load:"
+            "The cluster has no metrics server, so nothing scales with load:"
             " groundwork:litellm.maxReplicas has no effect yet."
         )
     return found
@@ -72,10 +72,10 @@ def _age(facts: ClusterFacts) -> Iterator[Violation]:
     if checks.version_tuple(facts.version.partition("-")[0].partition("+")[0]) < _OLDEST:
         reason = (
             f"the cluster runs Kubernetes {facts.version}; {'.'.join(map(str, _OLDEST))} or newer"
-            " is needed"
+            " is required"
         )
         yield Violation(
-            key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or name another context"
+            key=f"{_KEY}.context", reason=reason, fix="upgrade the cluster, or set another context"
         )
 
 
@@ -88,21 +88,21 @@ def _ownership(settings: Settings, identity: Identity, facts: ClusterFacts) -> I
             yield Violation(
                 key="groundwork:masterSecret",
                 reason=(
-                    f"the namespace {name} was made with another master secret, so its passwords do"
-                    " not open its volumes"
+                    f"the namespace {name} was created with another master secret, so this stack's"
+                    " passwords do not open its volumes"
                 ),
                 fix=(
-                    "put the former master secret back, or delete this stack's data with `make"
+                    "restore the previous master secret, or delete this stack's data with `make"
                     " purge`"
                 ),
             )
         else:
             yield Violation(
                 key=f"{_KEY}.namespace",
-                reason=f"the namespace {name} exists and is not this stack's",
+                reason=f"the namespace {name} exists but does not belong to this stack",
                 fix=(
-                    "name another one, or delete it yourself if nobody needs it; Groundwork makes"
-                    f" {settings.namespace} itself"
+                    "use another one, or delete it yourself if it is no longer needed; Groundwork"
+                    f" creates {settings.namespace} itself"
                 ),
             )
 
@@ -132,8 +132,8 @@ def _room(settings: Settings, platform: Platform, facts: ClusterFacts) -> Iterat
         yield Violation(
             key=f"{_KEY}.nodeSelector",
             reason=(
-                f"none of the {len(facts.nodes)} nodes may run the services: their labels or taints"
-                " keep them away"
+                f"none of the {len(facts.nodes)} nodes can run the services: their labels or"
+                " taints exclude them"
             ),
             fix=(
                 "correct groundwork:kubernetes.nodeSelector, or add"
@@ -185,8 +185,8 @@ def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
             yield Violation(
                 key=f"{service.settings_key}.replicas",
                 reason=(
-                    f"{service.replicas} replicas of {service.name} are run by"
-                    f" {service.operated.operator}, which the cluster does not have"
+                    f"{service.replicas} replicas of {service.name} require"
+                    f" {service.operated.operator}, which is not installed in the cluster"
                 ),
                 fix=(
                     f"install {service.operated.operator} ({service.operated.home}), set replicas"
@@ -196,8 +196,8 @@ def _operators(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
 
 
 def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
-    """One instance and several keep their data in volumes of different forms, and neither takes
-    over the other's.
+    """One instance and several keep their data in different kinds of volumes, and neither can use
+    the other's.
     """
     for service in platform.services:
         if service.kind != "postgres":
@@ -208,12 +208,12 @@ def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
                 key=f"{service.settings_key}.replicas",
                 reason=(
                     f"the claim {there} holds the data of"
-                    f" {'one instance' if service.operated else 'several instances'}, which this"
-                    " form does not open"
+                    f" {'one instance' if service.operated else 'several instances'}, which cannot"
+                    " be opened with this number of replicas"
                 ),
                 fix=(
-                    "dump, then `make up` another stack with this number of replicas and restore"
-                    " into it (docs/kubernetes.md)"
+                    "dump the data, `make up` another stack with this number of replicas, and"
+                    " restore into it (docs/kubernetes.md)"
                 ),
             )
 

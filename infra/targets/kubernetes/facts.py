@@ -24,7 +24,7 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One node: what pods may ask of it (bytes, cores), and what keeps them away."""
+    """One node: what pods may request of it (bytes, cores), and its taints."""
 
     name: str
     memory: int
@@ -80,7 +80,7 @@ def read_facts(settings: Settings) -> ClusterFacts:
             ),
         )
     except ApiException as error:
-        reason = f"the cluster refused to be read: {error.status} {error.reason}"
+        reason = f"the cluster denied read access: {error.status} {error.reason}"
         fix = "use a context whose user may read nodes, namespaces, storage classes and claims"
         raise PreflightError([Violation(key=f"{_KEY}.context", reason=reason, fix=fix)]) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -90,7 +90,7 @@ def read_facts(settings: Settings) -> ClusterFacts:
 
 
 def kubeconfig(settings: Settings) -> str:
-    """The file that reaches the cluster: the configured one, KUBECONFIG's, or the usual one."""
+    """The kubeconfig in use: the configured one, KUBECONFIG's, or the default one."""
     named = settings.kubernetes.kubeconfig
     if named:
         return str(_ROOT / Path(named).expanduser())
@@ -108,21 +108,21 @@ def connect(settings: Settings) -> client.ApiClient:
         raise PreflightError([_unusable(error)]) from None
     known = [str(item["name"]) for item in contexts]
     if os.pathsep in kubeconfig(settings):
-        reason = "KUBECONFIG names several files, and Pulumi's provider takes one"
+        reason = "KUBECONFIG names several files, but Pulumi's provider accepts only one"
         raise PreflightError(
             [
                 Violation(
                     key=f"{_KEY}.kubeconfig",
                     reason=reason,
-                    fix="set it to the one with this cluster",
+                    fix="set it to the file with this cluster",
                 )
             ]
         )
     if cluster.context not in known:
         reason = (
-            f"the kubeconfig knows no context `{cluster.context}`"
+            f"the kubeconfig has no context `{cluster.context}`"
             if cluster.context
-            else "the target is Kubernetes, and no context is named"
+            else "the target is Kubernetes, but no context is set"
         )
         raise PreflightError(
             [
@@ -145,11 +145,11 @@ def connect(settings: Settings) -> client.ApiClient:
 
 
 def _unusable(error: Exception) -> Violation:
-    reason = f"there is no usable kubeconfig: {str(error).splitlines()[0]}"
+    reason = f"no usable kubeconfig: {str(error).splitlines()[0]}"
     return Violation(
         key=f"{_KEY}.kubeconfig",
         reason=reason,
-        fix="set it, or KUBECONFIG, to the file that reaches your cluster",
+        fix="set it, or KUBECONFIG, to the kubeconfig of your cluster",
     )
 
 
@@ -162,7 +162,7 @@ def _unreachable(settings: Settings, error: Exception) -> Violation:
             f" ({type(reason).__name__})"
         ),
         fix=(
-            f"see that `kubectl --context={settings.kubernetes.context} get nodes` works, or name"
+            f"check that `kubectl --context={settings.kubernetes.context} get nodes` works, or set"
             " another context"
         ),
     )

@@ -1,4 +1,4 @@
-"""Services become Helm releases of `charts/service`: values, Secrets and what surrounds them. Pure.
+"""Services become Helm releases of `charts/service`: values, Secrets and their surroundings. Pure.
 
 `resources.py` hands them to Pulumi; the live tests hand the same ones to Helm.
 """
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomObject:
-    """A custom resource of an operator that is in the cluster already."""
+    """A custom resource of an operator that is already in the cluster."""
 
     api_version: str
     kind: str
@@ -72,9 +72,7 @@ class Plan:
 def build(
     settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]
 ) -> Plan:
-    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data
-    before.
-    """
+    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data."""
     home = settings.namespace
     spaces = [
         Namespace(
@@ -192,8 +190,8 @@ def _logins(operated: Operated | None) -> Iterator[SecretObject]:
 
 
 def _inherited(stack: Stack, service: Service, operated: Operated) -> dict[str, Any]:
-    """The resource's spec, with the labels by which the chart's policies and the checks know its
-    pods.
+    """The resource's spec, with the labels by which the chart's policies and the checks identify
+    its pods.
     """
     labels = {
         **stack.identity.labels,
@@ -216,5 +214,5 @@ def _secret(name: str, files: Sequence[File], env: Mapping[str, str | Secret]) -
 
 
 def plain(content: Mapping[str, Any]) -> str:
-    """The values as a file that Helm reads. JSON is YAML."""
+    """The values as a file for Helm. JSON is YAML."""
     return json.dumps(content, indent=2)

@@ -35,8 +35,8 @@ class SecretObject:
     type: str = "Opaque"
 
     def checksum(self, key: Secret) -> str:
-        """Changes with the contents. Keyed, because it stands in plain sight, and a password of
-        the user's may be guessable.
+        """Changes with the contents. Keyed, because it is visible and a user's password may be
+        guessable.
         """
         content = json.dumps(revealed(dict(self.data)), sort_keys=True)
         return hmac.new(key.reveal().encode(), content.encode(), hashlib.sha256).hexdigest()[:16]
