@@ -44,7 +44,7 @@ def _docker(
     settings: Settings, identity: Identity, platform: Platform
 ) -> tuple[Platform, list[str]]:
     """Declares the platform on a Docker host; returns it as deployed, with notes on the host."""
-    # Imported here: the engine starts a provider's plug-in for every SDK package that is imported.
+    # Imported here: the engine starts a provider's plugin for every SDK package that is imported.
     from infra.targets.docker import checks, files
     from infra.targets.docker.facts import read_facts
     from infra.targets.docker.resources import DockerTarget
@@ -93,7 +93,7 @@ def _stack_file() -> dict[str, Any]:
 
 
 def _reveal(value: Any) -> Any:
-    """The value with Pulumi's secrets in place of ours."""
+    """The value with our secrets replaced by Pulumi's."""
     match value:
         case Secret():
             return pulumi.Output.secret(value.reveal())

@@ -24,9 +24,7 @@ def build(
     identity: Identity,
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """All outputs of a stack, of the same shape on every target. Secrets in them are Secret
-    values.
-    """
+    """All outputs of a stack, in the same shape on every target. Secrets are Secret values."""
     return {
         "identity": {**identity.labels, "prefix": identity.name("")},
         "target": _target(settings),

@@ -147,7 +147,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operated:
-    """A custom resource from which an operator runs the service, in place of a container of ours.
+    """A custom resource from which an operator runs the service, instead of our own container.
 
     Refused if the cluster does not know `api_version`; `home` is the operator's web site. `secrets`
     are logins (username, password) that the resource refers to; the operator, known by its pods'

@@ -103,7 +103,7 @@ def _on_kubernetes(settings: Settings) -> Iterator[Violation]:
                 "the target is Kubernetes, but no context is set: kubectl's current one might be"
                 " the wrong cluster"
             ),
-            fix="set it to one that `kubectl config get-contexts -o name` lists",
+            fix="set it to a context listed by `kubectl config get-contexts -o name`",
         )
     if settings.bind_address != "127.0.0.1":
         yield Violation(
@@ -170,7 +170,7 @@ def _ingress(settings: Settings) -> Iterator[Violation]:
                 ),
                 fix=(
                     "set it to the Secret with its certificate, or set plainHttp to true if TLS"
-                    " ends in front of the ingress"
+                    " is terminated in front of the ingress"
                 ),
             )
     for name in repeated([host.service for host in hosts]):

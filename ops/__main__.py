@@ -101,7 +101,7 @@ def forward() -> None:
     if outputs["target"]["kind"] != "kubernetes":
         raise console.Failed(
             "this stack is on a Docker host, where its ports are already published",
-            "make env writes them to .env",
+            "`make env` writes them to .env",
         )
     forwards.everything(outputs)
 

@@ -1,4 +1,4 @@
-"""Caches and what is done in the background."""
+"""Caches and background jobs."""
 
 from infra.dashboards.model import Board, Query, Row, panel, quantile, rate
 

@@ -147,7 +147,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if email and bool(email.username) != bool(email.password):
         yield Violation(
             key=f"groundwork:alertmanager.email.{'password' if email.username else 'username'}",
-            reason="a mail server login needs a user name and a password, and only one is set",
+            reason="a mail server login needs both a user name and a password, but only one is set",
             fix="set it too, or remove the other",
         )
 

@@ -71,7 +71,7 @@ def limits(settings: Sized) -> Limits:
 
 
 def external_endpoint(external: External) -> Endpoint:
-    """An endpoint elsewhere; it has no network of ours."""
+    """An external endpoint; it is on none of our networks."""
     return Endpoint(
         host=external.host,
         port=external.port,

@@ -65,7 +65,7 @@ class Model(BaseModel):
 
 
 class External(Model):
-    """A service that runs elsewhere and is used in place of one of ours."""
+    """A service that runs elsewhere and replaces one of ours."""
 
     host: HostName = Field(description="Host name or address, reachable from the containers.")
     port: HostPort = Field(description="Port.")

@@ -119,7 +119,7 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
             # environment.
             command += ["--build-arg", key]
         with console.step(f"images: building {name} {recipe.version}"):
-            # The builder that every engine has; BuildKit's plug-in is a download on some
+            # The builder that every engine has; BuildKit's plugin is a download on some
             # distributions.
             console.run(
                 [*command, str(context)],

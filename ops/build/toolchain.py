@@ -1,4 +1,4 @@
-"""Pulumi's CLI, Python language host and the target's plug-in: found, downloaded, or built from Go
+"""Pulumi's CLI, Python language host and the target's plugin: found, downloaded, or built from Go
 modules.
 """
 
@@ -15,7 +15,7 @@ from ops.paths import ROOT, VENV_BIN, cache
 
 PULUMI = "3.259.0"
 PLUGINS = {"docker": "5.2.0", "kubernetes": "4.34.2"}
-"""Version of each target's plug-in: that of its SDK in requirements/runtime.txt."""
+"""Version of each target's plugin: that of its SDK in requirements/runtime.txt."""
 _OLDEST_CLI = (3, 200, 0)
 _MODULES = ROOT / "ops" / "build" / "modules"
 _DOWNLOAD = "https://get.pulumi.com/releases"
@@ -114,17 +114,17 @@ def _plugin(target: str) -> tuple[Path | None, str]:
     if (downloaded / name).exists():
         return downloaded, "downloaded"
     url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
-    # The plug-ins' sums are published beside their sources, elsewhere than the plug-ins.
+    # The plugins' sums are published beside their sources, elsewhere than the plugins.
     project = f"pulumi-{target}"
     releases = f"https://github.com/pulumi/{project}/releases/download"
     sums = f"{releases}/v{version}/{project}_{version}_checksums.txt"
     if (
         target != "docker" or golang.built(_MODULES / "docker-provider") is None
-    ) and downloads.fetch(url, sums, downloaded, f"pulumi's {target} plug-in"):
+    ) and downloads.fetch(url, sums, downloaded, f"Pulumi's {target} plugin"):
         return downloaded, "downloaded"
     if target != "docker":
         raise console.Failed(
-            f"Pulumi's {target} plug-in {version} is not installed, its download is unreachable,"
+            f"Pulumi's {target} plugin {version} is not installed, its download is unreachable,"
             " and no package provides it",
             f"put {name} on the PATH, or run this where {_DOWNLOAD} is reachable; `make"
             " test-kubernetes` tests the same chart with Helm alone",

@@ -34,7 +34,7 @@ def show(place: Site, outputs: Mapping[str, Any], watch: Watch | None = None) ->
     console.out.print(table)
     if outputs["target"]["kind"] == "kubernetes":
         console.out.print(
-            "These addresses are inside the cluster; `make forward` forwards them to this"
+            "These addresses are inside the cluster; `make forward` makes them available on this"
             " machine, on the ports in .env."
         )
     images = outputs["images"]

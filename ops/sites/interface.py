@@ -34,7 +34,7 @@ class Site(Protocol):
         """Service to an id that changes whenever its containers do."""
 
     def states(self, outputs: Mapping[str, Any]) -> dict[str, str]:
-        """Service to its state in one word: healthy, running, or what is wrong."""
+        """Service to its state in one word, such as healthy, running or missing."""
 
     def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
         """(name, used, limit) of each container, in bytes, without the page cache."""

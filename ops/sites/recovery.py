@@ -1,4 +1,4 @@
-"""After an `up` that was killed: its lock, its plug-in processes, and unrecorded resources."""
+"""After an `up` that was killed: its lock, its plugin processes, and unrecorded resources."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ def _remove_loader(stack: Stack) -> None:
 
 
 def unlock(stack: Stack) -> bool:
-    """Removes the lock and ends the plug-ins of a run that was killed; returns whether there was
+    """Removes the lock and ends the plugins of a run that was killed; returns whether there was
     one. Raises Failed if another run is working on the stack.
     """
     if not stack.backend.local:
@@ -114,7 +114,7 @@ def _alive(lock: Path) -> bool:
 
 
 def _end_orphans() -> None:
-    """Ends plug-in processes of this tree's backend whose CLI is gone: they might still be making
+    """Ends plugin processes of this tree's backend whose CLI is gone: they might still be making
     changes.
     """
     marker = f"PULUMI_BACKEND_URL={(STATE / 'state').as_uri()}".encode()

@@ -187,8 +187,7 @@ class Stack:
             added.append("instance")
         if added:
             console.out.print(
-                f"stack: added to {self.file.name}: {', '.join(added)}, and the salt that its"
-                " encryption needs"
+                f"stack: added to {self.file.name}: {', '.join(added)}, and the encryption salt"
             )
         key_backup.keep(self.name, self.file)
         return resources or []

@@ -122,7 +122,7 @@ def _check_passphrase(environment: Mapping[str, str]) -> None:
 
 
 def _install_plugin(home: Path, toolchain: Toolchain) -> None:
-    """Puts the plug-in where a local backend's CLI looks first, so that it does not warn about the
+    """Puts the plugin where a local backend's CLI looks first, so that it does not warn about the
     PATH.
     """
     if toolchain.plugin is None:

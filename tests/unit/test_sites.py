@@ -22,7 +22,7 @@ def test_a_plug_in_that_cannot_be_had_is_said_so(
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     monkeypatch.setenv("GROUNDWORK_CACHE", str(tmp_path))
     with pytest.raises(
-        console.Failed, match=r"kubernetes plug-in 4\.34\.2 is not installed"
+        console.Failed, match=r"kubernetes plugin 4\.34\.2 is not installed"
     ) as raised:
         toolchain._plugin("kubernetes")
     assert "PATH" in raised.value.fix

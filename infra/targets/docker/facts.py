@@ -31,10 +31,10 @@ class HostFacts:
 
     `foreign_address` is the bind address if it is not one of the host's, `network_room` how many
     more networks the engine has address ranges for, `nothing_recorded` whether the state is known
-    to record no resource, and `open_files` how many descriptors the engine may give to a container;
-    `image_versions` is what images built here hold, by reference, which differs from what is pinned
-    where Debian has replaced a version; `absent` are folders to be shown to containers that an
-    engine of its kind does not have.
+    to record no resource, and `open_files` how many descriptors the engine may grant a container;
+    `image_versions` are the versions inside images built here, by reference, which differ from the
+    pinned ones if Debian has replaced a version; `absent` are folders to be mounted into containers
+    that this kind of engine does not have.
     """
 
     memory: int

@@ -43,7 +43,7 @@ def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[s
     if settings.kubernetes.network_policies:
         found.append(
             "Network policies are declared; whether they are enforced depends on the cluster's"
-            " network plug-in."
+            " network plugin."
         )
     if any(service.image.built for service in platform.services):
         found.append(
@@ -212,7 +212,7 @@ def _forms(platform: Platform, facts: ClusterFacts) -> Iterator[Violation]:
                     " be opened with this number of replicas"
                 ),
                 fix=(
-                    "dump the data, `make up` another stack with this number of replicas, and"
+                    "dump the data, deploy another stack with this number of replicas, and"
                     " restore into it (docs/kubernetes.md)"
                 ),
             )
