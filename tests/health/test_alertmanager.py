@@ -2,12 +2,11 @@
 password.
 """
 
-import time
-
 import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kind("alertmanager")
 
@@ -28,10 +27,13 @@ def test_hears_from_prometheus(service: Deployed) -> None:
     """The alert that fires as long as alerting works has arrived."""
     if service.check("prometheus") != "true":
         pytest.skip("no Prometheus of this stack sends alerts to it")
-    deadline = time.monotonic() + _SECONDS
-    while "DeadMansSwitch" not in _alerts(service):
-        assert time.monotonic() < deadline, "no alert of Prometheus' has arrived"
-        time.sleep(1)
+    wait_until(
+        lambda: _alerts(service),
+        until=lambda alerts: "DeadMansSwitch" in alerts,
+        timeout=_SECONDS,
+        interval=1,
+        reason="the alert that always fires has arrived from Prometheus",
+    )
 
 
 @pytest.mark.parametrize("path", ["/api/v2/alerts", "/api/v2/silences", "/metrics"])

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kind("loki")
 
@@ -28,11 +29,12 @@ def _found(service: Deployed, query: str) -> list[str]:
 
 
 def _wait(service: Deployed, query: str) -> list[str]:
-    deadline = time.monotonic() + _SECONDS
-    while not (lines := _found(service, query)):
-        assert time.monotonic() < deadline, f"nothing was found for {query}"
-        time.sleep(1)
-    return lines
+    return wait_until(
+        lambda: _found(service, query),
+        timeout=_SECONDS,
+        interval=1,
+        reason=f"a line is found by {query}",
+    )
 
 
 def test_returns_what_was_written(service: Deployed) -> None:

@@ -1,12 +1,13 @@
 """Prometheus: every target is up, nothing is missing, and nobody reads without a password."""
 
-import time
+import operator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kind("prometheus")
 
@@ -33,26 +34,26 @@ def _targets(service: Deployed) -> list[dict[str, Any]]:
 
 
 def _down(service: Deployed, pools: list[str]) -> dict[str, str]:
-    """Targets of these jobs whose last scrape did not succeed, after each had time for a first
-    one.
-    """
-    deadline = time.monotonic() + _scraped(service)
-    while True:
-        targets = [target for target in _targets(service) if target["scrapePool"] in pools]
-        down = {
-            target["scrapePool"]: target["lastError"] or "not scraped yet"
-            for target in targets
-            if target["health"] != "up"
-        }
-        if not down or time.monotonic() > deadline:
-            return down
-        time.sleep(1)
+    """Targets of these jobs whose last scrape did not succeed."""
+    return {
+        target["scrapePool"]: target["lastError"] or "not scraped yet"
+        for target in _targets(service)
+        if target["scrapePool"] in pools and target["health"] != "up"
+    }
 
 
 def test_every_target_is_up(service: Deployed) -> None:
-    """Each service's job has a target, and each target's last scrape succeeded."""
+    """Each service's job has a target, and each target's last scrape succeeded, after each had
+    time for a first one.
+    """
     jobs = service.check("jobs").split(",")
-    assert _down(service, jobs) == {}
+    wait_until(
+        lambda: _down(service, jobs),
+        until=operator.not_,
+        timeout=_scraped(service),
+        interval=1,
+        reason="no target is down",
+    )
     assert {target["scrapePool"] for target in _targets(service)} >= set(jobs)
 
 
@@ -91,10 +92,13 @@ def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[st
         pytest.skip(
             "nothing measures containers here: groundwork:exporters.containers.enabled is false"
         )
-    deadline = time.monotonic() + _HOUSEKEEPING + _scraped(service)
-    while missing := set(outputs["services"]) - _measured(service):
-        assert time.monotonic() < deadline, missing
-        time.sleep(1)
+    wait_until(
+        lambda: set(outputs["services"]) - _measured(service),
+        until=operator.not_,
+        timeout=_HOUSEKEEPING + _scraped(service),
+        interval=1,
+        reason="no service is without a measured container",
+    )
 
 
 def _measured(service: Deployed) -> set[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.health.conftest import Deployed
-from tests.health.tracing import Span, found_in_tempo
+from tests.health.tracing import Span, find_in_tempo
 
 pytestmark = pytest.mark.kind("tempo")
 
@@ -12,4 +12,4 @@ def test_returns_what_was_written(service: Deployed) -> None:
     """A span that was handed to it comes back."""
     span = Span()
     assert span.send(service.inside_url(4318)).status_code == 200
-    assert found_in_tempo(service, span)
+    find_in_tempo(service, span)

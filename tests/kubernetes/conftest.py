@@ -36,6 +36,7 @@ from tests.kubernetes.cluster import tools as cluster_tools
 from tests.kubernetes.cluster.lifecycle import Cluster
 from tests.kubernetes.installer import ROOT, Installer
 from tests.live.stubs import Stubs
+from tests.support.waiting import wait_until
 
 _STACK = "live"
 # The platform is broken after its life was gone through, and uninstalled in the course of that.
@@ -174,16 +175,16 @@ class Deployment:
         self, service: str, seconds: float = 120, *, namespace: str | None = None
     ) -> None:
         """Returns when a service's pods are there and ready."""
-        deadline = time.monotonic() + seconds
-        while True:
-            statuses = [
+        wait_until(
+            lambda: [
                 pod["status"].get("containerStatuses") or [{"ready": False}]
                 for pod in self.pods(service, namespace=namespace).values()
-            ]
-            if statuses and all(status[0]["ready"] for status in statuses):
-                return
-            assert time.monotonic() < deadline, f"{service} is not ready"
-            time.sleep(0.3)
+            ],
+            until=lambda statuses: statuses and all(status[0]["ready"] for status in statuses),
+            timeout=seconds,
+            interval=0.3,
+            reason=f"{service} is ready",
+        )
 
     def remove(self) -> None:
         """The namespaces with all that is in them, and what they leave on a node that is this

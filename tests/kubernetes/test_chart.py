@@ -4,7 +4,6 @@ takes all of it.
 
 import copy
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from infra.targets.kubernetes.plan import build as build_plan
 from tests.kubernetes.conftest import Deployment, changed
 from tests.kubernetes.installer import ROOT, Installer, namespace_object, secret_object
 from tests.support import notepad
+from tests.support.waiting import wait_until
 from tests.unit.conftest import make_platform, make_settings
 
 EXAMPLES = sorted((ROOT / CHART / "ci").glob("*.yaml"))
@@ -265,17 +265,21 @@ def definitions(installer: Installer) -> Iterator[None]:
     )
     before = installer.kubectl("get", "--ignore-not-found", "crd", "clusters.postgresql.cnpg.io")
     installer.kubectl("apply", "--server-side", "-f", str(file))
-    deadline = time.monotonic() + 30
-    while '"clusters"' not in installer.kubectl(
-        "get", "--raw", "/apis/postgresql.cnpg.io/v1", check=False
-    ):
-        assert time.monotonic() < deadline, "the definition was not taken up"
-        time.sleep(0.2)
+    wait_until(
+        lambda: installer.kubectl("get", "--raw", "/apis/postgresql.cnpg.io/v1", check=False),
+        until=lambda resources: '"clusters"' in resources,
+        timeout=30,
+        reason="the definition is taken up",
+    )
     yield
     if not before:
         installer.kubectl("delete", "-f", str(file))
-        while "postgresql.cnpg.io" in installer.kubectl("api-versions"):
-            time.sleep(0.2)
+        wait_until(
+            lambda: installer.kubectl("api-versions"),
+            until=lambda versions: "postgresql.cnpg.io" not in versions,
+            timeout=120,
+            reason="the definition is gone",
+        )
 
 
 @pytest.mark.parametrize("size", SIZES)

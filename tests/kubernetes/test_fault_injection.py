@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.conftest import Deployment
+from tests.support.waiting import wait_until
 
 Break = Callable[[Deployment], AbstractContextManager[None]]
 EXPORTER = "redis-queue-exporter"
@@ -74,13 +75,15 @@ def unready(deployed: Deployment) -> Iterator[None]:
         "--patch",
         json.dumps(patch),
     )
-    deadline = time.monotonic() + 30
-    while (
-        not all(pod["status"].get("containerStatuses") for pod in deployed.pods(EXPORTER).values())
-        or len(deployed.pods(EXPORTER)) < 2
-    ):
-        assert time.monotonic() < deadline, "there is no second pod"
-        time.sleep(0.3)
+    wait_until(
+        lambda: [
+            pod["status"].get("containerStatuses") for pod in deployed.pods(EXPORTER).values()
+        ],
+        until=lambda statuses: len(statuses) >= 2 and all(statuses),
+        timeout=30,
+        interval=0.3,
+        reason="there is a second pod",
+    )
     try:
         yield
     finally:

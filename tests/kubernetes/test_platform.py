@@ -2,7 +2,7 @@
 
 import copy
 import json
-import time
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from infra.targets.kubernetes.plan import CHART, Release
 from tests.kubernetes.conftest import Deployment, changed
 from tests.kubernetes.installer import secret_object
+from tests.support.waiting import wait_until
 
 
 def uids(deployment: Deployment) -> dict[str, str]:
@@ -48,14 +49,17 @@ def test_an_alert_of_a_service_names_the_node_it_ran_on(deployed: Deployment) ->
         )
         return found
 
-    deadline = time.monotonic() + 90
     # Prometheus asks itself over the loopback, and applications are asked where the configuration
     # says.
-    while nameless := asked(
-        'groundwork:service_up{host="", job!="prometheus"} or up{host="", role="exporter"}'
-    ):
-        assert time.monotonic() < deadline, nameless
-        time.sleep(2)
+    wait_until(
+        lambda: asked(
+            'groundwork:service_up{host="", job!="prometheus"} or up{host="", role="exporter"}'
+        ),
+        until=operator.not_,
+        timeout=90,
+        interval=2,
+        reason="no service is without the name of its node",
+    )
     nodes = {item["metadata"]["name"] for item in deployed.installer.get("nodes")["items"]}
     named = asked('groundwork:service_up{job!="prometheus"}')
     assert {item["metric"]["host"] for item in named} == nodes

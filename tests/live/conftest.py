@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 import yaml
 
 from tests.live.stubs import Stubs
+from tests.support.waiting import wait_until
 from tests.unit.conftest import make_platform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,11 +247,14 @@ class Clone:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
-            deadline = time.monotonic() + seconds
-            while not when():
+
+            def due() -> bool:
+                if when():
+                    return True
                 assert process.poll() is None, "it ended before it could be killed"
-                assert time.monotonic() < deadline, "what was waited for did not come"
-                time.sleep(0.1)
+                return False
+
+            wait_until(due, timeout=seconds, interval=0.1, reason="it is time to kill the command")
             os.killpg(process.pid, signal.SIGKILL)
 
 

@@ -14,6 +14,7 @@ import pytest
 from infra.images import BASE_TAG
 from tests.live.conftest import Clone
 from tests.live.stubs import Stubs
+from tests.support.waiting import wait_until
 
 HEALTH = Path(__file__).resolve().parents[1] / "health"
 Break = Callable[[Clone, Stubs], AbstractContextManager[None]]
@@ -31,13 +32,13 @@ def execute(clone: Clone, part: str, script: str, *, user: str = "0") -> str:
 
 
 def wait_healthy(clone: Clone, part: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        state = clone.docker.containers.get(clone.name(part)).attrs["State"]
-        if state["Running"] and state["Health"]["Status"] == "healthy":
-            return
-        assert time.monotonic() < deadline, state
-        time.sleep(0.3)
+    wait_until(
+        lambda: clone.docker.containers.get(clone.name(part)).attrs["State"],
+        until=lambda state: state["Running"] and state["Health"]["Status"] == "healthy",
+        timeout=seconds,
+        interval=0.3,
+        reason=f"{part} is healthy",
+    )
 
 
 def sql(broken: str, mended: str, *, database: str = "app") -> Break:
@@ -487,11 +488,13 @@ def test_every_check_of_a_deployed_service_is_broken_here() -> None:
 def test_everything_is_mended(deployed: Clone) -> None:
     """After all that breaking the whole suite passes again."""
     outputs = deployed.outputs()
-    deadline = time.monotonic() + 90
-    while (
-        deployed.health(outputs, "tests/health/test_litellm.py").returncode
-        and time.monotonic() < deadline
-    ):
-        time.sleep(5)  # LiteLLM leaves a provider that failed alone for 30 s
+    # LiteLLM leaves a provider that failed alone for 30 s.
+    wait_until(
+        lambda: deployed.health(outputs, "tests/health/test_litellm.py"),
+        until=lambda done: done.returncode == 0,
+        timeout=90,
+        interval=5,
+        reason="LiteLLM passes its checks again",
+    )
     done = deployed.health(outputs, "tests/health")
     assert done.returncode == 0, done.stdout

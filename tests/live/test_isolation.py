@@ -11,6 +11,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -19,6 +20,7 @@ import redis
 
 from infra.services import postgres
 from tests.live.conftest import Clone
+from tests.support.waiting import wait_until
 from tests.unit.conftest import make_context
 
 _OUTSIDE, _INSIDE, _PORT = "198.18.77.2", "198.18.77.1", 9
@@ -232,24 +234,32 @@ def test_a_full_queue_survives_its_rewrite_under_writes_and_ten_thousand_clients
                         pipeline.set(f"fill:{filled}", value)
                         filled += 1
                     pipeline.execute()
+
+        def after_writes() -> dict[str, Any]:
+            with client.pipeline(transaction=False) as pipeline:
+                for _ in range(300):
+                    pipeline.set(f"fill:{secrets.randbelow(filled - 500)}", os.urandom(4096))
+                pipeline.execute(raise_on_error=False)
+            state: dict[str, Any] = client.info("persistence")
+            return state
+
         before = int(client.info("persistence")["aof_current_size"])
-        deadline = time.monotonic() + 90
-        rewritten = False
-        while not rewritten and time.monotonic() < deadline:
-            with client.pipeline(transaction=False) as pipeline:
-                for _ in range(300):
-                    pipeline.set(f"fill:{secrets.randbelow(filled - 500)}", os.urandom(4096))
-                pipeline.execute(raise_on_error=False)
-            state = client.info("persistence")
-            rewritten = (
-                bool(state["aof_rewrite_in_progress"]) or int(state["aof_current_size"]) < before
-            )
-        assert rewritten, "no rewrite began"
-        while client.info("persistence")["aof_rewrite_in_progress"]:
-            with client.pipeline(transaction=False) as pipeline:
-                for _ in range(300):
-                    pipeline.set(f"fill:{secrets.randbelow(filled - 500)}", os.urandom(4096))
-                pipeline.execute(raise_on_error=False)
+        wait_until(
+            after_writes,
+            until=lambda state: (
+                state["aof_rewrite_in_progress"] or int(state["aof_current_size"]) < before
+            ),
+            timeout=90,
+            interval=0,
+            reason="a rewrite of the append-only file begins",
+        )
+        wait_until(
+            after_writes,
+            until=lambda state: not state["aof_rewrite_in_progress"],
+            timeout=300,
+            interval=0,
+            reason="the rewrite of the append-only file ends",
+        )
         assert client.info("persistence")["aof_last_bgrewrite_status"] == "ok"
         assert int(client.info("clients")["connected_clients"]) > 9_000
         assert client.get("fill:0")

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 
 import httpx
 import psycopg
@@ -16,13 +15,7 @@ import redis
 
 from tests.live.conftest import Clone
 from tests.live.stubs import EXPENSIVE, Stubs
-
-
-def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
+from tests.support.waiting import wait_until
 
 
 def healthy(clone: Clone, name: str) -> bool:
@@ -134,7 +127,7 @@ def test_completion_falls_back_to_the_second_provider(deployed: Clone, stubs: St
         return bool(stubs.failing.requests)
 
     # A provider that has just failed several times is put aside for half a minute.
-    wait_for(asks_the_first, seconds=90)
+    wait_until(asks_the_first, timeout=90, reason="the first provider of the chain is asked")
 
 
 def test_env_file_is_private_and_connects(deployed: Clone) -> None:
@@ -219,13 +212,15 @@ def test_a_crashed_process_comes_back_with_its_data(deployed: Clone) -> None:
     container = deployed.docker.containers.get(deployed.name("redis-queue"))
     before = container.attrs["State"]["Pid"]
     os.kill(before, signal.SIGKILL)
-    wait_for(
-        lambda: (
-            deployed.docker.containers.get(deployed.name("redis-queue")).attrs["State"]["Pid"]
-            not in (0, before)
-        )
+    wait_until(
+        lambda: deployed.docker.containers.get(deployed.name("redis-queue")).attrs["State"]["Pid"],
+        until=lambda pid: pid not in (0, before),
+        timeout=60,
+        reason=f"another process than {before} runs",
     )
-    wait_for(lambda: healthy(deployed, "redis-queue"))
+    wait_until(
+        lambda: healthy(deployed, "redis-queue"), timeout=60, reason="redis-queue is healthy"
+    )
     with queue(deployed) as client:
         assert client.get("survives:crash") == "yes"
 
@@ -364,9 +359,19 @@ def test_a_spent_budget_refuses_the_next_request(deployed: Clone, stubs: Stubs) 
             timeout=60,
         )
 
-    wait_for(lambda: ask("a cheap question").status_code == 200, seconds=90)
+    wait_until(
+        lambda: ask("a cheap question").status_code,
+        until=lambda status: status == 200,
+        timeout=90,
+        reason="a question is answered",
+    )
     assert ask(EXPENSIVE).status_code == 200
-    wait_for(lambda: "budget" in ask("a cheap question").text.lower(), seconds=60)
+    wait_until(
+        lambda: ask("a cheap question").text,
+        until=lambda text: "budget" in text.lower(),
+        timeout=60,
+        reason="the budget is spent",
+    )
     asked = len(stubs.working.requests)
     assert ask("a cheap question").status_code == 429
     assert len(stubs.working.requests) == asked
@@ -374,7 +379,7 @@ def test_a_spent_budget_refuses_the_next_request(deployed: Clone, stubs: Stubs) 
     # is not written.
     time.sleep(5)
     deployed.docker.containers.get(deployed.name("litellm")).restart(timeout=30)
-    wait_for(lambda: healthy(deployed, "litellm"), seconds=90)
+    wait_until(lambda: healthy(deployed, "litellm"), timeout=90, reason="litellm is healthy")
     # The first provider of the chain is asked again and fails; the second, which answered before,
     # is spent.
     answers = [ask("a cheap question").status_code for _ in range(3)]

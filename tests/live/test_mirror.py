@@ -8,7 +8,6 @@ its own; that one rule maps every official image to a mirror is a pure test.
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pytest
 from infra.images import BASE_TAG
 from infra.versions import OFFICIAL, RECIPES
 from tests.live.conftest import Clone, copy_tree, free_offset
+from tests.support.waiting import wait_until
 
 SERVICES = ("redis", "prometheus", "node-exporter")
 # Debian's own configuration asks for a password; this registry lives on loopback for a minute.
@@ -63,10 +63,11 @@ def registry(
         published = running.ports["5000/tcp"]
         assert published
         address = f"127.0.0.1:{published[0]['HostPort']}"
-        deadline = time.monotonic() + 30
-        while not _answers(address):
-            assert time.monotonic() < deadline, running.logs().decode()
-            time.sleep(0.2)
+        wait_until(
+            lambda: _answers(address),
+            timeout=30,
+            reason=lambda: f"the registry answers, which wrote:\n{running.logs().decode()}",
+        )
         yield address
     finally:
         running.remove(force=True, v=True)

@@ -3,12 +3,13 @@ found.
 """
 
 import json
+import operator
 import os
 import secrets
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from infra.images import BASE_TAG
 from tests.live.conftest import VENDOR_KEY, Clone
 from tests.live.load import Load
 from tests.live.stubs import Receiver, Stubs
+from tests.support.waiting import TimedOut, wait_until
 
 # Panels whose service cannot be had from packages, with the reason. This list may only shrink.
 NOT_DEPLOYED_HERE = {
@@ -103,14 +105,6 @@ def address(clone: Clone, part: str) -> str:
     return next(str(network["IPAddress"]) for network in networks.values() if network["IPAddress"])
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(1)
-    return found
-
-
 @pytest.fixture(scope="module")
 def answers(deployed: Clone) -> Iterator[Answers]:
     made = Answers(deployed)
@@ -140,10 +134,17 @@ def empty(answers: Answers, load: None) -> set[tuple[str, str, str]]:
             if row.needs not in NOT_DEPLOYED_HERE and not answers.has_data(query, panel.source)
         }
 
-    deadline = time.monotonic() + _PATIENCE
-    while (left := without()) and time.monotonic() < deadline:
-        time.sleep(5)
-    return left
+    try:
+        return wait_until(
+            without,
+            until=operator.not_,
+            timeout=_PATIENCE,
+            interval=5,
+            reason="no query is without data",
+        )
+    except TimedOut as error:
+        left: set[tuple[str, str, str]] = error.last
+        return left
 
 
 @pytest.mark.parametrize(("slug", "needs", "panel"), PANELS)
@@ -167,10 +168,11 @@ def test_the_example_exposes_the_contract_and_is_scraped(answers: Answers, load:
     """All of it, with the labels that the contract names, and nothing beside it but what tells of
     the process.
     """
-    wait_for(
+    wait_until(
         lambda: answers.numbers('http_requests_total{job="shop"}'),
-        seconds=30,
-        what="the application is not scraped",
+        timeout=30,
+        interval=1,
+        reason="the application is scraped",
     )
     found: dict[str, set[str]] = {}
     for series in answers.numbers(
@@ -185,10 +187,12 @@ def test_a_sample_leads_to_its_trace(answers: Answers, stubs: Stubs, load: None)
     trace = secrets.token_hex(16)
     url = f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/"
     httpx.get(url, headers={"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}, timeout=5)
-    wait_for(
-        lambda: trace in answers.exemplars('http_request_duration_seconds_bucket{job="shop"}'),
-        seconds=45,
-        what="no sample names the trace",
+    wait_until(
+        lambda: answers.exemplars('http_request_duration_seconds_bucket{job="shop"}'),
+        until=lambda traces: trace in traces,
+        timeout=45,
+        interval=1,
+        reason=f"a sample names the trace {trace}",
     )
 
 
@@ -246,18 +250,19 @@ def alerted(deployed: Clone, stubs: Stubs, load: None) -> Iterator[list[dict[str
                 timeout=5,
             )
 
-            def arrived() -> bool:
-                names = {
+            def arrived() -> set[str]:
+                return {
                     item["alertname"]
                     for item in alerts_in(stubs.alerts)
                     if item.get("volume", str(volume)) == str(volume)
                 }
-                return expected <= names
 
-            wait_for(
+            wait_until(
                 arrived,
-                seconds=_ALERT_PATIENCE,
-                what=f"of {expected} only {alerts_in(stubs.alerts)} arrived",
+                until=expected.issubset,
+                timeout=_ALERT_PATIENCE,
+                interval=1,
+                reason=lambda: f"{expected} are among the alerts {alerts_in(stubs.alerts)}",
             )
             yield alerts_in(stubs.alerts)
     finally:
@@ -296,10 +301,12 @@ def test_a_service_that_is_down_silences_what_follows_from_it(
 
 
 def test_the_dead_mans_switch_is_called(deployed: Clone, stubs: Stubs) -> None:
-    wait_for(
-        lambda: [item for item in stubs.alerts.received if item.path == "/still-alive"],
-        seconds=90,
-        what="it was not called",
+    wait_until(
+        lambda: {item.path for item in list(stubs.alerts.received)},
+        until=lambda paths: "/still-alive" in paths,
+        timeout=90,
+        interval=1,
+        reason="it is called",
     )
 
 
@@ -349,10 +356,12 @@ def written(deployed: Clone, answers: Answers) -> dict[str, list[dict[str, Any]]
     )
     try:
         query = f'{{service="shop", environment="live"}} |= "{mark}"'
-        wait_for(
-            lambda: sum(len(item["values"]) for item in answers.lines(query)) >= len(LEAKS) + 2,
-            seconds=60,
-            what="the lines did not arrive",
+        wait_until(
+            lambda: sum(len(item["values"]) for item in answers.lines(query)),
+            until=lambda count: count >= len(LEAKS) + 2,
+            timeout=60,
+            interval=1,
+            reason=f"{len(LEAKS) + 2} lines have arrived",
         )
         return {
             "streams": answers.lines(query),
@@ -451,23 +460,28 @@ def test_litellms_own_traces_reach_tempo_and_the_vendor(
             if span.parent_span_id and span.parent_span_id not in {other.span_id for other in own}
         }
 
-    found = wait_for(
-        lambda: next((span for span in spans() if span.name == "litellm_request"), None),
-        seconds=60,
-        what="no span of a request arrives",
-    )
-    wait_for(
-        lambda: not orphans(found.trace_id),
-        seconds=30,
-        what=f"parents are missing of {orphans(found.trace_id)}",
+    found = wait_until(
+        lambda: [span for span in spans() if span.name == "litellm_request"],
+        timeout=60,
+        interval=1,
+        reason="a span of a request arrives",
+    )[0]
+    wait_until(
+        lambda: orphans(found.trace_id),
+        until=operator.not_,
+        timeout=30,
+        interval=1,
+        reason="no span lacks its parent",
     )
     assert {item.headers.get("x-vendor-key") for item in stubs.traces.received} == {VENDOR_KEY}
     assert not [item for item in stubs.traces.received if question.encode() in item.body]
     url = f"http://{address(deployed, 'tempo')}:3200/api/traces/{found.trace_id.hex()}"
-    wait_for(
-        lambda: httpx.get(url, timeout=10).status_code == 200,
-        seconds=60,
-        what="Tempo does not know the trace",
+    wait_until(
+        lambda: httpx.get(url, timeout=10).status_code,
+        until=lambda status: status == 200,
+        timeout=60,
+        interval=1,
+        reason="Tempo knows the trace",
     )
     # Its readiness has been asked for, and its metrics read, many times by now.
     assert not {span.name for span in spans() if "/health" in span.name or "/metrics" in span.name}

@@ -10,9 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
@@ -28,6 +29,9 @@ from tests.kubernetes.cluster.settings import (
     STORAGE_CLASS,
     Layout,
 )
+from tests.support.waiting import TimedOut, wait_until
+
+T = TypeVar("T")
 
 _PREFIX = "running-cluster-"
 _READY_SECONDS = 120
@@ -130,21 +134,23 @@ def _link(layout: Layout, process: subprocess.Popen[bytes]) -> None:
     """A pair of virtual interfaces: one end here, the other, as eth0, in the cluster's network
     namespace.
     """
-    deadline = time.monotonic() + 20
     own = Path("/proc/self/ns/net").stat().st_ino
-    while True:
-        try:
+
+    def child() -> str | None:
+        """The process with a network namespace of its own."""
+        with suppress(OSError):
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             if children and Path(f"/proc/{children[0]}/ns/net").stat().st_ino != own:
-                break
-        except OSError:
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise console.Failed(
-                "the cluster's namespaces could not be made:\n    " + _tail(layout, "node"),
-                "it needs root and a kernel with namespaces",
-            )
-        time.sleep(0.02)
+                return children[0]
+        return None
+
+    try:
+        found = _wait_until(process, child, seconds=20, interval=0.02, reason="it has namespaces")
+    except TimedOut as error:
+        raise console.Failed(
+            "the cluster's namespaces could not be made:\n    " + _tail(layout, "node"),
+            "it needs root and a kernel with namespaces",
+        ) from error
     console.run(
         [
             "ip",
@@ -157,7 +163,7 @@ def _link(layout: Layout, process: subprocess.Popen[bytes]) -> None:
             "name",
             "eth0",
             "netns",
-            children[0],
+            found,
         ]
     )
     console.run(["ip", "address", "add", f"{layout.host_address}/30", "dev", layout.link])
@@ -217,15 +223,34 @@ def _wait(layout: Layout, process: subprocess.Popen[bytes], question: Sequence[s
 
 
 def _until(layout: Layout, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            parts = "\n    ".join(
-                f"{path.stem}: {_tail(layout, path.stem)}"
-                for path in sorted(layout.logs.glob("*.log"))
-            )
-            raise console.Failed(f"the cluster did not come up:\n    {parts}")
-        time.sleep(0.2)
+    try:
+        _wait_until(process, condition, seconds=_READY_SECONDS, interval=0.2, reason="it is up")
+    except TimedOut as error:
+        parts = "\n    ".join(
+            f"{path.stem}: {_tail(layout, path.stem)}" for path in sorted(layout.logs.glob("*.log"))
+        )
+        raise console.Failed(f"the cluster did not come up:\n    {parts}") from error
+
+
+def _wait_until(
+    process: subprocess.Popen[bytes],
+    condition: Callable[[], T | None],
+    *,
+    seconds: float,
+    interval: float,
+    reason: str,
+) -> T:
+    """As `wait_until`, and no longer than the process lives."""
+
+    def asked() -> T | None:
+        found = condition()
+        if not found and process.poll() is not None:
+            raise TimedOut(f"it ended before {reason}", found)
+        return found
+
+    found = wait_until(asked, timeout=seconds, interval=interval, reason=reason)
+    assert found is not None
+    return found
 
 
 def _declare_storage(layout: Layout) -> None:

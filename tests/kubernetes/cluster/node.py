@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.kubernetes.cluster.settings import (
     STORAGE_CLASS,
     Layout,
 )
+from tests.support.waiting import TimedOut, wait_until
 
 _SECONDS = 60
 _CNI_PLUGINS = "/usr/lib/cni"
@@ -51,7 +51,7 @@ def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
     yield "containerd", ["containerd", "--config", str(_containerd_config(layout))]
     yield "etcd", _etcd(layout)
     yield "kube-apiserver", _api_server(layout)
-    _until(lambda: _answers(API_PORT))
+    _until(lambda: _answers(API_PORT), "the API server answers")
     yield (
         "kube-controller-manager",
         [
@@ -83,7 +83,7 @@ def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
             f"--hostname-override={NODE}",
         ],
     )
-    _until(layout.containerd_socket.exists)
+    _until(layout.containerd_socket.exists, "containerd has its socket")
     yield (
         "kubelet",
         [
@@ -114,12 +114,11 @@ def _programs(layout: Layout) -> Iterator[tuple[str, list[str]]]:
     )
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"waited {_SECONDS} s in vain")
-        time.sleep(0.05)
+def _until(condition: Callable[[], bool], reason: str) -> None:
+    try:
+        wait_until(condition, timeout=_SECONDS, interval=0.05, reason=reason)
+    except TimedOut as error:
+        raise SystemExit(str(error)) from error
 
 
 def _answers(port: int) -> bool:
@@ -166,7 +165,8 @@ def _prepare(layout: Layout) -> None:
                 ["ip", "link", "show", "eth0"], capture_output=True, check=False
             ).returncode
             == 0
-        )
+        ),
+        "the other end of the link is here",
     )
     for command in (
         ["ip", "address", "add", f"{layout.address}/30", "dev", "eth0"],
