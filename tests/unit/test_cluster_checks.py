@@ -10,9 +10,9 @@ from infra.refusal import Violation
 from infra.targets.kubernetes import checks as cluster_checks
 from infra.targets.kubernetes.facts import ClusterFacts, Node
 from infra.units import GIB
+from tests.support.identity import IDENTITY
 from tests.unit.conftest import make_platform, make_settings
 
-IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 OTHER_MASTER = Identity(project="groundwork", stack="dev", instance="abc123", master="000000000000")
 NODE = Node(name="one", memory=64 * GIB, cpus=16, labels={"pool": "data"})
 TAINTED = replace(NODE, taints=({"key": "dedicated", "value": "db", "effect": "NoSchedule"},))

@@ -29,8 +29,8 @@ from infra.settings.fields import is_secret, nested_model
 from infra.targets.checks import port_clashes
 from infra.targets.kubernetes.plan import build as build_plan
 from ops.commands import dotenv
+from tests.support.identity import IDENTITY
 from tests.unit.conftest import MASTER, files
-from tests.unit.test_outputs import IDENTITY
 
 # What a neighbour of the key under test needs to be there at all.
 SIBLINGS = {

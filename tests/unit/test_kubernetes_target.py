@@ -1,6 +1,7 @@
 """What the Kubernetes target declares, recorded by Pulumi's mocks."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -8,8 +9,8 @@ import pytest
 
 from infra.targets.kubernetes.plan import Plan
 from infra.targets.kubernetes.resources import KubernetesTarget
+from tests.support.releases import CLUSTER, SCALED, make
 from tests.unit.conftest import make_settings
-from tests.unit.test_releases import CLUSTER, SCALED, make
 
 # Pulumi's test decorator leaves its event loop open.
 pytestmark = pytest.mark.filterwarnings(
@@ -46,9 +47,10 @@ class Recorder(pulumi.runtime.Mocks):
         return {name: inputs for typ, name, inputs, _ in self.resources if typ == kind}
 
 
-def declare(
-    monkeypatch: pytest.MonkeyPatch, **keys: Any
-) -> tuple[Plan, Recorder, dict[str, pulumi.ResourceOptions]]:
+Declared = tuple[Plan, Recorder, dict[str, pulumi.ResourceOptions]]
+
+
+def declare(monkeypatch: pytest.MonkeyPatch, **keys: Any) -> Declared:
     """Declares the platform under mocks; also the options given to each resource, which mocks do
     not show.
     """
@@ -73,76 +75,108 @@ def declare(
     return plan, recorder, options
 
 
-def test_every_release_is_atomic_with_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And by a relative path: an absolute one would differ from one machine to the next."""
-    plan, recorder, _ = declare(monkeypatch)
-    found = recorder.of(RELEASE)
-    assert set(found) == {release.name for release in plan.releases}
-    for release in plan.releases:
-        inputs = found[release.name]
+@cache
+def _declared() -> Declared:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return declare(monkeypatch)
+
+
+@cache
+def _scaled() -> Declared:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return declare(monkeypatch, **SCALED)
+
+
+RELEASES = [release.name for release in make()[1].releases]
+
+
+def test_every_release_of_the_plan_is_declared() -> None:
+    plan, recorder, _ = _declared()
+    assert set(recorder.of(RELEASE)) == {release.name for release in plan.releases}
+
+
+@pytest.mark.parametrize("name", RELEASES)
+class TestEveryRelease:
+    """As Helm is given it."""
+
+    def test_has_its_name_and_namespace_and_the_chart_by_a_relative_path(self, name: str) -> None:
+        """An absolute one would differ from one machine to the next."""
+        plan, recorder, _ = _declared()
+        (release,) = (item for item in plan.releases if item.name == name)
+        inputs = recorder.of(RELEASE)[name]
         assert (inputs["name"], inputs["namespace"], inputs["chart"]) == (
             release.name,
             release.namespace,
             "../charts/service",
         )
-        assert inputs["atomic"] is True
-        assert inputs["timeout"] == release.timeout > 60
         assert inputs["values"]["chartHash"]
 
+    def test_is_atomic_with_a_timeout(self, name: str) -> None:
+        plan, recorder, _ = _declared()
+        (release,) = (item for item in plan.releases if item.name == name)
+        inputs = recorder.of(RELEASE)[name]
+        assert inputs["atomic"] is True
+        assert inputs["timeout"] == release.timeout > 60
 
-def test_releases_depend_on_their_secrets_namespaces_and_needs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    plan, _, options = declare(monkeypatch)
-    for release in plan.releases:
-        dependencies: Any = options[f"{RELEASE} {release.name}"].depends_on or ()
+    def test_depends_on_its_secrets_namespaces_and_needs(self, name: str) -> None:
+        plan, _, options = _declared()
+        (release,) = (item for item in plan.releases if item.name == name)
+        dependencies: Any = options[f"{RELEASE} {name}"].depends_on or ()
         names = {resource._name for resource in dependencies}
         assert {secret.name for secret in release.secrets} <= names
         assert {namespace.name for namespace in plan.namespaces} <= names
         assert set(release.depends_on) <= names
 
 
-def test_every_resource_names_its_provider_with_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_resource_names_its_provider_with_a_context() -> None:
     """Strict mode: whatever kubectl points to at the moment, nothing lands there."""
-    _, recorder, _ = declare(monkeypatch)
+    _, recorder, _ = _declared()
     providers = recorder.of(PROVIDER)
     assert set(providers) == {"cluster", "cluster-adopting"}
-    assert all(
-        (inputs["context"], inputs["kubeconfig"]) == ("test", KUBECONFIG)
-        for inputs in providers.values()
-    )
-    for typ, name, _, provider in recorder.resources:
-        if typ not in (PROVIDER, "pulumi:pulumi:Stack"):
-            # Only releases are never taken over: Helm has its own record of them.
-            assert ("cluster::" if typ == RELEASE else "cluster-adopting") in provider, name
+    assert {
+        name: (inputs["context"], inputs["kubeconfig"]) for name, inputs in providers.items()
+    } == dict.fromkeys(providers, ("test", KUBECONFIG))
+    # Only releases are never taken over: Helm has its own record of them.
+    assert [
+        (name, provider)
+        for typ, name, _, provider in recorder.resources
+        if typ not in (PROVIDER, "pulumi:pulumi:Stack")
+        and ("cluster::" if typ == RELEASE else "cluster-adopting") not in provider
+    ] == []
 
 
 @pytest.mark.parametrize("protect", [False, True])
 def test_namespaces_outlive_the_stack(monkeypatch: pytest.MonkeyPatch, protect: bool) -> None:
     """Deleting one would delete its volumes."""
     plan, _, options = declare(monkeypatch, protect=protect)
-    for namespace in plan.namespaces:
-        found = options[f"{NAMESPACE} {namespace.name}"]
-        assert found.retain_on_delete is True
-        assert found.protect is protect
+    assert plan.namespaces
+    found = {item.name: options[f"{NAMESPACE} {item.name}"] for item in plan.namespaces}
+    assert {
+        name: (item.retain_on_delete, item.protect) for name, item in found.items()
+    } == dict.fromkeys(found, (True, protect))
 
 
-def test_secrets_hold_what_the_plan_says_as_secrets_of_pulumis(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    plan, recorder, _ = declare(monkeypatch, **SCALED)
-    found = recorder.of(SECRET)
-    wanted = {secret.name: secret for release in plan.releases for secret in release.secrets}
-    assert set(found) == set(wanted)
-    for name, secret in wanted.items():
-        wrapped = found[name]["stringData"]
-        assert wrapped[_SIGNATURE] == _SECRET, name
-        assert wrapped["value"] == {key: value.reveal() for key, value in secret.data.items()}
-        assert found[name]["type"] == secret.type
+SECRETS = {
+    secret.name: secret for release in make(**SCALED)[1].releases for secret in release.secrets
+}
 
 
-def test_an_operators_resource_is_waited_for_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, recorder, options = declare(monkeypatch, **SCALED)
+def test_every_secret_of_the_plan_is_declared() -> None:
+    assert set(_scaled()[1].of(SECRET)) == set(SECRETS)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_holds_what_the_plan_says_as_a_secret_of_pulumis(name: str) -> None:
+    found = _scaled()[1].of(SECRET)[name]
+    assert found["stringData"][_SIGNATURE] == _SECRET
+    assert found["stringData"]["value"] == {
+        key: value.reveal() for key, value in SECRETS[name].data.items()
+    }
+    assert found["type"] == SECRETS[name].type
+
+
+def test_an_operators_resource_is_waited_for_and_kept() -> None:
+    _, recorder, options = _scaled()
     inputs = recorder.of(CUSTOM)["postgres-cluster"]
     assert inputs["metadata"]["name"] == "postgres"
     assert inputs["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Ready"

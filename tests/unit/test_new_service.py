@@ -7,7 +7,6 @@ import yaml
 
 from infra import configuration, outputs, validation
 from infra.dashboards import present
-from infra.identity import Identity
 from infra.refusal import PreflightError
 from infra.secret import Keyring
 from infra.services.context import Context
@@ -15,10 +14,10 @@ from infra.targets.docker import files
 from infra.targets.kubernetes.plan import build as build_plan
 from ops.development import reference
 from tests.support import notepad
+from tests.support.docker_mocks import CONTAINER, VOLUME, declare
+from tests.support.identity import IDENTITY
+from tests.support.releases import CLUSTER
 from tests.unit.conftest import MASTER, make_context, make_platform, make_settings, text
-from tests.unit.test_docker_target import CONTAINER, IDENTITY, VOLUME, declare
-
-CLUSTER = {"target": "kubernetes", "kubernetes": {"context": "test"}}
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +141,6 @@ def test_it_is_in_the_reference_and_in_the_outputs() -> None:
         "| `groundwork:notepad.longestNote` | whole number | `1000` | Characters of a note. |"
         in reference.render()
     )
-    identity = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
-    told = outputs.build(make_settings(), make_platform(), make_context(), identity, [])
+    told = outputs.build(make_settings(), make_platform(), make_context(), IDENTITY, [])
     assert told["services"]["notepad"]["endpoints"]["http"]["port"] == 7777
     assert "app" in told["credentials"]["notepad"]

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from infra import outputs
-from infra.identity import Identity
 from infra.secret import Secret
+from tests.support.identity import IDENTITY
 from tests.unit.conftest import make_context, make_platform, make_settings
 
-IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 CONTRACT = {
     "CLICKHOUSE_DATABASE",
     "CLICKHOUSE_PASSWORD",

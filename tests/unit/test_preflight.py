@@ -14,9 +14,9 @@ from infra.targets.docker.checks import as_built
 from infra.targets.docker.facts import HostFacts
 from infra.targets.docker.naming import networks_of
 from infra.units import GIB
+from tests.support.identity import IDENTITY
 from tests.unit.conftest import make_platform, make_settings
 
-IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
 ROOMY = HostFacts(
     memory=64 * GIB, cpus=8, root_shared=True, disk_total=1000 * GIB, disk_free=900 * GIB
 )

@@ -3,41 +3,50 @@ source.
 """
 
 import re
+from functools import cache
 from typing import Any
 
 import pytest
 
-from infra.identity import Identity
 from infra.secret import Secret
 from infra.services import postgres_cluster
 from infra.spec import Platform, Service
 from infra.targets.kubernetes.plan import Plan, Release, ledger_of, plain
 from infra.targets.kubernetes.plan import build as build_plan
 from infra.targets.kubernetes.values import SecretObject, key_of
+from infra.units import MIB
+from tests.support.identity import IDENTITY
+from tests.support.releases import CLUSTER, SCALED, make
 from tests.unit.conftest import IMAGE_SOURCES, make_platform, make_settings
 
-IDENTITY = Identity(project="groundwork", stack="dev", instance="abc123", master="feedfacefeed")
-CLUSTER: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "test"}}
-SCALED: dict[str, Any] = {
-    "postgres": {"replicas": 3},
-    "qdrant": {"replicas": 3},
-    "litellm": {"replicas": 2, "maxReplicas": 4},
-}
 SIZES: dict[str, dict[str, Any]] = {
     **{f"from {source}": {"images": source} for source in IMAGE_SOURCES},
     "scaled": SCALED,
 }
 
 
-def make(**keys: Any) -> tuple[Platform, Plan]:
-    merged = {**CLUSTER, **keys}
-    platform = make_platform(**merged)
-    return platform, build_plan(make_settings(**merged), IDENTITY, platform, {})
+Made = tuple[Platform, Plan]
+# The sizes, each with its services; a service is a release of the same name.
+RELEASES = [
+    (size, service.name) for size, keys in SIZES.items() for service in make(**keys)[0].services
+]
 
 
-@pytest.fixture(params=list(SIZES.values()), ids=list(SIZES))
-def made(request: pytest.FixtureRequest) -> tuple[Platform, Plan]:
-    return make(**request.param)
+@cache
+def _made(size: str) -> Made:
+    return make(**SIZES[size])
+
+
+@pytest.fixture(params=list(SIZES))
+def size(request: pytest.FixtureRequest) -> str:
+    """Each size in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def made(size: str) -> Made:
+    """A platform of that size, and its plan."""
+    return _made(size)
 
 
 WATCHES_NODES = ("node-exporter", "alloy-logs")
@@ -47,48 +56,140 @@ def release(plan: Plan, name: str) -> Release:
     return next(item for item in plan.releases if item.name == name)
 
 
-Made = tuple[Platform, Plan]
+@pytest.fixture
+def item(made: Made, name: str) -> Release:
+    """One release of that plan."""
+    return release(made[1], name)
 
 
-def test_every_service_is_a_release_after_what_it_needs(made: Made) -> None:
+def groups(item: Release) -> dict[str, dict[str, Any]]:
+    """The values of a release's own containers and of each of its jobs."""
+    return {item.name: dict(item.values), **{job["name"]: job for job in item.values["jobs"]}}
+
+
+def revealed_secrets(made: Made) -> set[str]:
     platform, plan = made
-    names = [item.name for item in plan.releases]
-    assert sorted(names) == sorted(service.name for service in platform.services)
-    for item in plan.releases:
-        assert all(
-            names.index(need) < names.index(item.name) for need in item.depends_on if need in names
-        )
-
-
-def test_no_value_holds_a_secret(made: Made) -> None:
-    """Helm keeps the values in the cluster: secrets are in Secrets, and the values name those."""
-    platform, plan = made
-    secrets = {
+    return {
         value.reveal() for service in platform.services for value in service.credentials.values()
-    }
-    secrets |= {
+    } | {
         value.reveal()
         for item in plan.releases
         for secret in item.secrets
         for value in secret.data.values()
         if len(value.reveal()) >= 20
     }
-    assert len(secrets) > 10
-    for item in plan.releases:
+
+
+def test_every_service_is_a_release(made: Made) -> None:
+    platform, plan = made
+    names = [item.name for item in plan.releases]
+    assert sorted(names) == sorted(service.name for service in platform.services)
+
+
+@pytest.mark.parametrize(("size", "name"), RELEASES)
+class TestEveryRelease:
+    """Of each service, over all sizes."""
+
+    def test_comes_after_what_it_needs(self, made: Made, item: Release) -> None:
+        names = [release.name for release in made[1].releases]
+        before = names[: names.index(item.name)]
+        assert {need for need in item.depends_on if need in names} <= set(before)
+
+    def test_its_values_hold_no_secret(self, made: Made, item: Release) -> None:
+        """Helm keeps the values in the cluster: secrets are in Secrets, and the values name
+        those.
+        """
+        secrets = revealed_secrets(made)
+        assert len(secrets) > 10
         text = plain(item.values) + repr(item.custom)
-        assert not [secret for secret in secrets if secret in text], item.name
+        assert not [secret for secret in secrets if secret in text]
 
+    def test_its_secret_files_are_keys_of_the_secret(self, item: Release) -> None:
+        held = {secret.name: set(secret.data) for secret in item.secrets}
+        wanted = {
+            of: {key_of(file["path"]) for file in group["secretFiles"]}
+            | set(group.get("secretEnv", {}))
+            for of, group in groups(item).items()
+        }
+        assert wanted == {
+            of: held.get(group["secret"]["name"], set()) for of, group in groups(item).items()
+        }
 
-def test_secret_files_are_keys_of_the_secret(made: Made) -> None:
-    for item in made[1].releases:
-        for group in (item.values, *item.values["jobs"]):
-            secret = next(
-                (secret for secret in item.secrets if secret.name == group["secret"]["name"]), None
+    def test_its_memory_is_requested_whole(self, item: Release) -> None:
+        resources = {of: group["resources"] for of, group in groups(item).items()}
+        assert {of: each["requests"]["memory"] for of, each in resources.items()} == {
+            of: each["limits"]["memory"] for of, each in resources.items()
+        }
+
+    def test_its_cores_are_requested_in_part(self, item: Release) -> None:
+        """Utilization is measured against the request: what an autoscaler watches asks for all of
+        it.
+        """
+        whole = bool(item.values["autoscaling"]["maxReplicas"])
+        cores = {
+            of: (
+                int(group["resources"]["requests"]["cpu"][:-1]),
+                int(group["resources"]["limits"]["cpu"][:-1]),
             )
-            wanted = {key_of(file["path"]) for file in group["secretFiles"]} | set(
-                group.get("secretEnv", {})
+            for of, group in groups(item).items()
+        }
+        assert {
+            of: (requested, limit)
+            for of, (requested, limit) in cores.items()
+            if not (requested == limit if whole else 1 <= requested <= limit / 10 + 1)
+        } == {}
+
+    def test_does_not_run_as_root(self, item: Release) -> None:
+        """Logs of a node are root's; what reads them keeps none of root's powers."""
+        users = {of: group["securityContext"]["runAsUser"] for of, group in groups(item).items()}
+        assert {of: user > 0 for of, user in users.items()} == dict.fromkeys(
+            users, item.name != "alloy-logs"
+        )
+        assert users == {
+            of: group["securityContext"]["fsGroup"] for of, group in groups(item).items()
+        }
+
+    def test_is_privileged_only_if_it_watches_the_nodes(self, made: Made, item: Release) -> None:
+        """It is in a namespace of its own; every other one enforces the restricted standard."""
+        standard = next(
+            namespace.labels["pod-security.kubernetes.io/enforce"]
+            for namespace in made[1].namespaces
+            if namespace.name == item.namespace
+        )
+        host = item.values["host"]
+        assert (standard == "privileged") == (item.name in WATCHES_NODES)
+        assert bool(host["pid"] or host["paths"]) == (item.name in WATCHES_NODES)
+
+    def test_its_pods_meet_others_on_the_networks_of_the_same_description(
+        self, made: Made, item: Release
+    ) -> None:
+        """Who reaches whom follows from the services, as on Docker."""
+        service, network = made[0].by_name(item.name), item.values["network"]
+        assert (network["home"], *network["joins"]) == service.networks
+        assert network["egress"] == (service.reaches_out or service.operated is not None)
+
+    def test_its_volumes_have_the_size_of_the_settings_and_labels_that_never_change(
+        self, made: Made, item: Release
+    ) -> None:
+        assert [
+            (
+                volume["name"],
+                volume["path"],
+                int(volume["size"].removesuffix("Mi")) * MIB,
+                volume["labels"],
             )
-            assert wanted == (set(secret.data) if secret else set()), item.name
+            for volume in item.values["volumes"]
+        ] == [
+            (volume.name, volume.path, volume.size, IDENTITY.labels)
+            for volume in made[0].by_name(item.name).volumes
+        ]
+
+    def test_its_ports_are_named_once_and_short(self, item: Release) -> None:
+        names = [port["name"] for port in item.values["ports"]]
+        numbers = [port["port"] for port in item.values["ports"]]
+        assert sorted(set(names)) == sorted(names)
+        assert sorted(set(numbers)) == sorted(numbers)
+        assert [name for name in names if len(name) > 15] == []
 
 
 def test_a_changed_secret_changes_the_values() -> None:
@@ -100,65 +201,15 @@ def test_a_changed_secret_changes_the_values() -> None:
     assert all(re.fullmatch("[0-9a-f]{16}", checksum) for checksum in checksums)
 
 
-def test_memory_is_requested_whole_and_cores_in_part(made: Made) -> None:
-    for item in made[1].releases:
-        for resources in (
-            item.values["resources"],
-            *(job["resources"] for job in item.values["jobs"]),
-        ):
-            assert resources["requests"]["memory"] == resources["limits"]["memory"]
-            requested, limit = (
-                int(resources["requests"]["cpu"][:-1]),
-                int(resources["limits"]["cpu"][:-1]),
-            )
-            # Utilization is measured against the request: what an autoscaler watches asks for all
-            # of it.
-            assert (
-                requested == limit
-                if item.values["autoscaling"]["maxReplicas"]
-                else 1 <= requested <= limit / 10 + 1
-            )
-
-
-def test_nothing_runs_as_root(made: Made) -> None:
-    for item in made[1].releases:
-        for security in (
-            item.values["securityContext"],
-            *(job["securityContext"] for job in item.values["jobs"]),
-        ):
-            # Logs of a node are root's; what reads them keeps none of root's powers.
-            assert (security["runAsUser"] > 0) == (item.name != "alloy-logs")
-            assert security["fsGroup"] == security["runAsUser"]
-
-
-def test_only_what_watches_the_nodes_is_privileged(made: Made) -> None:
-    """It is in a namespace of its own; every other one enforces the restricted standard."""
-    plan = made[1]
-    standards = {
-        item.name: item.labels["pod-security.kubernetes.io/enforce"] for item in plan.namespaces
-    }
-    assert standards == {"groundwork-dev": "restricted", "groundwork-dev-host": "privileged"}
-    for item in plan.releases:
-        needs_more = bool(item.values["host"]["pid"] or item.values["host"]["paths"])
-        assert (
-            (standards[item.namespace] == "privileged")
-            == needs_more
-            == (item.name in WATCHES_NODES)
-        )
+def test_only_what_watches_the_nodes_has_a_privileged_namespace(made: Made) -> None:
+    assert {
+        item.name: item.labels["pod-security.kubernetes.io/enforce"] for item in made[1].namespaces
+    } == {"groundwork-dev": "restricted", "groundwork-dev-host": "privileged"}
 
 
 def test_without_what_watches_the_nodes_there_is_no_second_namespace() -> None:
     plan = make(exporters={"node": {"enabled": False}}, alloy={"enabled": False})[1]
     assert [item.name for item in plan.namespaces] == ["groundwork-dev"]
-
-
-def test_pods_meet_on_the_networks_of_the_same_description(made: Made) -> None:
-    """Who reaches whom follows from the services, as on Docker."""
-    platform, plan = made
-    for service in platform.services:
-        network = release(plan, service.name).values["network"]
-        assert (network["home"], *network["joins"]) == service.networks
-        assert network["egress"] == (service.reaches_out or service.operated is not None)
 
 
 def test_only_the_networks_of_what_watches_the_nodes_cross_namespaces(made: Made) -> None:
@@ -196,18 +247,6 @@ def test_in_a_cluster_no_engine_is_asked_for_its_containers(made: Made) -> None:
     ]
 
 
-def test_volumes_have_the_size_of_the_settings_and_labels_that_never_change(made: Made) -> None:
-    platform, plan = made
-    for service in platform.services:
-        volumes = release(plan, service.name).values["volumes"]
-        assert [(item["name"], item["path"]) for item in volumes] == [
-            (volume.name, volume.path) for volume in service.volumes
-        ]
-        for item, volume in zip(volumes, service.volumes, strict=True):
-            assert int(item["size"].removesuffix("Mi")) * 1024**2 == volume.size
-            assert item["labels"] == IDENTITY.labels
-
-
 def workload(service: Service, plan: Plan) -> str:
     return str(release(plan, service.name).values["workload"])
 
@@ -235,23 +274,14 @@ def test_several_instances_of_postgres_are_the_operators() -> None:
     assert workload(platform.by_name("postgres"), plan) == "None"
 
 
-def test_what_was_built_is_never_pulled() -> None:
+@pytest.mark.parametrize(
+    ("images", "policy"), [("packages", "Never"), ("registry", "IfNotPresent")]
+)
+def test_what_was_built_is_never_pulled(images: str, policy: str) -> None:
     """A public image of the same name would be somebody else's."""
-    for source, policy in (("packages", "Never"), ("registry", "IfNotPresent")):
-        assert {item.values["image"]["pullPolicy"] for item in make(images=source)[1].releases} == {
-            policy
-        }
-
-
-def test_ports_are_named_once_and_short(made: Made) -> None:
-    for item in made[1].releases:
-        names, numbers = (
-            [port["name"] for port in item.values["ports"]],
-            [port["port"] for port in item.values["ports"]],
-        )
-        assert len(set(names)) == len(names)
-        assert len(set(numbers)) == len(numbers)
-        assert all(len(name) <= 15 for name in names)
+    assert {item.values["image"]["pullPolicy"] for item in make(images=images)[1].releases} == {
+        policy
+    }
 
 
 def test_the_namespace_is_the_ledger_of_versions(made: Made) -> None:
@@ -348,37 +378,45 @@ def test_several_postgres_are_an_operators_resource_from_the_same_description() 
     assert platform.by_name("postgres").ports[0].container == 5432
 
 
-def test_the_cluster_s_settings_reach_every_release() -> None:
-    toleration = {"key": "dedicated", "operator": "Exists"}
-    ingress = {
+TOLERATION = {"key": "dedicated", "operator": "Exists"}
+CLUSTER_SETTINGS = {
+    "context": "test",
+    "storageClass": "fast",
+    "nodeSelector": {"pool": "data"},
+    "tolerations": [TOLERATION],
+    "pullSecret": '{"auths": {}}',
+    "clientNamespaces": ["shop"],
+    "networkPolicies": False,
+    "ingress": {
         "className": "nginx",
         "annotations": {"a": "b"},
         "hosts": [{"service": "litellm", "host": "llm.example.org", "tlsSecret": "t"}],
-    }
-    cluster = {
-        "context": "test",
-        "storageClass": "fast",
-        "nodeSelector": {"pool": "data"},
-        "tolerations": [toleration],
-        "pullSecret": '{"auths": {}}',
-        "clientNamespaces": ["shop"],
-        "networkPolicies": False,
-        "ingress": ingress,
-    }
-    plan = make(kubernetes=cluster)[1]
-    for item in plan.releases:
-        values = item.values
-        assert values["storageClass"] == "fast"
-        assert values["imagePullSecrets"] == [{"name": "registry-login"}]
-        assert values["network"]["clientNamespaces"] == ["shop"]
-        assert values["network"]["policy"] is False
-        assert (values["nodeSelector"], values["tolerations"]) == (
-            ({}, [{"operator": "Exists"}])
-            if item.name in WATCHES_NODES
-            else ({"pool": "data"}, [toleration])
-        )
-        assert bool(values["ingress"]["host"]) == (item.name == "litellm")
-    assert release(plan, "litellm").values["ingress"] == {
+    },
+}
+
+
+@cache
+def _with_cluster_settings() -> Plan:
+    return make(kubernetes=CLUSTER_SETTINGS)[1]
+
+
+@pytest.mark.parametrize("name", [service.name for service in make()[0].services])
+def test_the_clusters_settings_reach_every_release(name: str) -> None:
+    values = release(_with_cluster_settings(), name).values
+    assert values["storageClass"] == "fast"
+    assert values["imagePullSecrets"] == [{"name": "registry-login"}]
+    assert values["network"]["clientNamespaces"] == ["shop"]
+    assert values["network"]["policy"] is False
+    assert (values["nodeSelector"], values["tolerations"]) == (
+        ({}, [{"operator": "Exists"}])
+        if name in WATCHES_NODES
+        else ({"pool": "data"}, [TOLERATION])
+    )
+    assert bool(values["ingress"]["host"]) == (name == "litellm")
+
+
+def test_an_ingress_shows_the_service_that_it_names() -> None:
+    assert release(_with_cluster_settings(), "litellm").values["ingress"] == {
         "host": "llm.example.org",
         "port": "http",
         "className": "nginx",
