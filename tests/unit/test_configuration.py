@@ -749,15 +749,28 @@ def test_a_receiver_that_could_never_be_reached_is_refused(
     ]
 
 
-@pytest.mark.parametrize("where", [{}, ON_KUBERNETES])
-def test_no_target_takes_the_name_of_a_job_of_ours(where: dict[str, Any]) -> None:
+def _jobs(target: str) -> list[str]:
+    keys: dict[str, Any] = {
+        "docker": {},
+        "kubernetes": {"target": "kubernetes", "kubernetes": {"context": "test"}},
+    }[target]
+    made = text(make_platform(images="registry", **keys).by_name("prometheus"), "prometheus.yml")
+    return [job["job_name"] for job in yaml.safe_load(made)["scrape_configs"]]
+
+
+TARGETS: dict[str, dict[str, Any]] = {"docker": {}, "kubernetes": ON_KUBERNETES}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_prometheus_has_jobs_of_ours(target: str) -> None:
+    assert {"postgres-exporter", "loki", "alloy", "grafana"} <= set(_jobs(target))
+
+
+@pytest.mark.parametrize(
+    ("target", "job"), [(target, job) for target in TARGETS for job in _jobs(target)]
+)
+def test_no_target_takes_the_name_of_a_job_of_ours(target: str, job: str) -> None:
     """Two jobs of one name, and Prometheus would refuse its configuration."""
-    target = {"target": "kubernetes", "kubernetes": {"context": "test"}} if where else {}
-    made = text(make_platform(images="registry", **target).by_name("prometheus"), "prometheus.yml")
-    jobs = [job["job_name"] for job in yaml.safe_load(made)["scrape_configs"]]
-    assert {"postgres-exporter", "loki", "alloy", "grafana"} <= set(jobs)
-    for job in jobs:
-        problems = load(
-            {**where, "groundwork:prometheus": {"targets": [{"name": job, "address": "a:1"}]}}
-        )
-        assert [problem.key for problem in problems] == ["groundwork:prometheus.targets"], job
+    named = {"groundwork:prometheus": {"targets": [{"name": job, "address": "a:1"}]}}
+    problems = load({**TARGETS[target], **named})
+    assert [problem.key for problem in problems] == ["groundwork:prometheus.targets"]

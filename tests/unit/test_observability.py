@@ -190,18 +190,20 @@ class TestPrometheus:
         made = yaml.safe_load(text(make_platform(**keys).by_name("prometheus"), "prometheus.yml"))
         return {job["job_name"]: job for job in made["scrape_configs"]}
 
-    def test_an_exporter_speaks_for_its_service(self) -> None:
-        jobs = self.jobs()
-        for job, service in {
-            "postgres-exporter": "postgres",
-            "redis-queue-exporter": "redis-queue",
-            "node-exporter": "node-exporter",
-        }.items():
-            assert jobs[job]["static_configs"][0]["labels"] == {
-                "service": service,
-                "role": "exporter",
-                "host": "docker",
-            }
+    @pytest.mark.parametrize(
+        ("job", "service"),
+        [
+            ("postgres-exporter", "postgres"),
+            ("redis-queue-exporter", "redis-queue"),
+            ("node-exporter", "node-exporter"),
+        ],
+    )
+    def test_an_exporter_speaks_for_its_service(self, job: str, service: str) -> None:
+        assert self.jobs()[job]["static_configs"][0]["labels"] == {
+            "service": service,
+            "role": "exporter",
+            "host": "docker",
+        }
 
     def test_containers_of_other_stacks_are_left_out(self) -> None:
         relabel = self.jobs()["cadvisor"]["metric_relabel_configs"]
@@ -221,42 +223,49 @@ class TestPrometheus:
             "regex": "groundwork-dev|groundwork-dev-host",
         } in jobs["containers"]["metric_relabel_configs"]
 
-    def test_other_peoples_volumes_are_left_out(self) -> None:
+    @pytest.mark.parametrize(
+        ("sample", "wanted"),
+        [
+            ("kubelet_volume_stats_used_bytes;groundwork-dev", True),
+            ("kubelet_volume_stats_used_bytes;team-b", False),
+            ("kubelet_node_name;", True),
+        ],
+        ids=["its own", "another's", "no volume"],
+    )
+    def test_other_peoples_volumes_are_left_out(self, sample: str, wanted: bool) -> None:
         relabel = self.jobs(target="kubernetes", kubernetes={"context": "test"})["kubelet"][
             "metric_relabel_configs"
         ]
         kept = next(item for item in relabel if item["action"] == "keep")
         assert kept["source_labels"] == ["__name__", "namespace"]
-        for sample, wanted in {
-            "kubelet_volume_stats_used_bytes;groundwork-dev": True,
-            "kubelet_volume_stats_used_bytes;team-b": False,
-            "kubelet_node_name;": True,
-        }.items():
-            assert bool(re.fullmatch(kept["regex"], sample)) == wanted
+        assert bool(re.fullmatch(kept["regex"], sample)) == wanted
 
-    def test_in_a_cluster_each_pod_is_asked_and_its_node_known(self) -> None:
+    @pytest.mark.parametrize(
+        ("name", "port"), [("litellm", 4000), ("minio", 9000), ("node-exporter", 9100)]
+    )
+    def test_in_a_cluster_each_pod_is_asked_and_its_node_known(self, name: str, port: int) -> None:
         """Also of copies and of what runs on every node; and a pod that is there again has the
         name that it had.
         """
-        jobs = self.jobs(
+        job = self.jobs(
             target="kubernetes", kubernetes={"context": "test"}, litellm={"replicas": 2}
-        )
-        for name, port in {"litellm": 4000, "minio": 9000, "node-exporter": 9100}.items():
-            assert "static_configs" not in jobs[name]
-            (found,) = jobs[name]["kubernetes_sd_configs"]
-            assert found == {
+        )[name]
+        assert "static_configs" not in job
+        assert job["kubernetes_sd_configs"] == [
+            {
                 "role": "pod",
                 "namespaces": {"names": ["groundwork-dev", "groundwork-dev-host"]},
             }
-            relabel = jobs[name]["relabel_configs"]
-            assert relabel[0]["regex"] == f"{name};server"
-            made = {item["target_label"]: item for item in relabel if "target_label" in item}
-            assert made["host"]["source_labels"] == ["__meta_kubernetes_pod_node_name"]
-            assert made["instance"] == {
-                "source_labels": ["__meta_kubernetes_pod_name"],
-                "target_label": "instance",
-                "replacement": f"$1:{port}",
-            }
+        ]
+        relabel = job["relabel_configs"]
+        assert relabel[0]["regex"] == f"{name};server"
+        made = {item["target_label"]: item for item in relabel if "target_label" in item}
+        assert made["host"]["source_labels"] == ["__meta_kubernetes_pod_node_name"]
+        assert made["instance"] == {
+            "source_labels": ["__meta_kubernetes_pod_name"],
+            "target_label": "instance",
+            "replacement": f"$1:{port}",
+        }
 
     def test_an_address_of_either_kind_is_one_to_ask(self) -> None:
         jobs = self.jobs(target="kubernetes", kubernetes={"context": "test"})
@@ -350,15 +359,19 @@ class TestAlloy:
     def test_asks_for_a_token_on_both_protocols(self) -> None:
         assert self.config().count("auth     = otelcol.auth.bearer.applications.handler") == 2
 
-    def test_hands_traces_to_tempo_and_wherever_the_stack_says(self) -> None:
-        made = self.config(alloy={"forwardTraces": [FORWARD]})
-        for expected in (
+    @pytest.mark.parametrize(
+        "expected",
+        [
             "otelcol.exporter.otlphttp.tempo.input",
             "otelcol.exporter.otlphttp.vendor.input",
             '"https://otlp.example.org"',
             '"a-key-of-a-vendor"',
-        ):
-            assert expected in made
+        ],
+    )
+    def test_hands_traces_to_tempo_and_wherever_the_stack_says(self, expected: str) -> None:
+        assert expected in self.config(alloy={"forwardTraces": [FORWARD]})
+
+    def test_a_vendors_key_makes_the_configuration_secret(self) -> None:
         assert isinstance(
             make_platform(alloy={"forwardTraces": [FORWARD]}).by_name("alloy").files[0].content,
             Secret,
@@ -406,7 +419,7 @@ def test_the_runtime_knows_the_limit(name: str) -> None:
         else {name: {"memory": "1GiB"}}
     )
     service = make_platform(**keys).by_name(name)
-    assert service.env["GOMEMLIMIT"] == f"{1024 * 90 // 100}MiB"
+    assert service.env["GOMEMLIMIT"] == "921MiB", "nine tenths of it"
 
 
 def test_lokis_numbers_follow_from_its_limits() -> None:

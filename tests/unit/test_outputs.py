@@ -1,6 +1,7 @@
 """What a stack tells an application."""
 
 import re
+from functools import cache
 from typing import Any
 
 import pytest
@@ -77,17 +78,31 @@ def test_names_are_a_contract() -> None:
     assert not set(found) & set(environment())
 
 
-@pytest.mark.parametrize("target", ["docker", "kubernetes"])
-def test_the_application_is_given_no_login_but_its_own(target: str) -> None:
+def on(target: str) -> dict[str, Any]:
+    return {"target": target, "kubernetes": {"context": "test"}}
+
+
+TARGETS = ("docker", "kubernetes")
+LOGINS = [
+    (target, service.name, name)
+    for target in TARGETS
+    for service in make_platform(**on(target)).services
+    for name in service.credentials
+]
+
+
+@cache
+def _told(target: str) -> str:
+    return " ".join(environment(**on(target)).values())
+
+
+@pytest.mark.parametrize(("target", "service", "name"), LOGINS)
+def test_the_application_is_given_no_login_but_its_own(
+    target: str, service: str, name: str
+) -> None:
     """`.env` goes into its containers, where everybody reads it who may inspect them."""
-    keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
-    told = " ".join(environment(**keys).values())
-    for service in make_platform(**keys).services:
-        for name, secret in service.credentials.items():
-            assert (secret.reveal() in told) == (name == _ITS_OWN.get(service.name, "app")), (
-                service.name,
-                name,
-            )
+    secret = make_platform(**on(target)).by_name(service).credentials[name]
+    assert (secret.reveal() in _told(target)) == (name == _ITS_OWN.get(service, "app"))
 
 
 def test_every_address_comes_from_the_host_and_from_inside() -> None:
@@ -127,12 +142,12 @@ def test_shared_redis_serves_both_uses() -> None:
     assert found["REDIS_CACHE_URL"] == found["REDIS_QUEUE_URL"]
 
 
-@pytest.mark.parametrize("target", ["docker", "kubernetes"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_secrets_are_secret_values_wherever_they_stand(target: str) -> None:
     """Nothing but `environment`, `administration` and `credentials` holds a secret, and those hold
     nothing else.
     """
-    keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
+    keys = on(target)
     platform = make_platform(**keys)
     secrets = {
         secret.reveal() for service in platform.services for secret in service.credentials.values()
@@ -149,25 +164,30 @@ def test_secrets_are_secret_values_wherever_they_stand(target: str) -> None:
     )
 
 
+@cache
+def _outputs(target: str) -> dict[str, Any]:
+    keys = on(target)
+    return outputs.build(
+        make_settings(**keys), make_platform(**keys), make_context(**keys), IDENTITY, []
+    )
+
+
 def test_outputs_have_one_shape_on_every_target() -> None:
     """A health check or a script that reads them works on both."""
-
-    def shape(target: str) -> dict[str, Any]:
-        keys: dict[str, Any] = {"target": target, "kubernetes": {"context": "test"}}
-        return outputs.build(
-            make_settings(**keys), make_platform(**keys), make_context(**keys), IDENTITY, []
-        )
-
-    docker, kubernetes = shape("docker"), shape("kubernetes")
+    docker, kubernetes = _outputs("docker"), _outputs("kubernetes")
     assert set(docker) == set(kubernetes)
     # In a cluster the kubelets know the containers.
     assert set(docker["services"]) - {"cadvisor", "socket-proxy"} == set(kubernetes["services"])
     assert set(docker["environment"]) == set(kubernetes["environment"])
-    for name, service in kubernetes["services"].items():
-        assert set(docker["services"][name]) <= set(service)
-        assert {
-            port: end["port"] for port, end in docker["services"][name]["endpoints"].items()
-        } == {port: end["port"] for port, end in service["endpoints"].items()}
+
+
+@pytest.mark.parametrize("name", [item.name for item in make_platform(**on("kubernetes")).services])
+def test_a_service_has_one_shape_on_every_target(name: str) -> None:
+    docker, kubernetes = (_outputs(target)["services"][name] for target in TARGETS)
+    assert set(docker) <= set(kubernetes)
+    assert {port: end["port"] for port, end in docker["endpoints"].items()} == {
+        port: end["port"] for port, end in kubernetes["endpoints"].items()
+    }
 
 
 def test_addresses_inside_a_cluster_name_the_namespace() -> None:

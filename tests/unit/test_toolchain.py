@@ -27,11 +27,16 @@ def test_archives_are_unpacked_by_old_and_new_pythons(
         downloads.extract(archive, tmp_path / "out")
 
 
-def test_tools_are_those_that_the_lock_file_and_the_modules_name() -> None:
-    lockfile = (ROOT / "requirements" / "runtime.txt").read_text()
-    assert f"pulumi=={toolchain.PULUMI} " in lockfile
-    for target, version in toolchain.PLUGINS.items():
-        assert f"pulumi-{target}=={version} " in lockfile
+LOCK_FILE = (ROOT / "requirements" / "runtime.txt").read_text()
+
+
+@pytest.mark.parametrize("target", toolchain.PLUGINS)
+def test_a_plug_in_is_the_one_that_the_lock_file_names(target: str) -> None:
+    assert f"pulumi-{target}=={toolchain.PLUGINS[target]} " in LOCK_FILE
+
+
+def test_pulumi_is_the_one_that_the_lock_file_and_the_modules_name() -> None:
+    assert f"pulumi=={toolchain.PULUMI} " in LOCK_FILE
     assert (
         f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.PULUMI}"
         in (ROOT / "ops/build/modules/pulumi/go.mod").read_text()
@@ -61,9 +66,10 @@ def test_a_changed_recipe_is_built_elsewhere(tmp_path: Path) -> None:
     assert golang.place(tmp_path).name != before.name
 
 
-def test_go_tools_of_recipes_have_modules() -> None:
-    for recipe in versions.RECIPES.values():
-        if recipe.go_tool:
-            folder = ROOT / "images" / recipe.folder
-            assert "\ntool " in (folder / "go.mod").read_text() or (folder / "main.go").exists()
-            assert (folder / "go.sum").exists()
+@pytest.mark.parametrize(
+    "name", [name for name, recipe in versions.RECIPES.items() if recipe.go_tool]
+)
+def test_a_go_tool_of_a_recipe_has_modules(name: str) -> None:
+    folder = ROOT / "images" / versions.RECIPES[name].folder
+    assert "\ntool " in (folder / "go.mod").read_text() or (folder / "main.go").exists()
+    assert (folder / "go.sum").exists()
