@@ -57,10 +57,8 @@ def test_application_user_is_no_administrator(service: Deployed) -> None:
         _client(service).command("CREATE USER intruder")
 
 
-def test_refuses_without_credentials(service: Deployed) -> None:
+@pytest.mark.parametrize("user", ["default", "app"])
+def test_refuses_without_credentials(service: Deployed, user: str) -> None:
     """Without a password the answer is a refusal, also for the user that the image would have."""
-    for user in ("default", "app"):
-        answer = httpx.get(
-            service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10
-        )
-        assert answer.status_code in (401, 403), answer.text
+    answer = httpx.get(service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10)
+    assert answer.status_code in (401, 403), answer.text

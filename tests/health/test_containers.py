@@ -80,9 +80,11 @@ def test_listens_on_loopback_only(
     }
     declared = {endpoint["host"] for endpoint in service.entry["endpoints"].values()}
     assert published == declared
-    for endpoint in service.entry["endpoints"].values():
-        addresses = {address for address in listening if address.endswith(f":{endpoint['port']}")}
-        assert addresses == {f"{outputs['bindAddress']}:{endpoint['port']}"}
+    numbers = [endpoint["port"] for endpoint in service.entry["endpoints"].values()]
+    assert {
+        number: {address for address in listening if address.endswith(f":{number}")}
+        for number in numbers
+    } == {number: {f"{outputs['bindAddress']}:{number}"} for number in numbers}
 
 
 def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:

@@ -44,20 +44,29 @@ def test_returns_what_was_put(service: Deployed) -> None:
     """A megabyte of random bytes comes back with the same hash, encrypted at rest, in every
     declared bucket.
     """
-    client = _client(service, service.check("user"))
     body = os.urandom(1024 * 1024)
-    for bucket in _buckets(service):
-        name = f"groundwork-health/{uuid.uuid4()}"
-        written = client.put_object(bucket, name, io.BytesIO(body), len(body))
-        try:
-            answer = client.get_object(bucket, name)
-            assert hashlib.sha256(answer.read()).digest() == hashlib.sha256(body).digest()
-            answer.close()
-            headers = client.stat_object(bucket, name).metadata
-            assert headers is not None
-            assert headers.get("x-amz-server-side-encryption") in ("AES256", "aws:kms")
-        finally:
-            _client(service, "root").remove_object(bucket, name, version_id=written.version_id)
+    found = {bucket: _put_and_read(service, bucket, body) for bucket in _buckets(service)}
+    same = hashlib.sha256(body).hexdigest()
+    assert {bucket: read for bucket, (read, _) in found.items()} == dict.fromkeys(found, same)
+    assert {
+        bucket: encryption
+        for bucket, (_, encryption) in found.items()
+        if encryption not in ("AES256", "aws:kms")
+    } == {}
+
+
+def _put_and_read(service: Deployed, bucket: str, body: bytes) -> tuple[str, str | None]:
+    """The hash of what comes back, and how it is encrypted at rest."""
+    client, name = _client(service, service.check("user")), f"groundwork-health/{uuid.uuid4()}"
+    written = client.put_object(bucket, name, io.BytesIO(body), len(body))
+    try:
+        answer = client.get_object(bucket, name)
+        read = hashlib.sha256(answer.read()).hexdigest()
+        answer.close()
+        headers = client.stat_object(bucket, name).metadata or {}
+        return read, headers.get("x-amz-server-side-encryption")
+    finally:
+        _client(service, "root").remove_object(bucket, name, version_id=written.version_id)
 
 
 def test_keeps_earlier_versions(service: Deployed) -> None:
@@ -119,5 +128,7 @@ def test_refuses_without_credentials(service: Deployed, what: str) -> None:
     paths = {"the list of buckets": ["/"], "metrics": ["/minio/v2/metrics/cluster"]}.get(what) or [
         f"/{name}" for name in _buckets(service, "private")
     ]
-    for path in paths:
-        assert httpx.get(f"{service.url('s3')}{path}", timeout=5).status_code == 403, path
+    answers = {
+        path: httpx.get(f"{service.url('s3')}{path}", timeout=5).status_code for path in paths
+    }
+    assert answers == dict.fromkeys(paths, 403)

@@ -104,31 +104,52 @@ def test_is_confined(
     """
     if service.entry["operator"]:
         pytest.skip(f"{service.entry['operator']} makes these pods, by its own rules")
-    for pod in pods:
-        spec, container = pod["spec"], pod["spec"]["containers"][0]
-        assert spec["securityContext"]["runAsNonRoot"] is not service.entry["root"]
-        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["securityContext"] == {
+    found = {pod["metadata"]["name"]: _confinement(pod) for pod in pods}
+    wanted = {
+        "runAsNonRoot": not service.entry["root"],
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": service.entry["readOnlyRoot"],
-        }
-        limits = container["resources"]["limits"]
-        assert parse_size(f"{limits['memory']}B") == parse_size(service.entry["limits"]["memory"])
-        assert limits["ephemeral-storage"]
-        assert _cores(limits["cpu"]) == pytest.approx(service.entry["limits"]["cpus"])
-        assert (
-            bool([volume for volume in spec["volumes"] if "projected" in volume])
-            == service.entry["asksCluster"]
-        )
-        if outputs["images"] == "packages":
-            # Official images without a shell cannot be asked from inside.
-            inside = cluster.execute(
-                pod, "sh", "-c", "id -u; ls /var/run/secrets/kubernetes.io 2> /dev/null"
+        },
+        "memory": parse_size(service.entry["limits"]["memory"]),
+        "cores": pytest.approx(service.entry["limits"]["cpus"]),
+        "ephemeral storage is limited": True,
+        "asks the cluster": service.entry["asksCluster"],
+    }
+    assert found == dict.fromkeys(found, wanted)
+    if outputs["images"] == "packages":
+        # Official images without a shell cannot be asked from inside.
+        assert {pod["metadata"]["name"]: _inside(cluster, pod) for pod in pods} == {
+            pod["metadata"]["name"]: (
+                str(pod["spec"]["securityContext"]["runAsUser"]),
+                service.entry["asksCluster"],
             )
-            user, *token = inside.split()
-            assert user == str(spec["securityContext"]["runAsUser"])
-            assert bool(token) == service.entry["asksCluster"]
+            for pod in pods
+        }
+
+
+def _confinement(pod: dict[str, Any]) -> dict[str, Any]:
+    spec, container = pod["spec"], pod["spec"]["containers"][0]
+    limits = container["resources"]["limits"]
+    return {
+        "runAsNonRoot": spec["securityContext"]["runAsNonRoot"],
+        "seccompProfile": spec["securityContext"]["seccompProfile"],
+        "securityContext": container["securityContext"],
+        "memory": parse_size(f"{limits['memory']}B"),
+        "cores": _cores(limits["cpu"]),
+        "ephemeral storage is limited": bool(limits["ephemeral-storage"]),
+        "asks the cluster": any("projected" in volume for volume in spec["volumes"]),
+    }
+
+
+def _inside(cluster: Cluster, pod: dict[str, Any]) -> tuple[str, bool]:
+    """The user in a pod, and whether it holds a key to the cluster's API."""
+    user, *token = cluster.execute(
+        pod, "sh", "-c", "id -u; ls /var/run/secrets/kubernetes.io 2> /dev/null"
+    ).split()
+    return user, bool(token)
 
 
 def _cores(quantity: str) -> float:

@@ -282,16 +282,23 @@ def test_no_secret_is_in_a_release(deployed: Deployment) -> None:
     credentials = {
         value for owner in deployed.outputs()["credentials"].values() for value in owner.values()
     }
-    for release in deployed.plan().releases:
-        assert not [value for value in credentials if value in _stored(deployed, release)], (
-            release.name
+    releases = deployed.plan().releases
+    stored = {release.name: _stored(deployed, release) for release in releases}
+    assert [
+        name for name, text in stored.items() if any(value in text for value in credentials)
+    ] == []
+    found = {
+        secret.name: set(
+            deployed.installer.get("secret", secret.name, "--namespace", release.namespace)["data"]
         )
-        for secret in release.secrets:
-            assert set(
-                deployed.installer.get("secret", secret.name, "--namespace", release.namespace)[
-                    "data"
-                ]
-            ) == set(secret_object(secret, "")["data"])
+        for release in releases
+        for secret in release.secrets
+    }
+    assert found == {
+        secret.name: set(secret_object(secret, "")["data"])
+        for release in releases
+        for secret in release.secrets
+    }
 
 
 def _stored(deployed: Deployment, release: Release) -> str:

@@ -8,7 +8,6 @@ import pytest
 
 from infra.secret import Secret
 from infra.spec import File, Service
-from infra.units import parse_size
 from tests.unit.conftest import make_platform
 
 
@@ -61,26 +60,33 @@ def _check(engine: docker.DockerClient, service: Service, root: Path, command: l
     )
 
 
-SIZES = [
-    {"memory": "256MiB"},
-    {"memory": "1GiB"},
-    {"memory": "64GiB", "cpus": 16, "maxConnections": 1000},
+# Buffers are pages of 8 KiB, a quarter of the memory.
+SIZES: list[tuple[dict[str, Any], dict[str, int]]] = [
+    ({"memory": "256MiB"}, {"shared_buffers": 8_192, "max_connections": 150}),
+    ({"memory": "1GiB"}, {"shared_buffers": 32_768, "max_connections": 150}),
+    (
+        {"memory": "64GiB", "cpus": 16, "maxConnections": 1000},
+        {"shared_buffers": 2_097_152, "max_connections": 1000},
+    ),
 ]
 
 
-@pytest.mark.parametrize("keys", SIZES, ids=lambda keys: keys["memory"])
+@pytest.mark.parametrize(
+    ("keys", "name", "wanted"),
+    [
+        pytest.param(keys, name, value, id=f"{keys['memory']}-{name}")
+        for keys, values in SIZES
+        for name, value in values.items()
+    ],
+)
 def test_postgres_accepts_its_configuration(
-    engine: docker.DockerClient, tmp_path: Path, keys: dict[str, Any]
+    engine: docker.DockerClient, tmp_path: Path, keys: dict[str, Any], name: str, wanted: int
 ) -> None:
     """The server reads it and computes what was meant."""
     service = make_platform(images="packages", postgres=keys).by_name("postgres")
-    for name, wanted in (
-        ("shared_buffers", parse_size(keys["memory"]) // 4 // 8192),
-        ("max_connections", keys.get("maxConnections", 150)),
-    ):
-        script = f"mkdir -p -m 0700 $PGDATA && postgres -C {name} {' '.join(service.command[1:])}"
-        output = _check(engine, service, tmp_path, ["sh", "-c", script])
-        assert str(wanted) in output.splitlines()
+    script = f"mkdir -p -m 0700 $PGDATA && postgres -C {name} {' '.join(service.command[1:])}"
+    output = _check(engine, service, tmp_path, ["sh", "-c", script])
+    assert str(wanted) in output.splitlines()
 
 
 @pytest.mark.parametrize("name", ["redis-cache", "redis-queue"])
