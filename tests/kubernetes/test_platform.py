@@ -110,15 +110,22 @@ def test_a_second_install_changes_nothing(deployed: Deployment) -> None:
     ) == before
 
 
-def test_a_changed_setting_rolls_one_service_and_keeps_its_data(deployed: Deployment) -> None:
+@pytest.fixture
+def kept(deployed: Deployment) -> None:
+    """A row in Postgres, which is to be there afterwards."""
+    deployed.sql(
+        "CREATE TABLE IF NOT EXISTS kept (value int); TRUNCATE kept; INSERT INTO kept VALUES (42)"
+    )
+
+
+def test_a_changed_setting_rolls_one_service_and_keeps_its_data(
+    deployed: Deployment, kept: None
+) -> None:
     set_key = (
         "REDISCLI_AUTH=$(cat /etc/groundwork/health-password) redis-cli --user health"
         " --no-auth-warning ping"
     )
     assert deployed.execute("redis-queue-0", set_key) == "PONG"
-    deployed.sql(
-        "CREATE TABLE IF NOT EXISTS kept (value int); TRUNCATE kept; INSERT INTO kept VALUES (42)"
-    )
     before = uids(deployed)
     other = changed(deployed, postgres={**deployed.keys["postgres"], "maxConnections": 77})
     deployed.installer.install(other.plan())
@@ -130,7 +137,7 @@ def test_a_changed_setting_rolls_one_service_and_keeps_its_data(deployed: Deploy
     deployed.keys = other.keys
 
 
-def test_a_deleted_pod_comes_back_with_its_data(deployed: Deployment) -> None:
+def test_a_deleted_pod_comes_back_with_its_data(deployed: Deployment, kept: None) -> None:
     before = uids(deployed)["postgres-0"]
     deployed.installer.kubectl(
         "--namespace", deployed.namespace, "delete", "pod", "postgres-0", "--timeout=90s"
@@ -255,7 +262,7 @@ def test_a_client_that_does_not_is_kept_out(deployed: Deployment) -> None:
         )
 
 
-def test_uninstalling_keeps_the_volume_claims(deployed: Deployment) -> None:
+def test_uninstalling_keeps_the_volume_claims(deployed: Deployment, kept: None) -> None:
     """And installing again finds the data."""
     claims = deployed.installer.get("persistentvolumeclaims", "--namespace", deployed.namespace)[
         "items"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -150,6 +151,7 @@ def test_env_file_is_private_and_connects(deployed: Clone) -> None:
     assert done.returncode != 0
     assert "--force" in done.stdout
     assert path.read_text() == "MINE=1\n", "a file of the user's own is not replaced"
+    path.unlink()
 
 
 _CONNECT = (
@@ -406,20 +408,31 @@ def test_lost_keys_are_put_back(deployed: Clone) -> None:
     assert deployed.settings() == before
 
 
-def test_purge_leaves_nothing_behind(deployed: Clone) -> None:
+@pytest.fixture(scope="module")
+def purged(deployed: Clone) -> Clone:
+    """The shared stack after its purge: what asks for it stands at the end of this module, which
+    is the last.
+    """
     deployed.ops("purge", "--confirm", deployed.stack)
-    assert deployed.containers() == {}
-    assert deployed.volumes() == set()
-    assert deployed.docker.networks.list(filters=deployed.own()) == []
-    assert not list(
-        (deployed.root / ".groundwork" / "state").rglob(f"stacks/**/{deployed.stack}.json")
-    )
+    return deployed
 
 
-def test_a_purged_stack_can_be_made_again(deployed: Clone) -> None:
+def state_of(clone: Clone) -> list[Path]:
+    return list((clone.root / ".groundwork" / "state").rglob(f"stacks/**/{clone.stack}.json"))
+
+
+def test_purge_leaves_nothing_behind(purged: Clone) -> None:
+    assert purged.containers() == {}
+    assert purged.volumes() == set()
+    assert purged.docker.networks.list(filters=purged.own()) == []
+    assert state_of(purged) == []
+
+
+def test_a_purged_stack_can_be_made_again(purged: Clone) -> None:
     """Its file still holds the encrypted master secret, and its stack does not exist: so it is in
     a new clone, too.
     """
-    before = deployed.settings()
-    deployed.ops("init")
-    assert deployed.settings() == before
+    assert state_of(purged) == []
+    before = purged.settings()
+    purged.ops("init")
+    assert purged.settings() == before

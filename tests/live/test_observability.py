@@ -168,19 +168,32 @@ def test_the_example_exposes_the_contract_and_is_scraped(answers: Answers, load:
     """All of it, with the labels that the contract names, and nothing beside it but what tells of
     the process.
     """
+
+    def exposed() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for series in answers.numbers(
+            '{job="shop", __name__!~".*_created|up|scrape_.*|process_.*|groundwork:.*"}'
+        ):
+            labels = set(series["metric"]) - {
+                "__name__",
+                "job",
+                "instance",
+                "service",
+                "role",
+                "le",
+            }
+            found.setdefault(series["metric"]["__name__"], set()).update(labels)
+        return found
+
+    contract = {name: set(metric.labels) for metric in METRICS for name in metric.series}
     wait_until(
-        lambda: answers.numbers('http_requests_total{job="shop"}'),
+        lambda: contract.keys() - exposed().keys(),
+        until=operator.not_,
         timeout=30,
         interval=1,
-        reason="the application is scraped",
+        reason="no series of the contract is missing",
     )
-    found: dict[str, set[str]] = {}
-    for series in answers.numbers(
-        '{job="shop", __name__!~".*_created|up|scrape_.*|process_.*|groundwork:.*"}'
-    ):
-        labels = set(series["metric"]) - {"__name__", "job", "instance", "service", "role", "le"}
-        found.setdefault(series["metric"]["__name__"], set()).update(labels)
-    assert found == {name: set(metric.labels) for metric in METRICS for name in metric.series}
+    assert exposed() == contract
 
 
 def test_a_sample_leads_to_its_trace(answers: Answers, stubs: Stubs, load: None) -> None:
@@ -198,8 +211,12 @@ def test_a_sample_leads_to_its_trace(answers: Answers, stubs: Stubs, load: None)
 
 def test_litellms_series_do_not_multiply_with_its_clients(answers: Answers, load: None) -> None:
     """Neither an address, nor a program's name, nor an e-mail of who asked is a label."""
-    found = answers.numbers('litellm_proxy_total_requests_metric_total{service="litellm"}')
-    assert found
+    wait_until(
+        lambda: answers.numbers('litellm_proxy_total_requests_metric_total{service="litellm"}'),
+        timeout=30,
+        interval=1,
+        reason="LiteLLM has counted a request",
+    )
     labels = {
         label
         for series in answers.numbers('{service="litellm", __name__=~"litellm_.*"}')
@@ -236,9 +253,9 @@ def alerts_in(receiver: Receiver, status: str = "firing") -> list[dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def alerted(deployed: Clone, stubs: Stubs, load: None) -> Iterator[list[dict[str, Any]]]:
+def alerted(deployed: Clone, stubs: Stubs, load: None) -> list[dict[str, Any]]:
     """What the receiver got after a container was stopped, a volume filled and a budget overrun,
-    all at once.
+    all at once; the container runs again afterwards.
     """
     minio = deployed.docker.containers.get(deployed.name("minio"))
     expected = {"ServiceDown", "StorageNearlyFull", "AIBudgetExceeded"}
@@ -264,7 +281,7 @@ def alerted(deployed: Clone, stubs: Stubs, load: None) -> Iterator[list[dict[str
                 interval=1,
                 reason=lambda: f"{expected} are among the alerts {alerts_in(stubs.alerts)}",
             )
-            yield alerts_in(stubs.alerts)
+            return alerts_in(stubs.alerts)
     finally:
         minio.start()
 
@@ -498,9 +515,7 @@ def test_litellms_own_traces_reach_tempo_and_the_vendor(
 
 
 def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:
-    """All of observability, as `dev` deploys it: the limits that were set, and less than that in
-    use.
-    """
+    """All of observability, as `dev` deploys it: the limits that were set, all together."""
     names = [
         name
         for name, service in deployed.outputs()["services"].items()

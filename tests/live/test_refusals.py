@@ -231,10 +231,6 @@ def test_plain_pulumi_refuses(untouched: Clone, case: Case, arguments: tuple[str
     with case.setup(untouched):
         before = untouched.snapshot()
         untouched.environment.update(case.environment)
-        environment = {
-            name: value for name, value in case.environment.items() if name != "DOCKER_HOST"
-        }
-        assert environment == {}
         done = untouched.pulumi(*arguments, "--stack", untouched.stack)
         assert untouched.snapshot() == before
     assert done.returncode != 0, done.stdout
