@@ -1,4 +1,4 @@
-"""A stack's generated keys, and private files."""
+"""A stack's generated keys."""
 
 import string
 from pathlib import Path
@@ -7,17 +7,6 @@ import pytest
 import yaml
 
 from ops.stacks import key_backup, state
-
-
-def test_private_files_are_private_from_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_text("old")
-    path.chmod(0o644)
-    state.write_private(path, "new")
-    assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.iterdir()) == [path]
-
 
 STACK_FILE = """\
 # A person's comment.
