@@ -72,7 +72,7 @@ def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
         everything - {service.name for service in packages.services} == set(NO_PACKAGE) & everything
     )
     assert set(NO_PACKAGE) & everything <= {item.service for item in packages.left_out}
-    assert all(item.reason for item in packages.left_out)
+    assert [item.service for item in packages.left_out if not item.reason] == []
 
 
 @pytest.mark.parametrize(("source", "name"), SERVICES, ids=str)
@@ -135,7 +135,7 @@ class TestEveryService:
         """Files are root's; the service reads them by group 0, which it runs with."""
         service = get(source, name)
         secrets = [item for item in service.files if isinstance(item.content, Secret)]
-        assert all(item.mode == "0440" for item in secrets)
+        assert [item.path for item in secrets if item.mode != "0440"] == []
         assert not secrets or service.user.endswith(":0")
         assert [job.name for job in service.jobs if not job.user.endswith(":0")] == []
 
@@ -253,9 +253,11 @@ def test_can_be_turned_off(name: str) -> None:
             **({"litellm": {"enabled": False}} if name != "litellm" else {}),
         }
     )
-    assert not any(
-        service.name == name or service.name.startswith(f"{name}-") for service in platform.services
-    )
+    assert [
+        service.name
+        for service in platform.services
+        if service.name == name or service.name.startswith(f"{name}-")
+    ] == []
     scraping = [
         yaml.safe_load(text(s, "prometheus.yml"))["scrape_configs"]
         for s in platform.services
@@ -489,14 +491,15 @@ def test_clickhouse_keeps_no_password_and_no_default_user() -> None:
     service = make_platform().by_name("clickhouse")
     users = yaml.safe_load(text(service, "users.d/groundwork.yaml"))["users"]
     assert users["default"] == {"@remove": "remove"}
-    assert all(
-        re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"])
+    assert [
+        name
         for name in clickhouse.USERS
-    )
+        if not re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"])
+    ] == []
     config = yaml.safe_load(text(service, "config.d/groundwork.yaml"))
-    assert all("7 DAY" in config[table]["ttl"] for table in clickhouse.SYSTEM_LOGS)
+    assert [table for table in clickhouse.SYSTEM_LOGS if "7 DAY" not in config[table]["ttl"]] == []
     pool = config["background_pool_size"]
-    assert all(value <= 2 * pool for value in config["merge_tree"].values()), (
+    assert [name for name, value in config["merge_tree"].items() if value > 2 * pool] == [], (
         "the server would exit with code 36"
     )
 
@@ -517,9 +520,12 @@ def test_minio_application_policy_names_only_declared_buckets() -> None:
         "arn:aws:s3:::two",
         "arn:aws:s3:::two/*",
     }
-    assert not any(
-        "*" in action for statement in policy["Statement"] for action in statement["Action"]
-    )
+    assert [
+        action
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        if "*" in action
+    ] == []
     denied = [
         statement["Action"] for statement in policy["Statement"] if statement["Effect"] == "Deny"
     ]
