@@ -4,18 +4,28 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ops import console
 from ops.paths import cache
 
+# Docker Compose is a quarter of what the provider would be compiled from.
+_TAGS = {"docker-provider": "no_compose"}
+# One at a time: each takes every core, and two at once would compile what they share twice.
+_COMPILING = threading.Lock()
+
 
 def place(module: Path) -> Path:
     """The cache folder of what a module builds; a new one if its sources or versions change."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in module.iterdir() if path.suffix in (".go", ".mod", ".sum")):
+    for path in sorted(
+        path for path in module.rglob("*") if path.suffix in (".go", ".mod", ".sum")
+    ):
         digest.update(path.name.encode() + path.read_bytes())
     return cache() / f"built-{module.name}-{digest.hexdigest()[:12]}"
 
@@ -31,14 +41,14 @@ def build(
     program: str | None = None,
     *,
     linker: str = "",
-    flags: Sequence[str] = (),
     finish: Callable[[Path], None] | None = None,
+    step: Callable[[str], AbstractContextManager[None]] = console.step,
 ) -> Path:
     """Builds the tools that a module lists, or the module itself as `program`; returns their
     folder.
 
     It builds into a scratch folder first, so that an interrupted build leaves nothing behind;
-    `finish` adds to it. Raises Failed without Go.
+    `finish` adds to it, and `step` reports its progress. Raises Failed without Go.
     """
     folder = place(module)
     if folder.exists():
@@ -50,27 +60,39 @@ def build(
             " reachable",
         )
     with (
+        _COMPILING,
         tempfile.TemporaryDirectory(dir=cache()) as scratch,
-        console.step(f"building {module.name} from Go modules (once; takes minutes)"),
+        step(f"building {module.name} from Go modules"),
     ):
         target = Path(scratch) / "bin"
         target.mkdir()
-        what = ["install", *flags, "-ldflags", f"-s -w {linker}", "tool"]
-        if program is not None:
-            what = [
-                "build",
-                *flags,
-                "-ldflags",
-                f"-s -w {linker}",
-                "-o",
-                str(target / program),
-                ".",
-            ]
+        made = ["install"] if program is None else ["build", "-o", str(target / program)]
+        what = [*made, "-ldflags", f"-s -w {linker}", *packages(module)]
         console.run(["go", *what], cwd=module, env=environment(target))
         if finish is not None:
             finish(target)
         target.rename(folder)
     return folder
+
+
+def packages(module: Path) -> list[str]:
+    """The arguments that name to Go what is built of a module: a program of ours, or tools."""
+    tags = ["-tags", _TAGS[module.name]] if module.name in _TAGS else []
+    return [*tags, "." if (module / "main.go").exists() else "tool"]
+
+
+def fetch(module: Path) -> None:
+    """Downloads what a build of a module's programs needs, and nothing else, while another one is
+    compiled. A failure is left to the build, which meets it again.
+    """
+    if shutil.which("go") is not None and built(module) is None:
+        subprocess.run(
+            ["go", "list", "-deps", *packages(module)],
+            cwd=module,
+            env=environment(cache()),
+            capture_output=True,
+            check=False,
+        )
 
 
 def sources(module: Path, name: str) -> Path:

@@ -3,23 +3,29 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Container, Mapping
+import threading
+from collections.abc import Callable, Container, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import docker
 import httpx
 
 from infra.configuration import NAMESPACE
 from infra.images import BASE_TAG, IMAGES, VERSION_LABEL, local_tag
+from infra.services.registry import definitions
 from infra.versions import OFFICIAL, RECIPES, Recipe
 from ops import console
-from ops.build import debian, golang
+from ops.build import debian, golang, schedule
+from ops.build.schedule import Schedule
 from ops.paths import cache
 from ops.stacks.stack import Stack
 
 _REACH_SECONDS = 3.0
-_LONGEST = ("loki", "minio", "litellm")
+_begun: list[threading.Thread] = []
 
 
 def choose(stack: Stack) -> str:
@@ -62,29 +68,96 @@ def build_missing(wanted: Callable[[], Container[str]] = lambda: RECIPES) -> lis
 
     `wanted` names the recipes that are needed; it is asked only if any image is missing.
     """
+    while _begun:
+        _begun.pop().join()
+    missing, packages = _missing(RECIPES, wanted)
+    plan = Schedule(list(missing))
+    plan.announce("images", "they are made from distribution packages and Go modules")
+
+    def make(name: str) -> str:
+        return build(name, missing[name], packages[name], partial(plan.step, name))
+
+    compiled = [name for name in missing if RECIPES[name].go_tool]
+    # A program takes every core while it is compiled; a package is waited for.
+    with ThreadPoolExecutor(max_workers=1) as compiler, ThreadPoolExecutor(max_workers=2) as pool:
+        futures = [(compiler if name in compiled else pool).submit(make, name) for name in missing]
+        fetch_modules(compiled)
+        return [future.result() for future in futures]
+
+
+def begin(stack_file: Mapping[str, Any]) -> None:
+    """Begins, beside the compiling of tools, what `build_missing` needs and what waits for the
+    network: Debian, the images from its packages, and the sources of the others.
+
+    What fails here is met again there, and told.
+    """
+    named = stack_file.get(f"{NAMESPACE}:images")
+    if named == "packages" or (named is None and _registry_unreachable() is not None):
+        off = {
+            item.image
+            for item in definitions()
+            if (stack_file.get(f"{NAMESPACE}:{item.group}") or {}).get("enabled") is False
+        }
+        thread = threading.Thread(target=_build_ahead, args=(RECIPES.keys() - off,), daemon=True)
+        thread.start()
+        _begun.append(thread)
+
+
+def _build_ahead(names: Set[str]) -> None:
+    compiled = [name for name in names if RECIPES[name].go_tool]
+    fetching = threading.Thread(target=fetch_modules, args=(compiled,), daemon=True)
+    fetching.start()
+    try:
+        missing, packages = _missing(
+            {name: RECIPES[name] for name in names - {*compiled}}, lambda: names
+        )
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for name, recipe in missing.items():
+                pool.submit(build, name, recipe, packages[name])
+    except console.Failed as failed:
+        console.out.print(f"images: {console.plain(failed.what)}; trying again later")
+    fetching.join()
+
+
+def fetch_modules(names: Iterable[str]) -> None:
+    """Downloads the sources of recipes that are compiled."""
+    for name in names:
+        golang.fetch(IMAGES / RECIPES[name].folder)
+
+
+def _missing(
+    recipes: Mapping[str, Recipe], wanted: Callable[[], Container[str]]
+) -> tuple[dict[str, Recipe], dict[str, dict[str, str]]]:
+    """The recipes whose images are to be built, the longest first, and their packages."""
     client = docker.from_env()
     try:
         debian.ensure_base(client)
         missing = {
             name: recipe
-            for name, recipe in RECIPES.items()
+            for name, recipe in recipes.items()
             if debian.outdated(client, local_tag(name, recipe))
         }
         needed = wanted() if missing else ()
-        missing = {name: recipe for name, recipe in missing.items() if name in needed}
-        if not missing:
-            return []
-        packages = debian.resolve(client, missing)
+        missing = {
+            name: missing[name] for name in schedule.longest_first(missing) if name in needed
+        }
+        return missing, debian.resolve(client, missing) if missing else {}
     finally:
         client.close()
-    # Two at a time: most of a build waits for the network. The longest go first.
-    order = sorted(missing, key=lambda name: name not in _LONGEST)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(lambda name: build(name, missing[name], packages[name]), order))
 
 
-def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
+def build(
+    name: str,
+    recipe: Recipe,
+    packages: Mapping[str, str],
+    step: Callable[[str], AbstractContextManager[None]] = console.step,
+) -> str:
     """Builds one image with the versions of `packages` by build argument; returns its tag."""
+    with step(f"images: building {name} {recipe.version}"):
+        return _build(name, recipe, packages)
+
+
+def _build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
     tag = local_tag(name, recipe)
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         context = Path(scratch) / "context"
@@ -99,7 +172,8 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
             module = IMAGES / recipe.folder
             # A program of ours around a module's packages, or a module's own.
             program = recipe.go_tool if (module / "main.go").exists() else None
-            shutil.copy2(golang.build(module, program) / recipe.go_tool, context / recipe.go_tool)
+            built = golang.build(module, program, step=lambda _: nullcontext())
+            shutil.copy2(built / recipe.go_tool, context / recipe.go_tool)
         arguments = {"BASE": BASE_TAG, **recipe.arguments, **packages}
         command = [
             "docker",
@@ -118,14 +192,12 @@ def build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
             # By name only: an address may hold a password, and Docker takes the value from the
             # environment.
             command += ["--build-arg", key]
-        with console.step(f"images: building {name} {recipe.version}"):
-            # The builder that every engine has; BuildKit's plugin is a download on some
-            # distributions.
-            console.run(
-                [*command, str(context)],
-                env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
-                fix="check that Debian's packages are reachable and that there is disk space",
-            )
+        # The builder that every engine has; BuildKit's plugin is a download on some distributions.
+        console.run(
+            [*command, str(context)],
+            env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
+            fix="check that Debian's packages are reachable and that there is disk space",
+        )
     return tag
 
 

@@ -6,11 +6,14 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ops import console
 from ops.build import downloads, golang
+from ops.build.schedule import Schedule
 from ops.paths import ROOT, VENV_BIN, cache
 
 PULUMI = "3.259.0"
@@ -18,7 +21,16 @@ PLUGINS = {"docker": "5.2.0", "kubernetes": "4.34.2"}
 """Version of each target's plugin: that of its SDK in requirements/runtime.txt."""
 _OLDEST_CLI = (3, 200, 0)
 _MODULES = ROOT / "ops" / "build" / "modules"
+_MODULE = {
+    "pulumi": "pulumi",
+    "pulumi-language-python": "language-python",
+    "pulumi-resource-docker": "docker-provider",
+}
+_BUILT = "built from Go modules"
 _DOWNLOAD = "https://get.pulumi.com/releases"
+
+# The folder to put before the PATH, if one is needed, and how the tool was obtained.
+_Place = tuple[Path | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +54,54 @@ class Toolchain:
         }
 
 
-def ensure(target: str = "docker") -> Toolchain:
-    """Finds or builds every tool for a target; existing ones are left alone. Raises Failed for an
+def ensure(target: str = "docker", *, meanwhile: Callable[[], None] = lambda: None) -> Toolchain:
+    """Finds or builds every tool for a target; existing ones are left alone.
+
+    `meanwhile` is called before anything is built, which takes minutes. Raises Failed for an
     unavailable one.
     """
-    origin: dict[str, str] = {}
-    folders: list[Path] = []
     plugin_name = f"pulumi-resource-{target}"
-    for name, find in (
-        ("pulumi", _cli),
-        ("pulumi-language-python", _language_host),
-        (plugin_name, lambda: _plugin(target)),
-    ):
-        folder, how = find()
+    found = {
+        "pulumi": _cli(),
+        "pulumi-language-python": _language_host(),
+        plugin_name: _plugin(target),
+    }
+    missing = [name for name, place in found.items() if place is None]
+    if missing:
+        meanwhile()
+    schedule = Schedule([_MODULE[name] for name in missing])
+    schedule.announce("tools", "Pulumi's downloads cannot be reached from this machine")
+    for name in missing:
+        found[name] = _build(name, schedule), _BUILT
+    folders: list[Path] = []
+    origin: dict[str, str] = {}
+    for name, (folder, how) in ((name, place) for name, place in found.items() if place):
         origin[name] = how
         if folder is not None and folder not in folders:
             folders.append(folder)
     plugin = shutil.which(plugin_name, path=os.pathsep.join(map(str, folders)))
     return Toolchain(tuple(_beside_cli(folders)), origin, target, Path(plugin) if plugin else None)
+
+
+def modules() -> list[Path]:
+    """The folders of the Go modules that tools are built from."""
+    return [_MODULES / name for name in _MODULE.values()]
+
+
+def _build(name: str, schedule: Schedule) -> Path:
+    module = _MODULE[name]
+    step = partial(schedule.step, module)
+    if name == "pulumi":
+        version = f"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}"
+        return golang.build(_MODULES / module, linker=f"-X {version}", step=step)
+    if name == "pulumi-language-python":
+        return golang.build(_MODULES / module, finish=_add_script, step=step)
+    return golang.build(
+        _MODULES / module,
+        name,
+        linker=f"-X main.version={PLUGINS['docker']}",
+        step=step,
+    )
 
 
 def _beside_cli(folders: list[Path]) -> list[Path]:
@@ -75,23 +117,18 @@ def _beside_cli(folders: list[Path]) -> list[Path]:
     return [folder for folder in folders if folder != host]
 
 
-def _cli() -> tuple[Path | None, str]:
+def _cli() -> _Place | None:
     for candidate in (shutil.which("pulumi"), _pulumi_home() / "bin" / "pulumi"):
         if candidate and Path(candidate).exists() and _version_of(Path(candidate)) >= _OLDEST_CLI:
             return Path(candidate).parent, "found"
     downloaded = cache() / f"pulumi-{PULUMI}" / "pulumi"
-    if (downloaded / "pulumi").exists():
-        return downloaded, "downloaded"
     built = golang.built(_MODULES / "pulumi")
-    if built is None and _download_cli(downloaded):
+    if (downloaded / "pulumi").exists() or (built is None and _download_cli(downloaded)):
         return downloaded, "downloaded"
-    return golang.build(
-        _MODULES / "pulumi",
-        linker=f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",
-    ), "built from Go modules"
+    return (built, _BUILT) if built else None
 
 
-def _language_host() -> tuple[Path | None, str]:
+def _language_host() -> _Place | None:
     name = "pulumi-language-python"
     for folder in (cache() / f"pulumi-{PULUMI}" / "pulumi", _pulumi_home() / "bin"):
         if (folder / name).exists():
@@ -99,10 +136,11 @@ def _language_host() -> tuple[Path | None, str]:
     found = shutil.which(name)
     if found and shutil.which(f"{name}-exec"):
         return Path(found).parent, "found"
-    return golang.build(_MODULES / "language-python", finish=_add_script), "built from Go modules"
+    built = golang.built(_MODULES / "language-python")
+    return (built, _BUILT) if built else None
 
 
-def _plugin(target: str) -> tuple[Path | None, str]:
+def _plugin(target: str) -> _Place | None:
     name, version = f"pulumi-resource-{target}", PLUGINS[target]
     installed = _pulumi_home() / "plugins" / f"resource-{target}-v{version}" / name
     if installed.exists():
@@ -111,16 +149,15 @@ def _plugin(target: str) -> tuple[Path | None, str]:
     if found:
         return Path(found).parent, "found"
     downloaded = cache() / f"resource-{target}-{version}"
-    if (downloaded / name).exists():
-        return downloaded, "downloaded"
+    built = golang.built(_MODULES / "docker-provider") if target == "docker" else None
     url = f"{_DOWNLOAD}/plugins/{name}-v{version}-{_system('amd64')}.tar.gz"
     # The plugins' sums are published beside their sources, elsewhere than the plugins.
     project = f"pulumi-{target}"
     releases = f"https://github.com/pulumi/{project}/releases/download"
     sums = f"{releases}/v{version}/{project}_{version}_checksums.txt"
-    if (
-        target != "docker" or golang.built(_MODULES / "docker-provider") is None
-    ) and downloads.fetch(url, sums, downloaded, f"Pulumi's {target} plugin"):
+    if (downloaded / name).exists() or (
+        built is None and downloads.fetch(url, sums, downloaded, f"Pulumi's {target} plugin")
+    ):
         return downloaded, "downloaded"
     if target != "docker":
         raise console.Failed(
@@ -129,13 +166,7 @@ def _plugin(target: str) -> tuple[Path | None, str]:
             f"put {name} on the PATH, or run this where {_DOWNLOAD} is reachable; `make"
             " test-kubernetes` tests the same chart with Helm alone",
         )
-    built = golang.build(
-        _MODULES / "docker-provider",
-        name,
-        linker=f"-X main.version={version}",
-        flags=("-tags", "no_compose"),
-    )
-    return built, "built from Go modules"
+    return (built, _BUILT) if built else None
 
 
 def _pulumi_home() -> Path:

@@ -22,7 +22,8 @@ def up() -> None:
 
 def _up() -> None:
     total = time.monotonic()
-    stack = _open()
+    site.ensure_engine()
+    stack = open_stack(meanwhile=site.begin)
     resources = stack.initialise()
     place = site.of(stack)
     place.prepare(stack)

@@ -1,6 +1,7 @@
 """Re-resolves the dependencies: exact versions with hashes."""
 
 from ops import console
+from ops.development import go_modules
 from ops.paths import ROOT, VENV_BIN
 
 # LiteLLM runs on the Python of the images' distribution, everything else on the oldest one
@@ -31,3 +32,4 @@ def resolve() -> None:
                 "--no-header",
             ]
             console.run([*command, *options, f"{folder}/{name}.in", "-o", f"{folder}/{name}.txt"])
+    go_modules.align()

@@ -1,5 +1,9 @@
 """The site of a stack, chosen by its target."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from ops.build import images
 from ops.sites.interface import Site
 from ops.stacks.stack import Stack, stack_name, target_of
 
@@ -13,6 +17,12 @@ def of(stack: Stack) -> Site:
     from ops.sites.docker import DockerSite
 
     return DockerSite()
+
+
+def begin(declared: Mapping[str, Any]) -> None:
+    """Begins what a deploy needs besides tools, as far as it is known without them."""
+    if target_of(stack_name()) == "docker":
+        images.begin(declared)
 
 
 def ensure_engine() -> None:

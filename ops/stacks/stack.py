@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,10 +226,14 @@ class Stack:
         key_backup.keep(self.name, self.file)
 
 
-def open_stack() -> Stack:
-    """The stack that STACK names (default `dev`), with its toolchain installed."""
+def open_stack(meanwhile: Callable[[Mapping[str, Any]], None] = lambda _: None) -> Stack:
+    """The stack that STACK names (default `dev`), with its toolchain installed.
+
+    `meanwhile` is called with the stack's configuration, if any tool has to be built.
+    """
     name = stack_name()
-    tools = toolchain.ensure(target_of(name))
+    declared = _stack_file(name).get("config") or {}
+    tools = toolchain.ensure(target_of(name), meanwhile=lambda: meanwhile(declared))
     return Stack(name, tools, state.backend(tools, encrypted="encryptionsalt" in _stack_file(name)))
 
 

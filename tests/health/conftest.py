@@ -112,6 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "kind(name): runs once for each deployed service of this kind"
     )
     config.addinivalue_line("markers", "deep: takes seconds; run after a change")
+    config.addinivalue_line("markers", "watches: looks on for a while; run last")
     config.addinivalue_line(
         "markers", "target(kind): belongs to one target; on the other it is not collected"
     )
@@ -129,7 +130,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A container of Docker's and a pod are looked at by checks of their own."""
+    """A container of Docker's and a pod are looked at by checks of their own.
+
+    Checks that watch for a while come last: most of that has passed during the others.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("watches") is not None)
     kind = config.stash[_OUTPUTS]["target"]["kind"]
     items[:] = [
         item

@@ -54,6 +54,7 @@ def test_is_running_and_ready(shown: dict[str, Any]) -> None:
     ].get("Health")
 
 
+@pytest.mark.watches
 def test_is_stable(host: Host, shown: dict[str, Any], service: Deployed) -> None:
     """From its start the container has run for 30 s without a restart or an OOM kill."""
     assert shown["State"]["Running"], shown["State"]

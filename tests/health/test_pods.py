@@ -64,6 +64,7 @@ def test_is_running_and_ready(pods: list[dict[str, Any]], service: Deployed) -> 
         assert len(ready) >= service.entry["replicas"]
 
 
+@pytest.mark.watches
 def test_is_stable(cluster: Cluster, pods: list[dict[str, Any]], service: Deployed) -> None:
     """From its start each container has run for 30 s without a restart."""
     began = {

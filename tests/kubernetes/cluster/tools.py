@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 from ops.build import golang
+from ops.build.schedule import Schedule
 from ops.paths import cache
 
 MODULES = Path(__file__).resolve().parent / "modules"
@@ -13,12 +15,24 @@ _ABOUT = "k8s.io/component-base/version"
 _LINKER = f"-X {_ABOUT}.gitVersion={VERSION} -X {_ABOUT}.gitMajor=1 -X {_ABOUT}.gitMinor=34"
 
 
+def modules() -> list[Path]:
+    """The folders of the Go modules that are built."""
+    return [MODULES / name for name in ("kubernetes", "helm", "coredns", "local-path", "pause")]
+
+
 def ensure() -> Path:
     """The folder with all of them; built once, in minutes."""
+    missing = [module.name for module in modules() if golang.built(module) is None]
+    schedule = Schedule(missing)
+    schedule.announce("Kubernetes", "the tests' own cluster is made from its Go modules")
     folders = [
-        golang.build(MODULES / "kubernetes", linker=_LINKER),
-        *(golang.build(MODULES / name) for name in ("helm", "coredns", "local-path")),
-        golang.build(MODULES / "pause", "pause"),
+        golang.build(
+            module,
+            "pause" if module.name == "pause" else None,
+            linker=_LINKER if module.name == "kubernetes" else "",
+            step=partial(schedule.step, module.name),
+        )
+        for module in modules()
     ]
     names = " ".join(folder.name for folder in folders)
     together = cache() / f"cluster-tools-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
