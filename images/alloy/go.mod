@@ -1050,3 +1050,7 @@ replace github.com/DataDog/datadog-agent/pkg/util/system => github.com/DataDog/d
 replace github.com/hashicorp/go-discover => ./absent/go-discover
 
 replace github.com/open-telemetry/opentelemetry-collector-contrib/processor/k8sattributesprocessor => ./absent/k8sattributesprocessor
+
+// Alloy describes itself by the schema 1.41 of its own tracing, and a newer SDK by another; together
+// they are refused at the start.
+replace go.opentelemetry.io/otel/sdk => go.opentelemetry.io/otel/sdk v1.44.0

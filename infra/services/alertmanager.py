@@ -92,7 +92,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 "silence",
                 "query",
             ),
-            interval=10,
+            interval=5,
         ),
         metrics=(Metrics(port=9093, username="prometheus", password=passwords["prometheus"]),),
         logs=Logs(format="logfmt"),

@@ -48,7 +48,7 @@ def _ask(request: str, arguments: str = "") -> tuple[str, ...]:
 
 # By HTTP: the build from packages ends at SIGHUP.
 RELOAD = _ask("POST /-/reload HTTP/1.0\\r\\nAuthorization: Basic %s", f' "$(cat {_LOGIN})"')
-READINESS = HealthCheck(command=_ask("GET /-/ready HTTP/1.0"), interval=10)
+READINESS = HealthCheck(command=_ask("GET /-/ready HTTP/1.0"), interval=5)
 _DATA = "/tmp"  # noqa: S108 - in its own container
 
 

@@ -42,7 +42,7 @@ def build(context: Context) -> Iterator[Service]:
 
 
 def _wget(url: str) -> HealthCheck:
-    return HealthCheck(command=("wget", "-q", "-O", "/dev/null", url), interval=10)
+    return HealthCheck(command=("wget", "-q", "-O", "/dev/null", url), interval=5)
 
 
 def _socket_proxy(context: Context) -> Service:

@@ -66,8 +66,10 @@ def build(
     ):
         target = Path(scratch) / "bin"
         target.mkdir()
+        # What is stripped need not be generated: a tenth of the compiler's time.
         made = ["install"] if program is None else ["build", "-o", str(target / program)]
-        what = [*made, "-ldflags", f"-s -w {linker}", *packages(module)]
+        stripped = ["-ldflags", f"-s -w {linker}", "-gcflags=all=-dwarf=false"]
+        what = [*made, *stripped, *packages(module)]
         console.run(["go", *what], cwd=module, env=environment(target))
         if finish is not None:
             finish(target)

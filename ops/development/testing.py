@@ -19,6 +19,7 @@ from tests.kubernetes.cluster import packages as cluster_packages
 from tests.kubernetes.cluster import tools as cluster_tools
 
 _CODE = ("infra", "ops", "tests")
+_SLOWEST = "--durations=50"
 
 
 def lint() -> None:
@@ -50,7 +51,7 @@ def run(*, live: bool) -> None:
             engine.ensure()
             toolchain.ensure(meanwhile=lambda: images.begin({}))
             images.build_missing()
-            _pytest("live tests", "tests/live", "--maxfail=5")
+            _pytest("live tests", "tests/live", "--maxfail=5", _SLOWEST)
             kubernetes()
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
@@ -70,7 +71,7 @@ def kubernetes() -> None:
         cluster_packages.ensure()
         images.build_missing()
     cluster_tools.ensure()
-    _pytest("Kubernetes tests", "tests/kubernetes", "--maxfail=5")
+    _pytest("Kubernetes tests", "tests/kubernetes", "--maxfail=5", _SLOWEST)
 
 
 def _pytest(title: str, *arguments: str) -> None:
@@ -80,8 +81,10 @@ def _pytest(title: str, *arguments: str) -> None:
 def _call(title: str, command: list[str]) -> None:
     console.out.print(f"\n[bold]{title}[/bold]")
     sys.stdout.flush()
+    began = time.monotonic()
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         raise console.Failed(f"{title} failed; see above")
+    console.out.print(f"{title}: {time.monotonic() - began:.0f} s")
 
 
 def _never_executed(outcomes: Path) -> None:

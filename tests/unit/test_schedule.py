@@ -64,4 +64,4 @@ def test_a_record_that_cannot_be_read_is_as_none(
 
 
 def test_the_longest_go_first() -> None:
-    assert schedule.longest_first(["quick", "unknown", "slow"]) == ["slow", "unknown", "quick"]
+    assert schedule.longest_first(["quick", "unknown", "slow"]) == ["slow", "quick", "unknown"]
