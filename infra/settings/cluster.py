@@ -23,7 +23,7 @@ class Toleration(Model):
 
     key: LabelKey = Field(description="The taint's key.")
     operator: Literal["Exists", "Equal"] = Field(
-        "Equal", description=("Whether the taint's value must match.")
+        "Equal", description="Whether the taint's value must match."
     )
     value: LabelValue | None = Field(None, description="The taint's value, with `Equal`.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
@@ -77,7 +77,7 @@ class Kubernetes(Model):
 
     context: Line | None = Field(
         None,
-        description=("Kubeconfig context; required, so that no deploy lands in the wrong cluster."),
+        description="Kubeconfig context; required, so that no deploy lands in the wrong cluster.",
     )
     kubeconfig: Line | None = Field(
         None, description="Path to the kubeconfig; KUBECONFIG or ~/.kube/config, if not set."

@@ -72,6 +72,6 @@ class Litellm(ServiceSettings):
         Field(strict=True, allow_inf_nan=False, ge=0.01, le=1_000_000),
         Because("less than a cent allows no request, and more than a million is no limit"),
     ] = Field(
-        2.0, description=("Daily spending limit in US dollars; requests beyond it are refused.")
+        2.0, description="Daily spending limit in US dollars; requests beyond it are refused."
     )
     providers: Providers = Field(default_factory=Providers, description="The chain of providers.")

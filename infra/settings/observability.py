@@ -65,7 +65,7 @@ class Prometheus(ServiceSettings):
     disk: Disk = Field(
         3 * GIB,
         ge=GIB,
-        description=("Disk space for its series; at 80 % of it, the oldest are deleted."),
+        description="Disk space for its series; at 80 % of it, the oldest are deleted.",
     )
     port: HostPort = Field(9090, description="Port on the host.")
     retention: Annotated[Duration, Field(ge=3600, le=_LONGEST), _KEPT] = Field(
@@ -143,7 +143,7 @@ class Alertmanager(Watcher, Rotatable):
     memory: Memory = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
     cpus: Cores = Field(0.25, description="CPU limit, in cores.")
     disk: Disk = Field(
-        128 * MIB, description=("Disk space for silences and the record of sent notifications.")
+        128 * MIB, description="Disk space for silences and the record of sent notifications."
     )
     port: HostPort = Field(9093, description="Port on the host.")
     slack: Slack | None = Field(None, description="A Slack channel that receives alerts.")
