@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 import httpx
+from docker.errors import DockerException
 
 from infra.configuration import NAMESPACE
 from infra.images import BASE_TAG, IMAGES, VERSION_LABEL, local_tag
@@ -93,10 +94,12 @@ def begin(stack_file: Mapping[str, Any]) -> None:
     """
     named = stack_file.get(f"{NAMESPACE}:images")
     if named == "packages" or (named is None and _registry_unreachable() is not None):
+        # What is wrong in the file is told later, with every other key that is.
+        groups = {item: stack_file.get(f"{NAMESPACE}:{item.group}") for item in definitions()}
         off = {
             item.image
-            for item in definitions()
-            if (stack_file.get(f"{NAMESPACE}:{item.group}") or {}).get("enabled") is False
+            for item, group in groups.items()
+            if isinstance(group, Mapping) and group.get("enabled") is False
         }
         thread = threading.Thread(target=_build_ahead, args=(RECIPES.keys() - off,), daemon=True)
         thread.start()
@@ -114,8 +117,8 @@ def _build_ahead(names: Set[str]) -> None:
         with ThreadPoolExecutor(max_workers=2) as pool:
             for name, recipe in missing.items():
                 pool.submit(build, name, recipe, packages[name])
-    except console.Failed as failed:
-        console.out.print(f"images: {console.plain(failed.what)}; trying again later")
+    except (console.Failed, DockerException) as failed:
+        console.out.print(f"images: {console.plain(str(failed))}; trying again later")
     fetching.join()
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from infra import images, versions
 from infra.images import IMAGES, local_tag
+from infra.versions import RECIPES
+from ops.build import images as build_images
 from tests.unit.conftest import MIRROR, make_settings
 
 
@@ -99,3 +101,40 @@ def test_litellm_is_installed_as_its_lock_file_says() -> None:
     assert "litellm==" in (IMAGES / "litellm" / "requirements.txt").read_text().replace(
         "[proxy]", ""
     )
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The recipes that were begun ahead, without building any."""
+    begun: list[set[str]] = []
+    monkeypatch.setattr(build_images, "_build_ahead", lambda names: begun.append(set(names)))
+    monkeypatch.setattr(build_images, "_begun", [])
+    monkeypatch.setattr(build_images, "_registry_unreachable", lambda: "no route")
+    return begun
+
+
+def test_images_are_begun_while_tools_are_compiled(ahead: list[set[str]]) -> None:
+    build_images.begin({})
+    build_images._begun[0].join()
+    assert ahead == [set(RECIPES)]
+
+
+def test_nothing_is_begun_where_images_come_from_a_registry(
+    ahead: list[set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_images.begin({"groundwork:images": "registry"})
+    monkeypatch.setattr(build_images, "_registry_unreachable", lambda: None)
+    build_images.begin({})
+    assert build_images._begun == []
+
+
+@pytest.mark.parametrize(
+    ("group", "begun"),
+    [({"enabled": False}, False), ({"enabled": "no"}, True), ("a word", True), (None, True)],
+)
+def test_what_is_off_is_not_begun_and_what_is_wrong_is_told_later(
+    ahead: list[set[str]], group: object, begun: bool
+) -> None:
+    build_images.begin({"groundwork:images": "packages", "groundwork:minio": group})
+    build_images._begun[0].join()
+    assert ("minio" in ahead[0]) is begun
