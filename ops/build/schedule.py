@@ -35,7 +35,8 @@ class Schedule:
     """Builds to come, each with the seconds it took here the last time, or takes on two cores."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._left = {name: _expected().get(name, _UNKNOWN) for name in names}
+        expected = _expected()
+        self._left = {name: expected.get(name, _UNKNOWN) for name in names}
         self._total = len(self._left)
         self._lock = threading.Lock()
 
@@ -80,18 +81,19 @@ def _record() -> Path:
 
 
 def _expected() -> dict[str, float]:
+    return {**SECONDS, **_recorded()}
+
+
+def _recorded() -> dict[str, float]:
+    """Seconds of builds on this machine; none if there is no record that can be read."""
     try:
-        seen = json.loads(_record().read_text())
+        seen: dict[str, float] = json.loads(_record().read_text())
     except (OSError, ValueError):
-        seen = {}
-    return {**SECONDS, **seen}
+        return {}
+    return seen
 
 
 def _remember(name: str, seconds: float) -> None:
-    try:
-        seen = json.loads(_record().read_text())
-    except (OSError, ValueError):
-        seen = {}
     partial = _record().with_suffix(".partial")
-    partial.write_text(json.dumps({**seen, name: round(seconds, 1)}, sort_keys=True))
+    partial.write_text(json.dumps({**_recorded(), name: round(seconds, 1)}, sort_keys=True))
     partial.replace(_record())

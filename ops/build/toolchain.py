@@ -71,11 +71,10 @@ def ensure(target: str = "docker", *, meanwhile: Callable[[], None] = lambda: No
         meanwhile()
     schedule = Schedule([_MODULE[name] for name in missing])
     schedule.announce("tools", "Pulumi's downloads cannot be reached from this machine")
-    for name in missing:
-        found[name] = _build(name, schedule), _BUILT
+    places = {name: place or (_build(name, schedule), _BUILT) for name, place in found.items()}
     folders: list[Path] = []
     origin: dict[str, str] = {}
-    for name, (folder, how) in ((name, place) for name, place in found.items() if place):
+    for name, (folder, how) in places.items():
         origin[name] = how
         if folder is not None and folder not in folders:
             folders.append(folder)

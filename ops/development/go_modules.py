@@ -12,7 +12,8 @@ from infra.images import IMAGES
 from infra.versions import RECIPES
 from ops import console
 from ops.build import golang, toolchain
-from ops.paths import ROOT, cache
+from ops.paths import cache
+from tests.kubernetes.cluster import tools as cluster_tools
 
 OWN: Mapping[str, tuple[str, ...]] = {
     # It implements an interface of OpenTelemetry that has grown since. Nearly all it needs would
@@ -42,16 +43,14 @@ OWN: Mapping[str, tuple[str, ...]] = {
 }
 """Program to the modules, by how their paths begin, of which it needs a version of its own."""
 
-_CLUSTER = ROOT / "tests" / "kubernetes" / "cluster" / "modules"
 _ROUNDS = 6
 
 
 def folders() -> dict[str, Path]:
     """Program to the folder of its module."""
     recipes = {name: IMAGES / recipe.folder for name, recipe in RECIPES.items() if recipe.go_tool}
-    tools = {module.name: module for module in toolchain.modules()}
-    cluster = {name: _CLUSTER / name for name in ("kubernetes", "helm", "coredns", "local-path")}
-    return {**tools, **recipes, **cluster}
+    tools = {module.name: module for module in (*toolchain.modules(), *cluster_tools.modules())}
+    return {**tools, **recipes}
 
 
 def shares(program: str, module: str) -> bool:
@@ -64,9 +63,10 @@ def align() -> None:
 
     Raises Failed where Go cannot resolve that.
     """
+    programs = folders()
     for _ in range(_ROUNDS):
         versions: dict[str, dict[str, str]] = defaultdict(dict)
-        for program, folder in folders().items():
+        for program, folder in programs.items():
             for module, version in _compiled(folder).items():
                 if shares(program, module):
                     versions[module][program] = version
@@ -80,9 +80,7 @@ def align() -> None:
             return
         for program, modules in raises.items():
             with console.step(f"aligning {len(modules)} modules of {program}"):
-                folder = folders()[program]
-                _go(folder, "get", *modules)
-                _go(folder, "list", "-deps", *golang.packages(folder))
+                _go(programs[program], "get", *modules)
     raise console.Failed(f"Go modules do not agree after {_ROUNDS} rounds")
 
 
