@@ -17,6 +17,15 @@ _MANUAL = (
     " an engine"
 )
 _SECONDS = 60
+_RANGES = (
+    "172.17.0.0/16",
+    "172.18.0.0/16",
+    "172.19.0.0/16",
+    "172.20.0.0/14",
+    "172.24.0.0/14",
+    "172.28.0.0/14",
+    "192.168.0.0/16",
+)
 
 
 def answers() -> bool:
@@ -75,6 +84,15 @@ def _install() -> None:
     )
 
 
+def _pools() -> list[str]:
+    """The engine's own address ranges (libnetwork's ipamutils), in networks of 254 addresses
+    instead of 65,534: two stacks of eleven networks leave no room for a third otherwise.
+    """
+    if Path("/etc/docker/daemon.json").exists():
+        return []
+    return [f"--default-address-pool=base={base},size=24" for base in _RANGES]
+
+
 def _start() -> None:
     if Path("/run/systemd/system").is_dir():
         console.run(["systemctl", "start", "docker"], fix="journalctl -u docker -n 50")
@@ -84,7 +102,7 @@ def _start() -> None:
         log = Path("/var/log/groundwork-dockerd.log")
         with log.open("ab") as stream:
             subprocess.Popen(
-                ["dockerd"],
+                ["dockerd", *_pools()],
                 stdout=stream,
                 stderr=stream,
                 stdin=subprocess.DEVNULL,
