@@ -8,6 +8,7 @@ import os
 import subprocess
 import warnings
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,11 @@ class Deployed:
         if self.forwards is not None:
             local = self.forwards.local_port(self.entry["namespace"], self.name, port)
             return f"http://127.0.0.1:{local}"
-        networks = (
-            testinfra.get_host("local://")
-            .docker(self.container)
-            .inspect()["NetworkSettings"]["Networks"]
-        )
-        address = next(
-            (network["IPAddress"] for network in networks.values() if network["IPAddress"]), None
-        )
-        assert address, f"{self.container} has no address: it does not run"
-        return f"http://{address}:{port}"
+        return f"http://{_address(self.container)}:{port}"
+
+    def has(self, name: str) -> bool:
+        """True if the same stack has a service of that name."""
+        return self.others is not None and name in self.others["services"]
 
     def of(self, name: str) -> "Deployed":
         """Another service of the same stack."""
@@ -93,6 +89,19 @@ class Deployed:
         )
 
 
+@cache
+def _address(container: str) -> str:
+    """A container's own address, which it keeps while these checks run."""
+    networks = (
+        testinfra.get_host("local://").docker(container).inspect()["NetworkSettings"]["Networks"]
+    )
+    found = next(
+        (network["IPAddress"] for network in networks.values() if network["IPAddress"]), None
+    )
+    assert found, f"{container} has no address: it does not run"
+    return str(found)
+
+
 def _read_outputs() -> Outputs:
     named = os.environ.get("GROUNDWORK_OUTPUTS")
     if named:
@@ -105,6 +114,7 @@ def _read_outputs() -> Outputs:
 
 _OUTPUTS = pytest.StashKey[Outputs]()
 _FORWARDS = pytest.StashKey[Forwards | None]()
+_SENT = pytest.StashKey[Any]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -113,6 +123,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "deep: takes seconds; run after a change")
     config.addinivalue_line("markers", "watches: looks on for a while; run last")
+    config.addinivalue_line(
+        "markers", "sends(what): is called with the service before all checks; the fixture `sent`"
+    )
     config.addinivalue_line(
         "markers", "target(kind): belongs to one target; on the other it is not collected"
     )
@@ -134,13 +147,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Checks that watch for a while come last: most of that has passed during the others.
     """
-    items.sort(key=lambda item: item.get_closest_marker("watches") is not None)
+    items.sort(
+        key=lambda item: [
+            item.get_closest_marker(name) is not None for name in ("watches", "sends")
+        ]
+    )
     kind = config.stash[_OUTPUTS]["target"]["kind"]
     items[:] = [
         item
         for item in items
         if (marker := item.get_closest_marker("target")) is None or marker.args[0] == kind
     ]
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Sends what takes a second or two to arrive; the checks of it come after most others."""
+    for item in session.items:
+        marker = item.get_closest_marker("sends")
+        service = item.callspec.params["service"] if isinstance(item, pytest.Function) else None
+        if marker is not None and service is not None:
+            try:
+                item.stash[_SENT] = marker.kwargs["what"](service)
+            except Exception as error:
+                item.stash[_SENT] = error
+
+
+@pytest.fixture
+def sent(request: pytest.FixtureRequest) -> Any:
+    """What the check's `sends` has sent; a failure of that is the check's."""
+    found = request.node.stash[_SENT]
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,10 +2,10 @@
 password.
 """
 
-import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support import http
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kind("alertmanager")
@@ -14,7 +14,7 @@ _SECONDS = 60  # an evaluation, the hand-over, and the time a start takes
 
 
 def _alerts(service: Deployed) -> list[str]:
-    answer = httpx.get(
+    answer = http.get(
         f"{service.url('http')}/api/v2/alerts",
         auth=("admin", service.credentials["admin"]),
         timeout=10,
@@ -39,4 +39,4 @@ def test_hears_from_prometheus(service: Deployed) -> None:
 @pytest.mark.parametrize("path", ["/api/v2/alerts", "/api/v2/silences", "/metrics"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a password the answer is 401."""
-    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401
+    assert http.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

@@ -2,13 +2,11 @@
 without.
 """
 
-from typing import Any
-
-import httpx
 import pytest
 
 from tests.health.conftest import Deployed
 from tests.health.tracing import Span, find_in_tempo
+from tests.support import http
 
 pytestmark = pytest.mark.kind("alloy")
 
@@ -19,17 +17,26 @@ def _with_traces(service: Deployed) -> Deployed:
     return service
 
 
-def test_hands_a_trace_to_tempo(service: Deployed, outputs: dict[str, Any]) -> None:
-    """A span sent by the rules of OpenTelemetry is found in Tempo."""
+def _send_a_span(service: Deployed) -> Span | None:
+    """Sends a span by the rules of OpenTelemetry, if traces are taken."""
+    if service.check("traces") != "true":
+        return None
     span = Span()
-    answer = span.send(_with_traces(service).url("otlp-http"), token=service.credentials["otlp"])
+    answer = span.send(service.url("otlp-http"), token=service.credentials["otlp"])
     assert answer.status_code == 200, answer.text
-    if "tempo" not in outputs["services"]:
+    return span
+
+
+@pytest.mark.sends(what=_send_a_span)
+def test_hands_a_trace_to_tempo(service: Deployed, sent: Span) -> None:
+    """It is found in Tempo."""
+    _with_traces(service)
+    if not service.has("tempo"):
         pytest.skip(
             "Tempo is not deployed; the span went to the endpoints of"
             " groundwork:alloy.forwardTraces"
         )
-    find_in_tempo(service.of("tempo"), span)
+    find_in_tempo(service.of("tempo"), sent)
 
 
 @pytest.mark.parametrize("token", ["", "not-the-token"])
@@ -42,4 +49,4 @@ def test_shows_its_metrics_to_nobody(service: Deployed) -> None:
     """Applications are on its network; without the password the collector's own pages
     are closed.
     """
-    assert httpx.get(f"{service.inside_url(12345)}/metrics", timeout=10).status_code == 401
+    assert http.get(f"{service.inside_url(12345)}/metrics", timeout=10).status_code == 401

@@ -4,12 +4,12 @@ import uuid
 from typing import Any
 
 import clickhouse_connect
-import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.health.conftest import Deployed
+from tests.support import http
 
 pytestmark = pytest.mark.kind("clickhouse")
 
@@ -60,5 +60,5 @@ def test_application_user_is_no_administrator(service: Deployed) -> None:
 @pytest.mark.parametrize("user", ["default", "app"])
 def test_refuses_without_credentials(service: Deployed, user: str) -> None:
     """Without a password the answer is a refusal, also for the user that the image would have."""
-    answer = httpx.get(service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10)
+    answer = http.get(service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10)
     assert answer.status_code in (401, 403), answer.text

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support import http
 
 pytestmark = pytest.mark.kind("grafana")
 
 
 def _get(service: Deployed, path: str) -> Any:
-    answer = httpx.get(
+    answer = http.get(
         f"{service.url('http')}{path}", auth=("admin", service.credentials["admin"]), timeout=10
     )
     assert answer.status_code == 200, answer.text
@@ -32,4 +32,4 @@ def test_shows_the_dashboards(service: Deployed) -> None:
 @pytest.mark.parametrize("path", ["/api/search", "/api/datasources", "/metrics"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a login the answer is 401."""
-    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401
+    assert http.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support import http
 
 pytestmark = pytest.mark.kind("litellm")
 
@@ -15,7 +16,7 @@ _SECONDS = 60
 def _ask(service: Deployed, *, stream: bool = False) -> httpx.Response:
     if service.check("providers") == "0":
         pytest.skip("no provider is configured, so there is nobody to complete anything")
-    return httpx.post(
+    return http.post(
         f"{service.url('http')}/v1/chat/completions",
         headers={"Authorization": f"Bearer {service.credentials['app-key']}"},
         json={
@@ -59,7 +60,7 @@ def test_streams(service: Deployed) -> None:
 
 def test_knows_its_model(service: Deployed) -> None:
     """The model that applications ask for is listed, unless no provider stands behind it."""
-    answer = httpx.get(
+    answer = http.get(
         f"{service.url('http')}/v1/models",
         headers={"Authorization": f"Bearer {service.credentials['app-key']}"},
         timeout=10,
@@ -93,8 +94,8 @@ def test_application_key_administers_nothing(service: Deployed, method: str, pat
     knows the key.
     """
     key = {"Authorization": f"Bearer {service.credentials['app-key']}"}
-    assert httpx.get(f"{service.url('http')}/v1/models", headers=key, timeout=10).status_code == 200
-    answer = httpx.request(
+    assert http.get(f"{service.url('http')}/v1/models", headers=key, timeout=10).status_code == 200
+    answer = http.request(
         method,
         f"{service.url('http')}{path}",
         headers=key,
@@ -107,4 +108,4 @@ def test_application_key_administers_nothing(service: Deployed, method: str, pat
 @pytest.mark.parametrize("path", ["/v1/models", "/metrics/", "/spend/logs"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without the key the gateway answers 401."""
-    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401
+    assert http.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

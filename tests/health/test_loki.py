@@ -2,12 +2,11 @@
 
 import time
 import uuid
-from typing import Any
 
-import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support import http
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kind("loki")
@@ -19,7 +18,7 @@ _SECONDS = 30
 def _found(service: Deployed, query: str) -> list[str]:
     """The lines of the last ten minutes that a query finds."""
     start = str(time.time_ns() - 600 * 10**9)
-    answer = httpx.get(
+    answer = http.get(
         f"{service.inside_url(_PORT)}/loki/api/v1/query_range",
         params={"query": query, "start": start, "limit": "100"},
         timeout=10,
@@ -32,7 +31,6 @@ def _wait(service: Deployed, query: str) -> list[str]:
     return wait_until(
         lambda: _found(service, query),
         timeout=_SECONDS,
-        interval=1,
         reason=f"a line is found by {query}",
     )
 
@@ -41,25 +39,33 @@ def test_returns_what_was_written(service: Deployed) -> None:
     """A line that was pushed is found."""
     line = f"a health check was here: {uuid.uuid4()}"
     stream = {"stream": {"service": "health-check"}, "values": [[str(time.time_ns()), line]]}
-    answer = httpx.post(
+    answer = http.post(
         f"{service.inside_url(_PORT)}/loki/api/v1/push", json={"streams": [stream]}, timeout=10
     )
     assert answer.status_code == 204, answer.text
     assert _wait(service, f'{{service="health-check"}} |= "{line}"') == [line]
 
 
-def test_holds_what_services_write(service: Deployed, outputs: dict[str, Any]) -> None:
+def _ask_litellm(service: Deployed) -> str | None:
+    """Makes LiteLLM write a line, if a collector would see it; returns the mark in that."""
+    if not service.check("collector") or not service.has("litellm"):
+        return None
+    mark = uuid.uuid4().hex
+    url = service.of("litellm").url("http")
+    http.get(f"{url}/{mark}", timeout=10)
+    http.post(f"{url}/v1/chat/completions?mark={mark}", json={}, timeout=10)
+    return mark
+
+
+@pytest.mark.sends(what=_ask_litellm)
+def test_holds_what_services_write(service: Deployed, sent: str | None) -> None:
     """A request that LiteLLM refuses leaves a line in its log, and that line arrives."""
     if not service.check("collector"):
         pytest.skip("no collector of this stack brings logs to it")
-    if "litellm" not in outputs["services"]:
+    if sent is None:
         pytest.skip(
             "LiteLLM is not deployed, and no other service writes a line when it is asked to"
         )
-    mark = uuid.uuid4().hex
-    litellm = service.of("litellm")
-    httpx.get(f"{litellm.url('http')}/{mark}", timeout=10)
-    httpx.post(f"{litellm.url('http')}/v1/chat/completions?mark={mark}", json={}, timeout=10)
     assert _wait(
-        service, f'{{service="litellm", environment="{service.check("environment")}"}} |= "{mark}"'
+        service, f'{{service="litellm", environment="{service.check("environment")}"}} |= "{sent}"'
     )

@@ -7,13 +7,13 @@ import io
 import os
 import uuid
 
-import httpx
 import pytest
 import urllib3
 from minio import Minio
 from minio.error import S3Error
 
 from tests.health.conftest import Deployed
+from tests.support import http
 
 pytestmark = pytest.mark.kind("s3")
 
@@ -129,6 +129,6 @@ def test_refuses_without_credentials(service: Deployed, what: str) -> None:
         f"/{name}" for name in _buckets(service, "private")
     ]
     answers = {
-        path: httpx.get(f"{service.url('s3')}{path}", timeout=5).status_code for path in paths
+        path: http.get(f"{service.url('s3')}{path}", timeout=5).status_code for path in paths
     }
     assert answers == dict.fromkeys(paths, 403)

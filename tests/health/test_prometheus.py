@@ -3,10 +3,10 @@
 import operator
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support import http
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kind("prometheus")
@@ -22,7 +22,7 @@ def _scraped(service: Deployed) -> int:
 
 
 def _targets(service: Deployed) -> list[dict[str, Any]]:
-    answer = httpx.get(
+    answer = http.get(
         f"{service.url('http')}/api/v1/targets",
         params={"state": "active"},
         auth=("admin", service.credentials["admin"]),
@@ -74,7 +74,7 @@ def test_application_targets_are_scraped(service: Deployed) -> None:
 
 def test_answers_a_query(service: Deployed) -> None:
     """Scraped samples can be queried."""
-    answer = httpx.get(
+    answer = http.get(
         f"{service.url('http')}/api/v1/query",
         params={"query": 'up{job="prometheus"}'},
         auth=("admin", service.credentials["admin"]),
@@ -106,7 +106,7 @@ def _measured(service: Deployed) -> set[str]:
         'container_memory_working_set_bytes{service!=""} and on (service)'
         " container_spec_memory_limit_bytes > 0"
     )
-    answer = httpx.get(
+    answer = http.get(
         f"{service.url('http')}/api/v1/query",
         params={"query": query},
         auth=("admin", service.credentials["admin"]),
@@ -118,4 +118,4 @@ def _measured(service: Deployed) -> set[str]:
 @pytest.mark.parametrize("path", ["/api/v1/targets", "/metrics"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a password the answer is 401."""
-    assert httpx.get(f"{service.url('http')}{path}", timeout=10).status_code == 401
+    assert http.get(f"{service.url('http')}{path}", timeout=10).status_code == 401

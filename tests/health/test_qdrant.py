@@ -4,10 +4,10 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.health.conftest import UNENCRYPTED, Deployed
+from tests.support import http
 
 # The client takes most of a second to import, so only where there is something to check.
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ def test_read_only_key_only_reads(service: Deployed, collection: str) -> None:
 @pytest.mark.parametrize("path", ["/collections", "/metrics"])
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a key the answer is 401."""
-    assert httpx.get(f"{service.url('rest')}{path}", timeout=10).status_code == 401
+    assert http.get(f"{service.url('rest')}{path}", timeout=10).status_code == 401

@@ -2,17 +2,17 @@
 or enter anything.
 """
 
-import httpx
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.support import http
 
 pytestmark = pytest.mark.kind("socket-proxy")
 
 
 def test_shows_what_is_read(service: Deployed) -> None:
     """The list of containers, as the engine has it."""
-    answer = httpx.get(f"{service.inside_url(2375)}/containers/json", timeout=10)
+    answer = http.get(f"{service.inside_url(2375)}/containers/json", timeout=10)
     assert answer.status_code == 200, answer.text
     assert any(item["Names"] == [f"/{service.container}"] for item in answer.json())
 
@@ -36,5 +36,5 @@ def test_shows_what_is_read(service: Deployed) -> None:
 )
 def test_refuses_everything_else(service: Deployed, method: str, path: str) -> None:
     """The proxy itself says no; the engine never hears of it."""
-    answer = httpx.request(method, f"{service.inside_url(2375)}{path}", timeout=10)
+    answer = http.request(method, f"{service.inside_url(2375)}{path}", timeout=10)
     assert answer.status_code == 403, f"{answer.status_code}: {answer.text[:200]}"

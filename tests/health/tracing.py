@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.health.conftest import Deployed
+from tests.support import http
 from tests.support.waiting import wait_until
 
 _SECONDS = 30
@@ -39,19 +40,18 @@ class Span:
             "Content-Type": "application/json",
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }
-        return httpx.post(f"{url}/v1/traces", content=json.dumps(body), headers=headers, timeout=10)
+        return http.post(f"{url}/v1/traces", content=json.dumps(body), headers=headers, timeout=10)
 
 
 def find_in_tempo(tempo: Deployed, span: Span) -> None:
     """Returns when Tempo has the span's trace, within half a minute."""
     wait_until(
-        lambda: httpx.get(
+        lambda: http.get(
             f"{tempo.inside_url(3200)}/api/traces/{span.trace}",
             headers={"Accept": "application/json"},
             timeout=10,
         ),
         until=lambda answer: answer.status_code == 200 and span.name in answer.text,
         timeout=_SECONDS,
-        interval=1,
         reason=f"Tempo has the trace {span.trace}",
     )

@@ -1,0 +1,12 @@
+"""HTTP as `httpx.get` and its kin speak it, by one client: those load the system's certificates
+anew for every request, which takes longer than most answers.
+"""
+
+import httpx
+
+# Services are restarted between requests, so no connection is kept.
+_CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+
+get = _CLIENT.get
+post = _CLIENT.post
+request = _CLIENT.request
