@@ -10,8 +10,10 @@ from infra.identity import name_prefix
 from ops import console
 from ops.commands import health, interruptions, summary
 from ops.sites import site
+from ops.sites.interface import Resources, Site
 from ops.stacks import failures, key_backup, lock
-from ops.stacks.stack import Stack, instance_of, open_stack, stack_name
+from ops.stacks.progress import Watch
+from ops.stacks.stack import Stack, instance_of, open_stack, outputs_of, stack_name
 
 
 def up() -> None:
@@ -34,6 +36,28 @@ def _up() -> None:
         f"[bold]deploying `{stack.name}`[/bold] …"
         + (f" (differs from the state: {', '.join(drifted)})" if drifted else "")
     )
+    before = outputs_of(resources)
+    facts = place.facts(before)
+    watch = None
+    # Where drift can be found without Pulumi, it is not run for nothing.
+    if facts and not drifted and interruptions.unchanged(stack, resources, facts):
+        console.out.print("nothing has changed: same files, state, images and containers")
+        outputs = before
+    else:
+        watch = _deploy(stack, place, resources, mending)
+        resources = stack.export() or []
+        outputs = outputs_of(resources)
+        interruptions.remember(stack, watch, resources, place.facts(outputs))
+    deployed = time.monotonic() - clock
+    health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
+    summary.show(place, outputs, watch)
+    console.out.print(
+        f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
+        f" {time.monotonic() - total:.1f} s in total."
+    )
+
+
+def _deploy(stack: Stack, place: Site, resources: Resources, mending: list[str]) -> Watch:
     prefix = name_prefix(stack.name, instance_of(stack.name))
     if resources:
         interruptions.announce(stack, prefix)
@@ -46,15 +70,7 @@ def _up() -> None:
         if status != 0:
             place.show_failed(stack)
             raise failures.explain(failures.read(events), prefix=prefix, again=_again(stack))
-    deployed = time.monotonic() - clock
-    outputs = stack.outputs()
-    interruptions.remember(stack, watch, outputs)
-    health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
-    summary.show(place, outputs, watch)
-    console.out.print(
-        f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
-        f" {time.monotonic() - total:.1f} s in total."
-    )
+    return watch
 
 
 def initialise() -> None:

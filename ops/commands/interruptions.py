@@ -4,6 +4,7 @@ starts.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,27 @@ from typing import Any
 from infra.targets.docker.naming import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
+from ops.sites.interface import Resources
 from ops.stacks.progress import Watch
-from ops.stacks.stack import Stack
+from ops.stacks.stack import Stack, outputs_of
 from ops.stacks.state import read_record, write_private
 
 _CONTAINER = "docker:index/container:Container"
 _REPLACED = frozenset({"replace", "create-replacement", "delete-replaced"})
-# What a deploy follows from, beside the engine's own state.
-_PROGRAM = ("infra", "templates", "images", "charts")
+# What a deploy follows from, beside the stack's file and state and what its site is.
+_PROGRAM = ("infra", "templates", "images", "charts", "requirements")
+_ENVIRONMENT = ("DOCKER_HOST", "DOCKER_CONTEXT", "KUBECONFIG")
+
+
+def unchanged(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> bool:
+    """True if a deploy would follow from what the last successful one has left: the same files,
+    tools, state and facts about its site.
+    """
+    return _record(stack).get("inputs") == _inputs(stack, resources, facts)
 
 
 def announce(stack: Stack, prefix: str) -> None:
-    """Prints them. If nothing has changed since the last successful `up`, nothing is computed."""
-    if _record(stack).get("inputs") == _inputs(stack):
-        return
+    """Prints them, judging by a preview."""
     done = stack.pulumi("preview", "--json", "--suppress-outputs", "--stack", stack.name)
     if done.returncode != 0:
         # The `up` that follows is refused for the same reasons, and shows them.
@@ -50,14 +58,15 @@ def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
             yield name.removeprefix(prefix)
 
 
-def remember(stack: Stack, watch: Watch, outputs: Mapping[str, Any]) -> None:
+def remember(stack: Stack, watch: Watch, resources: Resources, facts: Mapping[str, Any]) -> None:
     """Records what was deployed, and how long each started service took to become healthy."""
     seconds = dict(_record(stack).get("seconds") or {})
-    for name, service in outputs["services"].items():
+    for name, service in outputs_of(resources)["services"].items():
         taken = watch.seconds(service["container"])
         if taken is not None:
             seconds[name] = round(taken, 1)
-    write_private(_path(stack), json.dumps({"inputs": _inputs(stack), "seconds": seconds}))
+    inputs = _inputs(stack, resources, facts)
+    write_private(_path(stack), json.dumps({"inputs": inputs, "seconds": seconds}))
 
 
 def _path(stack: Stack) -> Path:
@@ -68,8 +77,15 @@ def _record(stack: Stack) -> dict[str, Any]:
     return read_record(_path(stack))
 
 
-def _inputs(stack: Stack) -> str:
-    digest = hashlib.sha256(stack.file.read_bytes() if stack.file.exists() else b"")
+def _inputs(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> str:
+    known = {
+        "resources": list(resources),
+        "facts": dict(facts),
+        "tools": stack.tools.origin,
+        "environment": {name: os.environ.get(name) for name in _ENVIRONMENT},
+    }
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
+    digest.update(stack.file.read_bytes() if stack.file.exists() else b"")
     for folder in _PROGRAM:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:

@@ -17,6 +17,9 @@ from ops.stacks import progress
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack
 
+# What the engine says of itself, as far as the program asks.
+_ENGINE = ("DockerRootDir", "Driver", "ID", "MemTotal", "NCPU", "ServerVersion")
+
 
 class DockerSite:
     """The engine that DOCKER_HOST or the default socket names."""
@@ -43,6 +46,22 @@ class DockerSite:
         """
         drifted = drift.find(resources)
         return drifted, ["--refresh"] if drifted else []
+
+    def facts(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The engine, and what the services' images are on it now."""
+        wanted = {service["image"] for service in outputs.get("services", {}).values()}
+        client = docker.from_env()
+        try:
+            info = client.info()
+            ids = {
+                tag: image["Id"]
+                for image in client.api.images()
+                for tag in (*(image.get("RepoTags") or ()), *_by_digest(image))
+                if tag in wanted
+            }
+        finally:
+            client.close()
+        return {"images": ids, **{key: info.get(key) for key in _ENGINE}} if wanted else {}
 
     def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
         """Watches the engine's events."""
@@ -121,6 +140,13 @@ class DockerSite:
         subprocess.run(
             ["docker", "logs", "--follow", "--tail", "200", entry["container"]], check=False
         )
+
+
+def _by_digest(image: Mapping[str, Any]) -> Iterator[str]:
+    """The references by tag and digest, as services name them."""
+    for tag in image.get("RepoTags") or ():
+        for digest in image.get("RepoDigests") or ():
+            yield f"{tag}@{digest.rpartition('@')[2]}"
 
 
 def _listed(outputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,11 @@ class Site(Protocol):
     def repairs(self, resources: Resources) -> tuple[list[str], list[str]]:
         """(names of what differs from the state, arguments with which `pulumi up` repairs it)."""
 
+    def facts(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Facts that a deploy follows from beside its files and state, for a stack with these
+        outputs; none where `repairs` does not find every difference.
+        """
+
     def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
         """Watches how long each service takes to become healthy."""
 

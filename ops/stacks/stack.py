@@ -34,6 +34,11 @@ _HOW_TO_OPEN = (
 )
 
 
+_STACK_TYPE = "pulumi:pulumi:Stack"
+# The key by which Pulumi marks a special value in JSON (sdk/go/common/resource/sig/sig.go).
+_SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a constant of Pulumi's
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """A stack's name with the tools and the backend to drive it."""
@@ -224,6 +229,27 @@ class Stack:
         """Stores the choice of the image source."""
         self.ask("config", "set", f"{NAMESPACE}:images", source, "--stack", self.name)
         key_backup.keep(self.name, self.file)
+
+
+def outputs_of(resources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The outputs that exported resources record, secrets revealed; empty if there are none."""
+    for resource in resources:
+        if resource["type"] == _STACK_TYPE:
+            found: dict[str, Any] = plain(resource.get("outputs") or {})
+            return found if "services" in found else {}
+    return {}
+
+
+def plain(value: Any) -> Any:
+    """An exported value with its secrets revealed, without Pulumi's own keys."""
+    match value:
+        case {"plaintext": str() as text} if _SECRET in value:
+            return json.loads(text)
+        case Mapping():
+            return {key: plain(item) for key, item in value.items() if key != "__defaults"}
+        case list():
+            return [plain(item) for item in value]
+    return value
 
 
 def open_stack(meanwhile: Callable[[Mapping[str, Any]], None] = lambda _: None) -> Stack:

@@ -72,7 +72,7 @@ def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as first:
-        time.sleep(2)
+        time.sleep(0.5)
         text = deployed.ops("up").stdout
         beside, _ = first.communicate(timeout=300)
     assert first.returncode == 0, beside

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,13 @@ from infra import templating
 from infra.templating import Quoted
 from ops import console
 from ops.build import downloads
+from ops.build.toolchain import Toolchain
 from ops.commands import dotenv, interruptions
 from ops.paths import ROOT
 from ops.sites import recovery
 from ops.stacks import failures, lock, state
+from ops.stacks.progress import Watch
+from ops.stacks.stack import Stack
 
 
 class TestLock:
@@ -190,6 +194,49 @@ def test_a_preview_tells_which_services_are_interrupted() -> None:
     assert set(interruptions.replaced({"steps": steps}, "gw-dev-abc123-")) == {"litellm"}
 
 
+class TestUnchanged:
+    """Pulumi is not run where all that a deploy follows from is as the last one has left it."""
+
+    @pytest.fixture
+    def stack(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+        monkeypatch.setattr(interruptions, "STATE", tmp_path)
+        monkeypatch.setattr(interruptions, "_PROGRAM", ())
+        file = tmp_path / "Pulumi.dev.yaml"
+        file.write_text("config: {}")
+        monkeypatch.setattr(Stack, "file", file)
+        tools = Toolchain((), {"pulumi": "found"}, "docker", None)
+        made = Stack("dev", tools, state.Backend({}, local=True))
+        interruptions.remember(made, Watch(), RESOURCES, FACTS)
+        return made
+
+    def test_the_same(self, stack: Stack) -> None:
+        assert interruptions.unchanged(stack, RESOURCES, FACTS)
+
+    def test_another_file(self, stack: Stack) -> None:
+        stack.file.write_text("config: {groundwork:target: docker}")
+        assert not interruptions.unchanged(stack, RESOURCES, FACTS)
+
+    def test_another_state(self, stack: Stack) -> None:
+        resources: list[dict[str, Any]] = [*RESOURCES, {"type": "x", "urn": "new"}]
+        assert not interruptions.unchanged(stack, resources, FACTS)
+
+    def test_another_image_or_engine(self, stack: Stack) -> None:
+        assert not interruptions.unchanged(stack, RESOURCES, {**FACTS, "ID": "another"})
+
+    def test_another_engines_address(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:1")
+        assert not interruptions.unchanged(stack, RESOURCES, FACTS)
+
+    def test_other_tools(self, stack: Stack) -> None:
+        tools = Toolchain((), {"pulumi": "downloaded"}, "docker", None)
+        other = Stack("dev", tools, stack.backend)
+        assert not interruptions.unchanged(other, RESOURCES, FACTS)
+
+
+RESOURCES: list[dict[str, Any]] = [
+    {"type": "pulumi:pulumi:Stack", "urn": "s", "outputs": {"services": {}}}
+]
+FACTS = {"ID": "engine", "images": {"a": "sha256:1"}}
 VALUES = [
     "plain",
     "postgresql://a:b@h:1/d",
