@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ops import console
 from ops.build import golang, images, toolchain
+from ops.development import lanes
+from ops.development.lanes import Lane
 from ops.paths import ROOT, VENV_BIN
 from ops.sites import engine
 from tests.kubernetes.cluster import packages as cluster_packages
@@ -20,6 +22,21 @@ from tests.kubernetes.cluster import tools as cluster_tools
 
 _CODE = ("infra", "ops", "tests")
 _SLOWEST = "--durations=50"
+# Two stacks fit the address ranges of an engine with its default settings.
+_AT_ONCE = 2
+_LIVE = {
+    "refusals, observability, isolation": (
+        "config_validation",
+        "images",
+        "rules",
+        "refusals",
+        "observability",
+        "isolation",
+        "mirror",
+    ),
+    "faults": ("fault_injection",),
+    "life cycle": ("lifecycle",),
+}
 
 
 def lint() -> None:
@@ -51,10 +68,24 @@ def run(*, live: bool) -> None:
             engine.ensure()
             toolchain.ensure(meanwhile=lambda: images.begin({}))
             images.build_missing()
-            _pytest("live tests", "tests/live", "--maxfail=5", _SLOWEST)
-            kubernetes()
+            lanes.run(_lanes(), at_once=_AT_ONCE)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
+
+
+def _lanes() -> list[Lane]:
+    """The live tests, longest first; each module's tests run in the order of their files."""
+    return [
+        *(
+            Lane(f"live tests: {title}", _command(*map(_live, modules)))
+            for title, modules in _LIVE.items()
+        ),
+        Lane("Kubernetes tests", _command("tests/kubernetes"), _prepare_cluster),
+    ]
+
+
+def _live(module: str) -> str:
+    return f"tests/live/test_{module}.py"
 
 
 def _fetch_modules() -> None:
@@ -68,10 +99,19 @@ def kubernetes() -> None:
     """
     if "GROUNDWORK_TEST_CONTEXT" not in os.environ:
         engine.ensure()
-        cluster_packages.ensure()
         images.build_missing()
+    _prepare_cluster()
+    _call("Kubernetes tests", _command("tests/kubernetes"))
+
+
+def _prepare_cluster() -> None:
+    if "GROUNDWORK_TEST_CONTEXT" not in os.environ:
+        cluster_packages.ensure()
     cluster_tools.ensure()
-    _pytest("Kubernetes tests", "tests/kubernetes", "--maxfail=5", _SLOWEST)
+
+
+def _command(*paths: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", *paths, "--maxfail=5", _SLOWEST]
 
 
 def _pytest(title: str, *arguments: str) -> None:

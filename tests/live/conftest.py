@@ -4,6 +4,7 @@ backend.
 Nothing is touched that these tests did not make: every look-up goes by the copy's instance.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import pytest
 import yaml
 
 from tests.live.stubs import Stubs
+from tests.support import lanes
 from tests.support.waiting import wait_until
 from tests.unit.conftest import make_platform
 
@@ -57,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def free_offset() -> int:
     """A port offset at which every port of the platform is free."""
-    for offset in range(20000, 50000, 173):
+    for offset in lanes.offsets():
         if all(_free(port + offset) for port in _BASE_PORTS):
             return offset
     raise RuntimeError("no free range of ports")
@@ -77,6 +79,8 @@ class Clone:
     stack: str = STACK
     environment: dict[str, str] = field(default_factory=dict)
     first_up: str = ""
+    _exports: dict[str, str] = field(default_factory=dict)
+    _outputs: tuple[int, dict[str, Any]] = (0, {})
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "ops", *arguments]
@@ -114,13 +118,18 @@ class Clone:
         return done
 
     def shell_environment(self) -> dict[str, str]:
-        lines = self.ops("shellenv").stdout.splitlines()
-        pairs = (
-            line.removeprefix("export ").split("=", 1)
-            for line in lines
-            if line.startswith("export ")
-        )
-        return {**self.env(), **{name: value.strip("'") for name, value in pairs}}
+        """The environment of plain `pulumi`. What it is made from stays the same, so the command is
+        run once.
+        """
+        if not self._exports:
+            lines = self.ops("shellenv").stdout.splitlines()
+            pairs = (
+                line.removeprefix("export ").split("=", 1)
+                for line in lines
+                if line.startswith("export ")
+            )
+            self._exports.update({name: value.strip("'") for name, value in pairs})
+        return {**self.env(), **self._exports, **self.environment}
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Plain `pulumi`, as somebody runs it who has the toolchain."""
@@ -136,10 +145,19 @@ class Clone:
         )
 
     def outputs(self) -> dict[str, Any]:
-        done = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
-        assert done.returncode == 0, done.stdout
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        """The stack's outputs; they are read again if its state was written since."""
+        written = self.state.stat().st_mtime_ns
+        if self._outputs[0] != written:
+            done = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
+            assert done.returncode == 0, done.stdout
+            self._outputs = (written, json.loads(done.stdout))
+        return copy.deepcopy(self._outputs[1])
+
+    @property
+    def state(self) -> Path:
+        """The file that holds the stack's state."""
+        folder = self.root / ".groundwork" / "state" / ".pulumi" / "stacks" / "groundwork"
+        return folder / f"{self.stack}.json"
 
     def health(self, outputs: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
         """The health checks as `make health` runs them, or some of them."""
@@ -208,16 +226,27 @@ class Clone:
         return {item.name for item in self.docker.volumes.list(filters=self.own())}
 
     def snapshot(self) -> dict[str, Any]:
-        """All that a refused command must leave as it was: the whole host's Docker objects and
-        this stack's state.
+        """All that a refused command must leave as it was: the whole host's Docker objects, but
+        for those of lanes beside this one, and this stack's state.
         """
         state = sorted((self.root / ".groundwork" / "state").rglob("stacks/**/*.json"))
+        api = self.docker.api
         return {
             "containers": sorted(
-                (item["Id"], item["State"]) for item in self.docker.api.containers(all=True)
+                (item["Id"], item["State"])
+                for item in api.containers(all=True)
+                if lanes.concerns(item["Names"][0], item.get("Labels"), container=True)
             ),
-            "volumes": sorted(item["Name"] for item in self.docker.api.volumes()["Volumes"] or []),
-            "networks": sorted(item["Id"] for item in self.docker.api.networks()),
+            "volumes": sorted(
+                item["Name"]
+                for item in api.volumes()["Volumes"] or []
+                if lanes.concerns(item["Name"], item.get("Labels"))
+            ),
+            "networks": sorted(
+                item["Id"]
+                for item in api.networks()
+                if lanes.concerns(item["Name"], item.get("Labels"))
+            ),
             "state": [(path.name, _resources(path)) for path in state],
         }
 
@@ -337,6 +366,7 @@ def deployed(clone: Clone, stubs: Stubs) -> Clone:
     """The shared stack after its first `up`, with the two stub providers behind LiteLLM."""
     shell = clone.shell_environment()
     clone.ops("init")
+    lanes.register(clone.instance)
     for key, value, secret in (
         *_provider("openrouter", stubs.failing_port),
         *_provider("openai", stubs.working_port),

@@ -18,7 +18,9 @@ import pytest
 
 from infra.images import BASE_TAG
 from infra.versions import OFFICIAL, RECIPES
+from ops.stacks import state
 from tests.live.conftest import Clone, copy_tree, free_offset
+from tests.support import lanes
 from tests.support.waiting import wait_until
 
 SERVICES = ("redis", "prometheus", "node-exporter")
@@ -112,6 +114,7 @@ def mirrored(
     off: dict[str, Any] = {"enabled": False}
     clone.configure(
         target="docker",
+        instance=state.instance_id(),
         images=f"{registry}/groundwork",
         portOffset=free_offset(),
         postgres=off,
@@ -126,6 +129,7 @@ def mirrored(
         alloy=off,
         exporters={"redis": off, "postgres": off, "containers": off},
     )
+    lanes.register(clone.instance)
     try:
         yield clone
     finally:

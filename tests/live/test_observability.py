@@ -27,6 +27,7 @@ from infra.images import BASE_TAG
 from tests.live.conftest import VENDOR_KEY, Clone
 from tests.live.load import Load
 from tests.live.stubs import Receiver, Stubs
+from tests.support import lanes
 from tests.support.waiting import TimedOut, wait_until
 
 # Panels whose service cannot be had from packages, with the reason. This list may only shrink.
@@ -420,6 +421,7 @@ def test_an_entry_is_found_by_its_trace(
 def test_another_stacks_container_is_not_read(deployed: Clone, answers: Answers) -> None:
     """Nor one that asks for nothing."""
     mark = uuid.uuid4().hex
+    lanes.register("another")
     strangers: tuple[dict[str, str], ...] = (
         {"groundwork.instance": "another", "groundwork.service": "shop"},
         {},

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.live.conftest import Clone
+from tests.support import lanes
 
 Setup = Callable[[Clone], AbstractContextManager[None]]
 
@@ -34,6 +35,7 @@ def held_port(clone: Clone) -> Iterator[None]:
 def foreign_volume(clone: Clone) -> Iterator[None]:
     """A volume that nobody labelled has the name of ours."""
     clone.configure(instance="stranger")
+    lanes.register("stranger")
     volume = clone.docker.volumes.create(clone.name("postgres-data"))
     try:
         yield
