@@ -5,6 +5,7 @@
 import os
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
@@ -171,11 +172,21 @@ def shellenv() -> None:
 
 
 @command
-def bench() -> None:
-    """Measure speed and memory of the deployed stack."""
-    from ops.development import bench as measure
+def bench(
+    peers: Annotated[bool, typer.Option(help="Measure Compose and Terraform beside it.")] = True,
+    small: Annotated[
+        list[int] | None, typer.Option(help="Also measure this many small services.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each comparison.")] = 3,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the comparison to this file, as Markdown.")
+    ] = None,
+) -> None:
+    """Measure speed and memory of the deployed stack, and the same containers by other tools."""
+    from ops.development.bench import compare, run
 
-    measure.run()
+    counts = compare.SMALL if small is None else small
+    run.run(peers=peers, counts=counts, repeats=repeats, write=write)
 
 
 @command

@@ -15,7 +15,7 @@ from ops import console
 from ops.paths import cache
 
 # Docker Compose is a quarter of what the provider would be compiled from.
-_TAGS = {"docker-provider": "no_compose"}
+_TAGS = {"docker-provider": "no_compose", "terraform-provider": "no_compose"}
 # One at a time: each takes every core, and two at once would compile what they share twice.
 _COMPILING = threading.Lock()
 

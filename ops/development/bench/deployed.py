@@ -1,6 +1,4 @@
-"""Measures a deployed stack: memory at rest, and the commands that people wait for. It asserts
-nothing.
-"""
+"""A deployed stack: memory at rest, and the commands that people wait for."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,23 +9,14 @@ from rich.table import Table
 
 from infra.units import MIB
 from ops import console
-from ops.sites import site
 from ops.sites.interface import Site
-from ops.stacks.stack import Stack, open_stack
+from ops.stacks.stack import Stack
 
 _REPEATS = 3
 
 
-def run() -> None:
-    """Prints both tables. The stack must be deployed and unchanged."""
-    site.ensure_engine()
-    stack = open_stack()
-    place = site.of(stack)
-    _memory(place, stack.outputs())
-    _times(stack)
-
-
-def _memory(place: Site, outputs: Mapping[str, Any]) -> None:
+def memory(place: Site, outputs: Mapping[str, Any]) -> None:
+    """Prints each container's memory."""
     table = Table(title="memory at rest, MiB (without the page cache)", title_justify="left")
     for column in ("container", "used", "limit"):
         table.add_column(column, justify="right" if column != "container" else "left")
@@ -41,7 +30,8 @@ def _memory(place: Site, outputs: Mapping[str, Any]) -> None:
     console.out.print(table)
 
 
-def _times(stack: Stack) -> None:
+def times(stack: Stack) -> None:
+    """Prints how long Pulumi's commands take. The stack must be deployed and unchanged."""
     table = Table(
         title=f"seconds with nothing to change, best and worst of {_REPEATS}", title_justify="left"
     )

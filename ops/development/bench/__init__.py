@@ -1,0 +1,1 @@
+"""Benchmarks: a deployed stack, and the same containers under other tools. They assert nothing."""
