@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra import backend, configuration, outputs, validation
+from infra import backend, configuration, outputs, policies, validation
 from infra.identity import Identity
 from infra.refusal import PreflightError
 from infra.secret import Keyring, Secret
@@ -27,6 +27,9 @@ def main() -> None:
         raise PreflightError(problems)
     context = Context(settings, Keyring(settings.master_secret))
     platform = build_platform(settings)
+    problems = policies.violations(settings, platform)
+    if problems:
+        raise PreflightError(problems)
     identity = Identity(
         project=pulumi.get_project(),
         stack=pulumi.get_stack(),
@@ -36,6 +39,7 @@ def main() -> None:
 
     deploy = _kubernetes if settings.clustered else _docker
     platform, notes = deploy(settings, identity, platform)
+    notes += policies.notes(settings, platform)
     for name, value in outputs.build(settings, platform, context, identity, notes).items():
         pulumi.export(name, _reveal(value))
 

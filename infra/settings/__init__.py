@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from infra.settings.cluster import Kubernetes
 from infra.settings.common import Because, Flag, Model
+from infra.settings.policies import Policies
 from infra.settings.text import BindAddress, EnvironmentName, ImageSource, InstanceId, SecretValue
 
 Group = TypeVar("Group", bound=Model)
@@ -67,6 +68,10 @@ class Settings(Model):
     )
     observability: Observability = Field(
         default_factory=Observability, description="The monitoring services, as a group."
+    )
+
+    policies: Policies = Field(
+        default_factory=Policies, description="What every stack must hold to."
     )
 
     @model_validator(mode="before")
