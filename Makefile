@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help init up preview health forward env logs down purge test test-unit test-kubernetes lint bench lock docs pictures shellenv venv
+.PHONY: help init up preview review upgrade-check drift health forward env logs down purge test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -26,6 +26,15 @@ init: venv ## Create the stack and its generated keys without deploying anything
 
 preview: venv ## Show what `make up` would change
 	@$(GROUNDWORK) preview
+
+review: venv ## Say what a change would do: make review BASE=origin/main
+	@$(GROUNDWORK) review $(if $(BASE),--base $(BASE))
+
+upgrade-check: venv ## Say what this version would change in the deployed stack
+	@$(GROUNDWORK) upgrade-check
+
+drift: venv ## Compare what runs with what was deployed
+	@$(GROUNDWORK) drift
 
 health: venv ## Verify that the deployed stack works: write, read back, compare
 	@$(GROUNDWORK) health
@@ -54,6 +63,10 @@ bench: venv ## Measure speed and memory of the deployed stack
 test: ## Run lint, type checks and all tests, including real deployments
 	@$(PYTHON) ops/bootstrap.py --dev
 	@$(GROUNDWORK) test
+
+test-live: ## Test only deployments on Docker; GROUNDWORK_TEST_IMAGES=registry takes official images
+	@$(PYTHON) ops/bootstrap.py --dev
+	@$(GROUNDWORK) test-live
 
 test-kubernetes: ## Test the chart and the platform on a real cluster: GROUNDWORK_TEST_CONTEXT's, or one made here
 	@$(PYTHON) ops/bootstrap.py --dev

@@ -7,6 +7,7 @@ import pulumi
 import yaml
 
 from infra import backend, configuration, outputs, policies, validation
+from infra.description import describe
 from infra.identity import Identity
 from infra.refusal import PreflightError
 from infra.secret import Keyring, Secret
@@ -42,6 +43,10 @@ def main() -> None:
     notes += policies.notes(settings, platform)
     for name, value in outputs.build(settings, platform, context, identity, notes).items():
         pulumi.export(name, _reveal(value))
+    # What a later change is compared with, by whoever may read the state.
+    file = _stack_file()
+    if file:
+        pulumi.export("description", describe(file, pulumi.get_stack()))
 
 
 def _docker(

@@ -3,69 +3,36 @@
 # ruff: noqa: PT028 - `test` is a command here
 
 import os
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
-from docker.errors import DockerException
 
-from infra.refusal import PreflightError
-from ops import console
+from ops import console, reviews
+from ops.cli import app, command
 
-P = ParamSpec("P")
-app = typer.Typer(
-    help="Groundwork's commands; `make help` lists the short forms.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback()
-def main(
-    stack: Annotated[
-        str | None, typer.Option(envvar="STACK", help="The stack; `dev`, if not set.")
-    ] = None,
-) -> None:
-    """Groundwork's commands; `make help` lists the short forms."""
-    if stack is not None:
-        os.environ["STACK"] = stack
-
-
-def command(function: Callable[P, None]) -> Callable[P, None]:
-    """A command whose known failures end with a message and status 1 instead of a stack trace."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except console.Failed as error:
-            console.fail(error)
-        except PreflightError as refused:
-            console.fail(console.Failed(str(refused)))
-        except (DockerException, OSError) as error:
-            console.fail(
-                console.Failed(
-                    f"{type(error).__name__}: {error}",
-                    "check that Docker or the cluster answers, then run the same command again",
-                )
-            )
-        except KeyboardInterrupt:
-            console.fail(
-                console.Failed("interrupted", "run the same command again: it continues from here")
-            )
-
-    return app.command(name=function.__name__.strip("_").replace("_", "-"))(wrapped)
+__all__ = ["reviews"]
 
 
 @command
-def up() -> None:
+def up(
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Refuse what this file, from `review --json`, does not name."),
+    ] = None,
+) -> None:
     """Set up the prerequisites, deploy the stack, verify that it is healthy."""
     from ops.commands import deploy
 
-    deploy.up()
+    deploy.up(reviewed=reviewed)
+
+
+@command
+def diagnose(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> None:
+    """Write states, logs and events of what is deployed into a folder."""
+    from ops.commands import deploy
+
+    deploy.diagnose(folder)
 
 
 @command
@@ -197,6 +164,14 @@ def test(
     from ops.development import testing
 
     testing.run(live=live)
+
+
+@command
+def test_live() -> None:
+    """Run only the tests that deploy on Docker."""
+    from ops.development import testing
+
+    testing.live()
 
 
 @command

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from infra.settings.cluster import Kubernetes
 from infra.settings.common import Because, Flag, Model
-from infra.settings.policies import Policies
+from infra.settings.policies import Policies, Prices
 from infra.settings.text import BindAddress, EnvironmentName, ImageSource, InstanceId, SecretValue
 
 Group = TypeVar("Group", bound=Model)
@@ -72,6 +72,11 @@ class Settings(Model):
 
     policies: Policies = Field(
         default_factory=Policies, description="What every stack must hold to."
+    )
+
+    prices: Prices = Field(
+        default_factory=Prices,
+        description="What resources cost, for the estimate in reviews; none, if not set.",
     )
 
     @model_validator(mode="before")

@@ -61,11 +61,7 @@ def ensure(target: str = "docker", *, meanwhile: Callable[[], None] = lambda: No
     unavailable one.
     """
     plugin_name = f"pulumi-resource-{target}"
-    found = {
-        "pulumi": _cli(),
-        "pulumi-language-python": _language_host(),
-        plugin_name: _plugin(target),
-    }
+    found = find(target)
     missing = [name for name, place in found.items() if place is None]
     if missing:
         meanwhile()
@@ -80,6 +76,18 @@ def ensure(target: str = "docker", *, meanwhile: Callable[[], None] = lambda: No
             folders.append(folder)
     plugin = shutil.which(plugin_name, path=os.pathsep.join(map(str, folders)))
     return Toolchain(tuple(_beside_cli(folders)), origin, target, Path(plugin) if plugin else None)
+
+
+def find(target: str) -> dict[str, _Place | None]:
+    """Every tool for a target, found or downloaded; None for one that would have to be built.
+
+    Raises Failed for an unavailable one.
+    """
+    return {
+        "pulumi": _cli(),
+        "pulumi-language-python": _language_host(),
+        f"pulumi-resource-{target}": _plugin(target),
+    }
 
 
 def modules() -> list[Path]:

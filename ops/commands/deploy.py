@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.identity import name_prefix
 from ops import console
 from ops.commands import health, interruptions, summary
+from ops.review import held
 from ops.sites import site
 from ops.sites.interface import Resources, Site
 from ops.stacks import failures, key_backup, lock
@@ -16,17 +17,21 @@ from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack, instance_of, open_stack, outputs_of, stack_name
 
 
-def up() -> None:
-    """Sets up, deploys, verifies. Raises Failed if the platform is not healthy at the end."""
+def up(*, reviewed: Path | None = None) -> None:
+    """Sets up, deploys, verifies. Raises Failed if the platform is not healthy at the end, and
+    before anything changes if the deploy would cut off or lose what a review does not name.
+    """
     with _held("make up"):
-        _up()
+        _up(reviewed)
 
 
-def _up() -> None:
+def _up(reviewed: Path | None) -> None:
     total = time.monotonic()
     site.ensure_engine()
     stack = open_stack(meanwhile=site.begin)
     resources = stack.initialise()
+    if reviewed is not None:
+        held.hold(stack, outputs_of(resources), reviewed)
     place = site.of(stack)
     place.prepare(stack)
     place.recover(stack, resources)
@@ -81,7 +86,7 @@ def initialise() -> None:
 
 def verify() -> None:
     """Verifies the deployed stack again."""
-    stack = _open()
+    stack = open_target()
     place, outputs = site.of(stack), stack.outputs()
     health.verify(stack, place, outputs)
     summary.show(place, outputs)
@@ -89,7 +94,7 @@ def verify() -> None:
 
 def preview() -> None:
     """Shows what `up` would change. Nothing is changed, built or stored."""
-    stack = _open()
+    stack = open_target()
     if stack.export() is None:
         raise console.Failed(
             f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}"
@@ -99,6 +104,15 @@ def preview() -> None:
         raise console.Failed("the preview was refused; the reasons are above")
 
 
+def diagnose(folder: Path) -> None:
+    """Writes states, logs and events of what is deployed into a folder."""
+    stack = open_target()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in site.of(stack).diagnosis(stack):
+        (folder / name).write_text(text)
+        console.out.print(f"diagnosis: {folder / name}", markup=False)
+
+
 def down() -> None:
     """Removes everything but the data."""
     with _held("make down"):
@@ -106,7 +120,7 @@ def down() -> None:
 
 
 def _down() -> None:
-    stack = _open()
+    stack = open_target()
     resources = stack.export()
     place = site.of(stack)
     if resources is None:
@@ -137,7 +151,7 @@ def purge(*, confirmation: str | None = None) -> None:
 
 
 def _purge(confirmation: str | None) -> None:
-    stack = _open()
+    stack = open_target()
     place = site.of(stack)
     console.out.print(f"This deletes the stack `{stack.name}` and its data permanently:")
     for name in place.data(stack):
@@ -182,7 +196,7 @@ def _again(stack: Stack) -> str:
     return "make up" if stack.name == "dev" else f"make up STACK={stack.name}"
 
 
-def _open() -> Stack:
+def open_target() -> Stack:
     """The stack that STACK names, with a Docker engine started where that is its target."""
     site.ensure_engine()
     return open_stack()

@@ -39,10 +39,8 @@ def announce(stack: Stack, prefix: str) -> None:
         return
     names = sorted(set(replaced(json.loads(done.stdout), prefix)))
     if names:
-        seconds = _record(stack).get("seconds") or {}
-        told = (
-            f"{name} (about {seconds[name]:.0f} s)" if name in seconds else name for name in names
-        )
+        taken = seconds(stack.name)
+        told = (f"{name} (about {taken[name]:.0f} s)" if name in taken else name for name in names)
         console.out.print(f"will be interrupted while being replaced: {', '.join(told)}")
 
 
@@ -60,21 +58,26 @@ def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 def remember(stack: Stack, watch: Watch, resources: Resources, facts: Mapping[str, Any]) -> None:
     """Records what was deployed, and how long each started service took to become healthy."""
-    seconds = dict(_record(stack).get("seconds") or {})
+    known = seconds(stack.name)
     for name, service in outputs_of(resources)["services"].items():
         taken = watch.seconds(service["container"])
         if taken is not None:
-            seconds[name] = round(taken, 1)
+            known[name] = round(taken, 1)
     inputs = _inputs(stack, resources, facts)
-    write_private(_path(stack), json.dumps({"inputs": inputs, "seconds": seconds}))
+    write_private(_path(stack.name), json.dumps({"inputs": inputs, "seconds": known}))
 
 
-def _path(stack: Stack) -> Path:
-    return STATE / f"{stack.name}.deployed.json"
+def seconds(stack: str) -> dict[str, float]:
+    """Service to the seconds that its last start took on this machine."""
+    return dict(read_record(_path(stack)).get("seconds") or {})
+
+
+def _path(stack: str) -> Path:
+    return STATE / f"{stack}.deployed.json"
 
 
 def _record(stack: Stack) -> dict[str, Any]:
-    return read_record(_path(stack))
+    return read_record(_path(stack.name))
 
 
 def _inputs(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> str:

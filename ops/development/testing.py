@@ -22,6 +22,7 @@ from tests.kubernetes.cluster import tools as cluster_tools
 
 _CODE = ("infra", "ops", "tests")
 _SLOWEST = "--durations=50"
+_ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
 # Two stacks fit the address ranges of an engine with its default settings.
 _AT_ONCE = 2
 _LIVE = {
@@ -45,8 +46,11 @@ def lint() -> None:
         ("lint", ["ruff", "check", *_CODE]),
         ("format", ["ruff", "format", "--check", *_CODE]),
         ("types", ["mypy"]),
+        ("security of workflows", ["zizmor", "--offline", "--quiet", ".github"]),
     ):
         _call(title, [str(VENV_BIN / command[0]), *command[1:]])
+    workflows = sorted(map(str, (ROOT / ".github" / "workflows").glob("*.yml")))
+    _call("workflows", [str(golang.build(_ACTIONLINT) / "actionlint"), *workflows])
 
 
 def run(*, live: bool) -> None:
@@ -64,10 +68,7 @@ def run(*, live: bool) -> None:
         _pytest("pure tests", "tests/unit")
         _pytest("dashboards against Grafana's types", "tests/schema")
         if live:
-            # The same set-up as `make up`: the live tests then build nothing, and assert it.
-            engine.ensure()
-            toolchain.ensure(meanwhile=lambda: images.begin({}))
-            images.build_missing()
+            _prepare_docker()
             lanes.run(_lanes(), at_once=_AT_ONCE)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
@@ -91,6 +92,24 @@ def _live(module: str) -> str:
 def _fetch_modules() -> None:
     for module in (*toolchain.modules(), *cluster_tools.modules()):
         golang.fetch(module)
+
+
+def live() -> None:
+    """The tests that deploy on Docker, with the images that GROUNDWORK_TEST_IMAGES names."""
+    _prepare_docker()
+    lanes.run([lane for lane in _lanes() if lane.prepare is not _prepare_cluster], at_once=_AT_ONCE)
+
+
+def _prepare_docker() -> None:
+    """The same set-up as `make up`: the live tests then build nothing, and assert it."""
+    engine.ensure()
+    if os.environ.get("GROUNDWORK_TEST_IMAGES", "packages") == "packages":
+        toolchain.ensure(meanwhile=lambda: images.begin({}))
+        images.build_missing()
+    else:
+        toolchain.ensure()
+        # What the tests run helpers in, and push to a registry of their own.
+        images.build_missing(lambda: {"redis", "prometheus", "node-exporter"})
 
 
 def kubernetes() -> None:

@@ -1,8 +1,11 @@
 """A Docker host as the commands see it."""
 
+import json
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import docker
@@ -94,6 +97,22 @@ class DockerSite:
         finally:
             client.close()
 
+    def diagnosis(self, stack: Stack) -> Iterator[tuple[str, str]]:
+        """Each container's state and last lines, and the engine's events of the last hour."""
+        client = docker.from_env()
+        try:
+            owner = recovery.owner_filter(stack)
+            found = client.containers.list(all=True, filters=owner, ignore_removed=True)
+            states = {str(item.name): item.attrs["State"] for item in found}
+            yield "states.json", json.dumps(states, indent=2)
+            for item in found:
+                yield f"{item.name}.log", item.logs(tail=500).decode(errors="replace")
+            now = int(time.time())
+            events = client.api.events(since=now - 3600, until=now, filters=owner, decode=True)
+            yield "events.jsonl", "".join(json.dumps(event) + "\n" for event in events)
+        finally:
+            client.close()
+
     def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
         """The ids of the containers."""
         return {name: shown.get("Id", "") for name, shown in _listed(outputs).items()}
@@ -120,6 +139,18 @@ class DockerSite:
                 )
         finally:
             client.close()
+
+    def capacity(self) -> Mapping[str, float]:
+        """The engine's memory and cores, and the disk of its data, if that is this machine's."""
+        client = docker.from_env()
+        try:
+            info = client.info()
+        finally:
+            client.close()
+        found: dict[str, float] = {"memory": info["MemTotal"], "cpus": info["NCPU"]}
+        with suppress(OSError):
+            found["disk"] = shutil.disk_usage(info["DockerRootDir"]).total
+        return found
 
     def release(self, stack: Stack) -> None:
         """Disconnects an application's containers from this stack's networks."""

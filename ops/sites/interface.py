@@ -35,6 +35,9 @@ class Site(Protocol):
     def show_failed(self, stack: Stack) -> None:
         """Prints the last lines of what is not healthy."""
 
+    def diagnosis(self, stack: Stack) -> Iterator[tuple[str, str]]:
+        """(file name, text) of states, logs and events, without a credential."""
+
     def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
         """Service to an id that changes whenever its containers do."""
 
@@ -43,6 +46,9 @@ class Site(Protocol):
 
     def memory(self, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
         """(name, used, limit) of each container, in bytes, without the page cache."""
+
+    def capacity(self) -> Mapping[str, float]:
+        """Bytes of `memory` and `disk` and `cpus` that the host or the cluster has, as known."""
 
     def release(self, stack: Stack) -> None:
         """Before a destroy: releases what others hold."""

@@ -170,6 +170,17 @@ class KubernetesSite:
             for line in done.stdout.splitlines():
                 console.err.print(f"    {line}", markup=False)
 
+    def diagnosis(self, stack: Stack) -> Iterator[tuple[str, str]]:
+        """Pods and events of the stack's namespaces, and each pod's last lines."""
+        for namespace in self.namespaces:
+            yield f"{namespace}-pods.txt", self._run("get", "pods", "-o", "wide", "-n", namespace)
+            order = "--sort-by=.lastTimestamp"
+            yield f"{namespace}-events.txt", self._run("get", "events", order, "-n", namespace)
+        for pod in self._seen(lambda: self._list("pods", "app.kubernetes.io/part-of=groundwork")):
+            name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+            options = ("--all-containers", "--tail=500", "-n", namespace)
+            yield f"{name}.log", self._run("logs", name, *options)
+
     def identities(self, outputs: Mapping[str, Any]) -> dict[str, str]:
         """The uids of each service's pods and the start of their containers."""
         found: dict[str, list[str]] = {name: [] for name in outputs["services"]}
@@ -211,6 +222,17 @@ class KubernetesSite:
                             container.get("memory", {}).get("workingSetBytes", 0),
                             limits.get(container["name"], 0),
                         )
+
+    def capacity(self) -> Mapping[str, float]:
+        """What the nodes can give to pods; their disks are not known."""
+        from kubernetes.utils import quantity
+
+        nodes = json.loads(self._run("get", "nodes", "-o", "json"))["items"]
+        given = [node["status"]["allocatable"] for node in nodes]
+        return {
+            "memory": sum(float(quantity.parse_quantity(item["memory"])) for item in given),
+            "cpus": sum(float(quantity.parse_quantity(item["cpu"])) for item in given),
+        }
 
     def release(self, stack: Stack) -> None:
         """Nothing: an application's pods hold nothing of ours."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.health.conftest import Deployed
 from tests.support import http
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.kind("alertmanager")
 
@@ -30,7 +30,7 @@ def test_hears_from_prometheus(service: Deployed) -> None:
     wait_until(
         lambda: _alerts(service),
         until=lambda alerts: "DeadMansSwitch" in alerts,
-        timeout=_SECONDS,
+        timeout=patience(_SECONDS),
         interval=1,
         reason="the alert that always fires has arrived from Prometheus",
     )

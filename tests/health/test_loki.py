@@ -7,7 +7,7 @@ import pytest
 
 from tests.health.conftest import Deployed
 from tests.support import http
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.kind("loki")
 
@@ -30,7 +30,7 @@ def _found(service: Deployed, query: str) -> list[str]:
 def _wait(service: Deployed, query: str) -> list[str]:
     return wait_until(
         lambda: _found(service, query),
-        timeout=_SECONDS,
+        timeout=patience(_SECONDS),
         reason=f"a line is found by {query}",
     )
 

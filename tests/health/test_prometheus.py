@@ -7,7 +7,7 @@ import pytest
 
 from tests.health.conftest import Deployed
 from tests.support import http
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.kind("prometheus")
 
@@ -50,7 +50,7 @@ def test_every_target_is_up(service: Deployed) -> None:
     wait_until(
         lambda: _down(service, jobs),
         until=operator.not_,
-        timeout=_scraped(service),
+        timeout=patience(_scraped(service)),
         interval=1,
         reason="no target is down",
     )
@@ -95,7 +95,7 @@ def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[st
     wait_until(
         lambda: set(outputs["services"]) - _measured(service),
         until=operator.not_,
-        timeout=_HOUSEKEEPING + _scraped(service),
+        timeout=patience(_HOUSEKEEPING + _scraped(service)),
         interval=1,
         reason="no service is without a measured container",
     )

@@ -9,7 +9,7 @@ import httpx
 
 from tests.health.conftest import Deployed
 from tests.support import http
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 _SECONDS = 30
 
@@ -52,6 +52,6 @@ def find_in_tempo(tempo: Deployed, span: Span) -> None:
             timeout=10,
         ),
         until=lambda answer: answer.status_code == 200 and span.name in answer.text,
-        timeout=_SECONDS,
+        timeout=patience(_SECONDS),
         reason=f"Tempo has the trace {span.trace}",
     )

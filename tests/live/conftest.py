@@ -20,6 +20,7 @@ from typing import Any
 import docker
 import pytest
 import yaml
+from docker.errors import APIError, ImageNotFound
 
 from tests.live.stubs import Stubs
 from tests.support import lanes
@@ -28,6 +29,11 @@ from tests.unit.conftest import make_platform
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "live"
+SOURCE = os.environ.get("GROUNDWORK_TEST_IMAGES", "packages")
+"""The image source of the stacks under test; `registry` where a registry is reachable."""
+
+LEFT_OUT = {item.service: item.reason for item in make_platform(images=SOURCE).left_out}
+"""Services that this source has no image of, with the reason; none of the official ones."""
 VENDOR_KEY = "a-key-of-the-vendor-of-tracing"
 _BASE_PORTS = [
     port.host
@@ -159,13 +165,19 @@ class Clone:
         folder = self.root / ".groundwork" / "state" / ".pulumi" / "stacks" / "groundwork"
         return folder / f"{self.stack}.json"
 
-    def health(self, outputs: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The health checks as `make health` runs them, or some of them."""
+    def health(
+        self, outputs: dict[str, Any], *arguments: str, patience: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The health checks as `make health` runs them, or some of them; with less patience where
+        nothing will come that could be waited for.
+        """
         path = self.root / ".groundwork" / "outputs.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(outputs))
         environment = {**self.env(), "GROUNDWORK_OUTPUTS": str(path)}
         environment.pop("GROUNDWORK_OUTCOMES", None)
+        if patience is not None:
+            environment["GROUNDWORK_PATIENCE"] = str(patience)
         return subprocess.run(
             [
                 sys.executable,
@@ -207,6 +219,20 @@ class Clone:
     def instance(self) -> str | None:
         found = self.settings()["config"].get("groundwork:instance") if self.file.exists() else None
         return str(found) if found else None
+
+    def ready(self, part: str) -> bool:
+        """True if a container's own check of its readiness passes now; the engine asks only every
+        few seconds.
+        """
+        container = self.docker.containers.get(self.name(part))
+        if not container.attrs["State"]["Running"]:
+            return False
+        _, *command = container.attrs["Config"]["Healthcheck"]["Test"]
+        try:
+            return bool(container.exec_run(command).exit_code == 0)
+        except APIError:
+            # It has just ended, or is about to restart.
+            return False
 
     def name(self, part: str) -> str:
         return f"gw-{self.stack}-{self.instance}-{part}"
@@ -312,6 +338,14 @@ def copy_tree(target: Path) -> Path:
     return target
 
 
+def pull_missing(engine: docker.DockerClient, reference: str) -> None:
+    """Pulls an official image that is not here yet; one built from packages always is."""
+    try:
+        engine.images.get(reference)
+    except ImageNotFound:
+        engine.images.pull(reference)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
     """The Docker engine."""
@@ -340,7 +374,7 @@ def clone(
     made = Clone(copy_tree(tmp_path_factory.mktemp("clone")), engine)
     made.configure(
         target="docker",
-        images="packages",
+        images=SOURCE,
         portOffset=free_offset(),
         postgres={"vectors": {"dimensions": 64}, "disk": "2GiB"},
         minio={

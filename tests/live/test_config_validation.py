@@ -8,6 +8,7 @@ import pytest
 
 from infra.secret import Secret
 from infra.spec import File, Service
+from tests.live.conftest import SOURCE, pull_missing
 from tests.unit.conftest import make_platform
 
 
@@ -38,6 +39,7 @@ def _run(
     """Runs a command in an image and leaves nothing behind, not even an anonymous volume. Raises
     Rejected.
     """
+    pull_missing(engine, image)
     container = engine.containers.create(
         image, command[1:], entrypoint=command[0], user=user, volumes=binds, network_mode="none"
     )
@@ -83,7 +85,7 @@ def test_postgres_accepts_its_configuration(
     engine: docker.DockerClient, tmp_path: Path, keys: dict[str, Any], name: str, wanted: int
 ) -> None:
     """The server reads it and computes what was meant."""
-    service = make_platform(images="packages", postgres=keys).by_name("postgres")
+    service = make_platform(images=SOURCE, postgres=keys).by_name("postgres")
     script = f"mkdir -p -m 0700 $PGDATA && postgres -C {name} {' '.join(service.command[1:])}"
     output = _check(engine, service, tmp_path, ["sh", "-c", script])
     assert str(wanted) in output.splitlines()
@@ -96,7 +98,7 @@ def test_redis_accepts_its_configuration(
 ) -> None:
     """The server starts on it and is still there when the time is up (status 124 is timeout's)."""
     part = name.removeprefix("redis-")
-    service = make_platform(images="packages", redis={part: {"memory": memory}}).by_name(name)
+    service = make_platform(images=SOURCE, redis={part: {"memory": memory}}).by_name(name)
     script = f"timeout 1 redis-server {service.command[0]} --dir /tmp --port 7777; test $? = 124"
     assert "Ready to accept connections" in _check(engine, service, tmp_path, ["sh", "-c", script])
     with pytest.raises(Rejected):
@@ -126,15 +128,13 @@ def test_prometheus_accepts_its_configuration(
     engine: docker.DockerClient, tmp_path: Path, command: list[str]
 ) -> None:
     """promtool finds the configuration, the credential files and the web configuration valid."""
-    service = make_platform(images="packages", prometheus={"targets": TARGETS}).by_name(
-        "prometheus"
-    )
+    service = make_platform(images=SOURCE, prometheus={"targets": TARGETS}).by_name("prometheus")
     assert "SUCCESS" in _check(engine, service, tmp_path, command)
 
 
 def test_promtool_would_notice(engine: docker.DockerClient, tmp_path: Path) -> None:
     """A broken configuration is not found valid."""
-    image = make_platform(images="packages").by_name("prometheus").image.reference
+    image = make_platform(images=SOURCE).by_name("prometheus").image.reference
     broken = tmp_path / "broken.yml"
     broken.write_text("scrape_configs: [{job_name: a}, {job_name: a}]\n")
     binds = {str(broken): {"bind": "/broken.yml", "mode": "ro"}}
@@ -163,7 +163,7 @@ def test_job_scripts_parse(
     """The shell that runs a job finds its script well formed."""
     script = tmp_path / "job.sh"
     script.write_text(make_platform(images=source).by_name(name).jobs[0].script)
-    shell = make_platform(images="packages").by_name("redis-cache").image.reference
+    shell = make_platform(images=SOURCE).by_name("redis-cache").image.reference
     binds = {str(script): {"bind": "/job.sh", "mode": "ro"}}
     _run(engine, shell, ["sh", "-n", "/job.sh"], user="65534:0", binds=binds)
     script.write_text("if true; then\n")

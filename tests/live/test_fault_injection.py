@@ -19,6 +19,8 @@ from tests.support.waiting import wait_until
 HEALTH = Path(__file__).resolve().parents[1] / "health"
 Break = Callable[[Clone, Stubs], AbstractContextManager[None]]
 _CONFIG = "/etc/groundwork"
+# What arrives at all arrives within three seconds; a scrape of these tests is every two.
+_PATIENCE = 10
 
 
 def execute(clone: Clone, part: str, script: str, *, user: str = "0") -> str:
@@ -32,13 +34,7 @@ def execute(clone: Clone, part: str, script: str, *, user: str = "0") -> str:
 
 
 def wait_healthy(clone: Clone, part: str, seconds: float = 90) -> None:
-    wait_until(
-        lambda: clone.docker.containers.get(clone.name(part)).attrs["State"],
-        until=lambda state: state["Running"] and state["Health"]["Status"] == "healthy",
-        timeout=seconds,
-        interval=0.3,
-        reason=f"{part} is healthy",
-    )
+    wait_until(lambda: clone.ready(part), timeout=seconds, interval=0.3, reason=f"{part} is ready")
 
 
 def sql(broken: str, mended: str, *, database: str = "app") -> Break:
@@ -435,7 +431,9 @@ def test_check_notices(
     """The check fails, by its own assertion, while the service is broken."""
     outputs = deployed.outputs()
     with broken(deployed, stubs):
-        done = deployed.health(outputs, f"tests/health/{check}", "-k", f"[{service}")
+        done = deployed.health(
+            outputs, f"tests/health/{check}", "-k", f"[{service}", patience=_PATIENCE
+        )
     assert done.returncode == 1, done.stdout
     assert re.search(rf"^FAILED tests/health/{re.escape(check)}\[{service}", done.stdout, re.M), (
         done.stdout
@@ -464,7 +462,13 @@ def test_no_check_passes_for_a_service_that_is_gone(
     outputs = deployed.outputs()
     with stopped(part)(deployed, stubs):
         done = deployed.health(
-            outputs, f"tests/health/test_{file}.py", "-m", "not deep", "-k", f"[{part}"
+            outputs,
+            f"tests/health/test_{file}.py",
+            "-m",
+            "not deep",
+            "-k",
+            f"[{part}",
+            patience=_PATIENCE,
         )
     assert done.returncode == 1, done.stdout
     summary = done.stdout.strip().splitlines()[-1]

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from infra.services import postgres
-from tests.live.conftest import Clone
+from tests.live.conftest import SOURCE, Clone
 from tests.support.waiting import wait_until
 from tests.unit.conftest import make_context
 
@@ -283,7 +283,7 @@ def test_an_ivfflat_index_is_built_from_rows_and_finds_what_is_near(deployed: Cl
     """
     database, dimensions = f"ivfflat_{uuid.uuid4().hex[:8]}", 64
     context = make_context(
-        images="packages", postgres={"vectors": {"index": "ivfflat", "dimensions": dimensions}}
+        images=SOURCE, postgres={"vectors": {"index": "ivfflat", "dimensions": dimensions}}
     )
     (job,) = postgres.build(context).jobs
     scripts = {file.path.rpartition("/")[2]: file.content for file in job.files}

@@ -24,17 +24,12 @@ from infra.contract import METRICS
 from infra.dashboards import BOARDS
 from infra.dashboards.model import Query
 from infra.images import BASE_TAG
-from tests.live.conftest import VENDOR_KEY, Clone
+from tests.live.conftest import LEFT_OUT, VENDOR_KEY, Clone
 from tests.live.load import Load
 from tests.live.stubs import Receiver, Stubs
 from tests.support import lanes
 from tests.support.waiting import TimedOut, wait_until
 
-# Panels whose service cannot be had from packages, with the reason. This list may only shrink.
-NOT_DEPLOYED_HERE = {
-    "clickhouse": "no package carries a ClickHouse of this decade",
-    "qdrant": "no package carries Qdrant",
-}
 PANELS = [
     pytest.param(board.slug, row.needs, panel, id=f"{board.slug}/{row.title}/{panel.title}")
     for board in BOARDS
@@ -132,7 +127,7 @@ def empty(answers: Answers, load: None) -> set[tuple[str, str, str]]:
             for board in BOARDS
             for row, panel in board.panels()
             for query in panel.queries
-            if row.needs not in NOT_DEPLOYED_HERE and not answers.has_data(query, panel.source)
+            if row.needs not in LEFT_OUT and not answers.has_data(query, panel.source)
         }
 
     try:
@@ -155,7 +150,7 @@ def test_every_query_of_every_panel_returns_data(
     """Or it belongs to a service that cannot be had here, and then it returns none: else the list
     of those must shrink.
     """
-    if needs in NOT_DEPLOYED_HERE:
+    if needs in LEFT_OUT:
         assert not [query for query in panel.queries if answers.has_data(query, panel.source)]
     else:
         assert [

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import Clone
+from tests.live.conftest import SOURCE, Clone
 from tests.support import lanes
+from tests.unit.conftest import make_platform
 
 Setup = Callable[[Clone], AbstractContextManager[None]]
 
@@ -98,6 +99,7 @@ class Case:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+_OTHER_MAJOR = str(make_platform(images=SOURCE).by_name("postgres").image.major + 1)
 PROGRAM = [
     Case(
         "a mistyped key",
@@ -176,9 +178,9 @@ PROGRAM = [
     Case(
         "a Postgres volume of another major version",
         "groundwork:images",
-        "holds a Postgres 18 data directory",
+        f"holds a Postgres {_OTHER_MAJOR} data directory",
         {},
-        opened_by(postgres="18"),
+        opened_by(postgres=_OTHER_MAJOR),
     ),
     Case(
         "a downgrade of a store",

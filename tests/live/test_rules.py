@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.images import local_tag
-from infra.versions import RECIPES
-from ops.build.images import build_missing
+from tests.live.conftest import SOURCE
 from tests.unit.conftest import make_platform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +34,7 @@ def run(
     name: str, *arguments: str, files: dict[str, str] | None = None, scratch: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """A tool of an image, with the tree, and files of a test's own, to look at."""
-    build_missing(lambda: {name})
+    image = make_platform(images=SOURCE).by_name(name).image.reference
     command = [
         "docker",
         "run",
@@ -54,7 +52,7 @@ def run(
         command += ["-v", f"{scratch / Path(path).name}:{path}:ro"]
     tool, *rest = arguments
     return subprocess.run(
-        [*command, "--entrypoint", tool, local_tag(name, RECIPES[name]), *rest],
+        [*command, "--entrypoint", tool, image, *rest],
         capture_output=True,
         text=True,
         check=False,

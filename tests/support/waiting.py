@@ -1,5 +1,6 @@
 """Waiting, with a deadline, for what comes about by itself."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -37,3 +38,10 @@ def wait_until(
             )
         time.sleep(interval)
     return answer
+
+
+def patience(seconds: float) -> float:
+    """How long a health check waits for what takes `seconds` at the most; less if
+    GROUNDWORK_PATIENCE says so, as where the service is broken and nothing will come.
+    """
+    return min(seconds, float(os.environ.get("GROUNDWORK_PATIENCE", "inf")))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ops.build import golang
 
-_MODULES = Path(__file__).resolve().parent / "modules"
+_MODULES = Path(__file__).resolve().parent.parent / "modules"
 
 
 @dataclass(frozen=True, slots=True)

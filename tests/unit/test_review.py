@@ -1,0 +1,231 @@
+"""What a review says of a change, and in which order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ops.review import markdown
+from ops.review.compare import compare, summary
+from ops.review.findings import Review, Severity
+from tests.unit.test_description import describe
+
+CLUSTER: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "c"}}
+Change = dict[str, Any]
+
+
+def review(before: Change, after: Change, **seconds: float) -> Review:
+    return compare(describe(**before), describe(**after), compared_with="`main`", seconds=seconds)
+
+
+def texts(found: Review, severity: Severity) -> list[str]:
+    return [item.text for item in found.of(severity)]
+
+
+CASES: list[tuple[str, Change, Change, Severity, str]] = [
+    (
+        "a store's memory",
+        {},
+        {"postgres": {"memory": "2GiB"}},
+        Severity.INTERRUPTION,
+        "`postgres` is replaced: its volume is kept, clients are cut off for about 4 s",
+    ),
+    (
+        "the same on Kubernetes",
+        CLUSTER,
+        {**CLUSTER, "postgres": {"memory": "2GiB"}},
+        Severity.INTERRUPTION,
+        "`postgres` is rolled: its volume is kept, clients are cut off for about 4 s",
+    ),
+    (
+        "replicas that take turns",
+        {**CLUSTER, "litellm": {"replicas": 2, "maxReplicas": 2}},
+        {**CLUSTER, "litellm": {"replicas": 2, "maxReplicas": 2, "memory": "2GiB"}},
+        Severity.CHANGE,
+        "`litellm` is rolled, pod by pod: its 2 replicas take turns",
+    ),
+    (
+        "a file that is read again",
+        {},
+        {"prometheus": {"scrapeInterval": "5s"}},
+        Severity.CHANGE,
+        "`prometheus` reads its files again; its clients stay connected",
+    ),
+    (
+        "a store that goes",
+        {},
+        {"clickhouse": {"enabled": False}},
+        Severity.LOSS,
+        "`clickhouse` is removed; its data in `clickhouse-data` is kept, out of reach, until a"
+        " purge",
+    ),
+    (
+        "another target",
+        {},
+        CLUSTER,
+        Severity.LOSS,
+        "the stack moves from docker to kubernetes: every service starts there without data; what"
+        " it has stays behind",
+    ),
+    (
+        "another instance",
+        {"instance": "abc123"},
+        {"instance": "def456"},
+        Severity.LOSS,
+        "every resource gets another name, so every service starts on empty volumes",
+    ),
+    (
+        "another master secret",
+        {"masterSecret": {"secure": "one"}},
+        {"masterSecret": {"secure": "two"}},
+        Severity.LOSS,
+        "the master secret was set again: unless its value is the same, no service opens its data,"
+        " and the deploy is refused",
+    ),
+    (
+        "a bucket that is no longer declared",
+        {"minio": {"buckets": [{"name": "documents"}, {"name": "exports"}]}},
+        {"minio": {"buckets": [{"name": "documents"}]}},
+        Severity.INTERRUPTION,
+        "bucket `exports` is closed to applications; its objects are kept",
+    ),
+    (
+        "images of an older store",
+        {"images": "registry"},
+        {"images": "packages"},
+        Severity.REFUSED,
+        "Postgres 17 cannot open the data directory of 18",
+    ),
+    (
+        "a smaller disk in a cluster",
+        CLUSTER,
+        {**CLUSTER, "postgres": {"disk": "1GiB"}},
+        Severity.REFUSED,
+        "volume `postgres-data` cannot shrink from 10GiB to 1GiB",
+    ),
+    (
+        "vectors of another length",
+        {},
+        {"postgres": {"vectors": {"dimensions": 32}}},
+        Severity.LOSS,
+        "rows of 1536 dimensions do not fit a table of 32: if there are any, the deploy fails and"
+        " leaves them as they are",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "severity", "text"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
+def test_a_change_is_said_in_words_with_its_severity(
+    before: Change, after: Change, severity: Severity, text: str
+) -> None:
+    assert text in texts(review(before, after), severity)
+
+
+def test_nothing_changes() -> None:
+    found = review({}, {})
+    assert found.empty
+    assert not found.refused
+    assert "nothing changes" in markdown.render([found])
+
+
+def test_a_stacks_own_times_are_taken_first() -> None:
+    found = review({}, {"postgres": {"memory": "2GiB"}}, postgres=42.0)
+    assert "about 42 s" in texts(found, Severity.INTERRUPTION)[0]
+
+
+def test_a_rotation_names_secrets_and_shows_no_value() -> None:
+    before = {"litellm": {"providers": {"openai": {"apiKey": {"secure": "one"}}}}}
+    after = {"litellm": {"providers": {"openai": {"apiKey": {"secure": "two"}}}}}
+    found = review(before, after)
+    assert found.rotated == ("groundwork:litellm.providers.openai.apiKey (set again)",)
+    assert "made-up" not in markdown.render([found])
+
+
+def test_a_raised_generation_rotates_what_derives_from_it() -> None:
+    found = review({}, {"redis": {"cache": {"secretGeneration": 2}}})
+    assert "redis-cache: app (rotated)" in found.rotated
+    assert not [name for name in found.rotated if name.startswith("redis-queue")]
+
+
+def test_versions_are_shown_and_stores_are_marked() -> None:
+    found = review({"images": "packages"}, {"images": "registry"})
+    marked = {name: store for name, _, _, store in found.versions}
+    assert marked["postgres"]
+    assert not marked["node-exporter"]
+    assert "⬆ store" in markdown.render([found])
+
+
+def test_the_gravest_comes_first() -> None:
+    found = review({}, {"clickhouse": {"enabled": False}, "postgres": {"memory": "2GiB"}})
+    severities = [item.severity for item in found.findings]
+    assert severities == sorted(severities)
+
+
+def test_totals_and_costs_differ_by_what_changes() -> None:
+    found = review({}, {"postgres": {"memory": "2GiB"}, "prices": {"memoryGib": 3.0}})
+    assert found.totals["memory"].after - found.totals["memory"].before == 1024**3
+    assert found.costs is not None
+    assert found.costs.after - found.costs.before == pytest.approx(3.0)
+
+
+def test_without_a_description_of_before_all_is_new() -> None:
+    found = compare(None, describe(), compared_with="nothing")
+    assert not found.findings
+    assert found.totals["memory"].before == 0
+
+
+def test_a_description_of_another_format_is_not_compared() -> None:
+    found = compare({**describe(), "format": 0}, describe(), compared_with="x")
+    assert found.unknown == ("the description of before is of another format, so all looks new",)
+
+
+def test_relaxed_policies_are_printed() -> None:
+    relaxed = {"relaxed": [{"policy": "loopback", "reason": "behind a firewall of ours"}]}
+    found = review({}, {"bindAddress": "10.0.0.5", "policies": relaxed})
+    assert "⚠ policy loopback is relaxed: behind a firewall of ours" in markdown.render([found])
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: Review(stack="prod", error="no file"), "refused: prod"),
+        (lambda: review({}, {"postgres": {"memory": "2GiB"}}), "changed: dev"),
+        (lambda: review({}, {}), "nothing changes"),
+    ],
+    ids=["refused", "changed", "the same"],
+)
+def test_a_line_sums_it_up(made: Callable[[], Review], words: str) -> None:
+    assert summary([made()]) == words
+
+
+class TestMarkdown:
+    """The comment: within the forge's limit, and nothing from a stack file is markup."""
+
+    def test_a_diff_that_does_not_fit_is_left_out_with_a_link(self) -> None:
+        long = Review(stack="dev", target="docker", created=("a",), diff="+ line\n" * 20_000)
+        text = markdown.render([long], link="https://ci.example.org/1")
+        assert len(text) <= markdown.LIMIT
+        assert "[The whole text](https://ci.example.org/1)" in text
+        assert "Full diff" not in text
+
+    def test_what_still_does_not_fit_is_cut(self) -> None:
+        settings = tuple((f"groundwork:{number}", "a" * 40, "b" * 40) for number in range(2000))
+        text = markdown.render([Review(stack="dev", settings=settings)])
+        assert len(text) <= markdown.LIMIT
+        assert text.rstrip().endswith("`make review` shows it.")
+
+    def test_a_diff_that_fits_is_folded_in_a_fence_that_it_cannot_close(self) -> None:
+        text = markdown.render([Review(stack="dev", created=("a",), diff="```\n<b>")])
+        assert "````diff\n```\n<b>\n````" in text
+
+    def test_a_value_is_no_markup(self) -> None:
+        settings = (("groundwork:litellm.modelName", "a|b`c\nd", "<img src=x>"),)
+        text = markdown.render([Review(stack="dev", settings=settings)])
+        assert "| `a\\|b'c d` | `<img src=x>` |" in text
+
+    def test_nobody_is_mentioned(self) -> None:
+        assert "@everyone" not in markdown.render([Review(stack="dev", error="@everyone look")])
