@@ -31,6 +31,7 @@ _LIVE = {
         "images",
         "rules",
         "refusals",
+        "review",
         "observability",
         "isolation",
         "mirror",

@@ -49,9 +49,7 @@ def hold(stack: Stack, outputs: Mapping[str, Any], reviewed: Path) -> None:
 
 def _approved(file: Path, stack: str) -> set[str]:
     try:
-        reviews = json.loads(file.read_text())
-        if not isinstance(reviews, list):
-            raise TypeError
+        reviews = list(json.loads(file.read_text()))
         return {str(name) for item in reviews if item["stack"] == stack for name in item["grave"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise console.Failed(

@@ -50,6 +50,7 @@ _ORDER = (
     "test_images",
     "test_rules",
     "test_refusals",
+    "test_review",
     "test_observability",
     "test_isolation",
     "test_fault_injection",

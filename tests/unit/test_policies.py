@@ -9,6 +9,7 @@ import pytest
 from infra import policies
 from infra.secret import Secret
 from infra.spec import Limits, Platform
+from ops.paths import ROOT
 from tests.unit.conftest import make_platform, make_settings
 
 _INGRESS = {
@@ -95,3 +96,9 @@ def test_a_policy_that_is_relaxed_in_vain_is_said_so() -> None:
     relaxed = {"relaxed": [{"policy": "loopback", "reason": "no longer needed"}]}
     (note,) = policies.notes(make_settings(policies=relaxed), make_platform())
     assert note.endswith("(nothing violates it)")
+
+
+def test_the_guide_lists_every_policy() -> None:
+    guide = (ROOT / "docs" / "reviews.md").read_text()
+    rows = [f"| `{policy.name}` | {policy.description} |" for policy in policies.POLICIES]
+    assert [row for row in rows if row not in guide] == []

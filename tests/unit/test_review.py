@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from ops.review import markdown
+from ops.review import markdown, sources
 from ops.review.compare import compare, summary
 from ops.review.findings import Review, Severity
+from ops.review.sources import Unavailable
 from tests.unit.test_description import describe
 
 CLUSTER: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "c"}}
@@ -229,3 +230,23 @@ class TestMarkdown:
 
     def test_nobody_is_mentioned(self) -> None:
         assert "@everyone" not in markdown.render([Review(stack="dev", error="@everyone look")])
+
+
+class TestRevisions:
+    """The description by another commit's own code."""
+
+    def test_of_a_stack_that_it_has(self) -> None:
+        found, missing = sources.of_revision("HEAD", "prod")
+        assert found is not None
+        assert found["target"] == "kubernetes"
+        assert missing == ""
+
+    def test_of_one_that_it_lacks(self) -> None:
+        assert sources.of_revision("HEAD", "nowhere") == (None, "")
+
+    def test_of_a_revision_that_is_not_here(self) -> None:
+        with pytest.raises(Unavailable, match="no revision `nothing`"):
+            sources.of_revision("nothing", "dev")
+
+    def test_every_stack_is_looked_at(self) -> None:
+        assert {"dev", "staging", "prod"} <= set(sources.changed_stacks("HEAD"))
