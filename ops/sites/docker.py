@@ -9,9 +9,12 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
 from docker.models.volumes import Volume
 
 from infra.services.platform import build as build_platform
+from infra.targets.docker.naming import JOB_GAVE_UP
 from ops import console
 from ops.build import images
 from ops.sites import drift, recovery
@@ -67,8 +70,8 @@ class DockerSite:
         return {"images": ids, **{key: info.get(key) for key in _ENGINE}} if wanted else {}
 
     def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
-        """Watches the engine's events."""
-        return progress.watching(recovery.owner_labels(stack))
+        """Watches the engine's events, and ends the wait for a job that has given up."""
+        return progress.watching(recovery.owner_labels(stack), _end_wait)
 
     def show_failed(self, stack: Stack) -> None:
         """The last lines of this stack's containers that are not healthy: a job's error is only
@@ -88,12 +91,7 @@ class DockerSite:
                     or state.get("Restarting")
                     or not state.get("Running")
                 ):
-                    console.err.print(
-                        f"\n[bold]{container.name}[/bold] is {status or state.get('Status')}; its"
-                        " last lines:"
-                    )
-                    for line in container.logs(tail=15).decode(errors="replace").splitlines():
-                        console.err.print(f"    {line}", markup=False)
+                    _show_last_lines(container, status or state.get("Status"))
         finally:
             client.close()
 
@@ -171,6 +169,29 @@ class DockerSite:
         subprocess.run(
             ["docker", "logs", "--follow", "--tail", "200", entry["container"]], check=False
         )
+
+
+def _end_wait(container_id: str, status: int) -> None:
+    """Removes a job that failed several times in a row, after showing why: the provider would wait
+    for the rest of its two minutes, and fails at once without the container.
+    """
+    if status != JOB_GAVE_UP:
+        return
+    client = docker.from_env()
+    try:
+        container = client.containers.get(container_id)
+        _show_last_lines(container, "failing again and again")
+        container.remove(force=True, v=True)
+    except NotFound:
+        return
+    finally:
+        client.close()
+
+
+def _show_last_lines(container: Container, state: str) -> None:
+    console.err.print(f"\n[bold]{container.name}[/bold] is {state}; its last lines:")
+    for line in container.logs(tail=15).decode(errors="replace").splitlines():
+        console.err.print(f"    {line}", markup=False)
 
 
 def _by_digest(image: Mapping[str, Any]) -> Iterator[str]:

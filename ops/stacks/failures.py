@@ -57,6 +57,11 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
         "start it, then run `{again}`",
     ),
     (
+        r"no such container",
+        "it failed several times in a row; its last lines are above",
+        "mend what they name, then run `{again}`",
+    ),
+    (
         (
             r"unhealthy|healthy|container exited|exited immediately|timed? ?out|deadline"
             r" exceeded|waiting for"

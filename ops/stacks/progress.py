@@ -4,7 +4,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,16 +79,18 @@ class Watch:
 
 
 @contextmanager
-def watching(labels: Sequence[str]) -> Iterator[Watch]:
+def watching(
+    labels: Sequence[str], ended: Callable[[str, int], None] = lambda *_: None
+) -> Iterator[Watch]:
     """Watches the engine's events for containers with these labels. The engine keeps too few to
-    query afterwards.
+    query afterwards. `ended` is called with the id and the exit status of each that ends.
     """
     watch = Watch()
     client = docker.from_env()
     events = client.api.events(
         since=int(time.time()),
         decode=True,
-        filters={"label": list(labels), "event": ["start", "health_status"]},
+        filters={"label": list(labels), "event": ["start", "health_status", "die"]},
     )
 
     def follow() -> None:
@@ -96,6 +98,8 @@ def watching(labels: Sequence[str]) -> Iterator[Watch]:
         try:
             for event in events:
                 watch.see(event)
+                if event["Action"] == "die":
+                    ended(event["Actor"]["ID"], int(event["Actor"]["Attributes"]["exitCode"]))
         except (DockerException, OSError, ValueError, AttributeError):
             return
 

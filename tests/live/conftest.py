@@ -101,6 +101,7 @@ class Clone:
             "STACK": self.stack,
             "PYTHONPATH": str(self.root),
             "GROUNDWORK_LOCAL_STATE": "1",
+            **({"GROUNDWORK_WATCH_SECONDS": "5"} if self.first_up else {}),
             **self.environment,
         }
 
@@ -176,7 +177,8 @@ class Clone:
         path.touch(mode=0o600)
         path.write_text(json.dumps(outputs))
         environment = {**self.env(), "GROUNDWORK_OUTPUTS": str(path)}
-        environment.pop("GROUNDWORK_OUTCOMES", None)
+        for name in ("GROUNDWORK_OUTCOMES", "GROUNDWORK_WATCH_SECONDS"):
+            environment.pop(name, None)
         if patience is not None:
             environment["GROUNDWORK_PATIENCE"] = str(patience)
         return subprocess.run(

@@ -155,6 +155,7 @@ def _log(tmp_path: Path, *errors: tuple[str, str]) -> Path:
         ),
         ("manifest unknown", "its image cannot be pulled", "groundwork:images"),
         ("container is unhealthy", "did not become ready", "make logs S=postgres"),
+        ("No such container: 1a2b", "failed several times in a row", "mend what they name"),
         ("something nobody has seen", "something nobody has seen", "continues from here"),
     ],
 )

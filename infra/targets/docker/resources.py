@@ -21,6 +21,7 @@ from infra.targets.docker import files
 from infra.targets.docker.facts import HostFacts
 from infra.targets.docker.naming import (
     FILES_ROLE,
+    JOB_GAVE_UP,
     LEDGER_ROLE,
     OUTBOUND,
     PUBLISHED,
@@ -34,12 +35,17 @@ _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
 JOB_SCRIPT = f"{CONFIG_DIR}/job.sh"
 JOB_UPKEEP = f"{CONFIG_DIR}/upkeep.sh"
+JOB_ATTEMPTS = 3
 JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
 # A container that ends would be seen as drift, and the provider takes a failed one for a success.
 # So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
+# One that gives up is started again by the engine, unless a command that sees it ends the wait.
 _JOB_RUNNER = f"""\
 rm -f {JOB_MARKER}
+failures=0
 until sh -eu {JOB_SCRIPT}; do
+    failures=$((failures + 1))
+    if [ "$failures" -ge {JOB_ATTEMPTS} ]; then exit {JOB_GAVE_UP}; fi
     echo "provisioning failed; trying again in 5 s" >&2
     sleep 5
 done
