@@ -8,6 +8,7 @@ from pathlib import Path
 from ops.build import golang
 from ops.build.schedule import Schedule
 from ops.paths import cache
+from ops.sites import forward
 
 MODULES = Path(__file__).resolve().parent / "modules"
 VERSION = "v1.34.4"
@@ -21,8 +22,12 @@ def modules() -> list[Path]:
 
 
 def ensure() -> Path:
-    """The folder with all of them; built once, in minutes."""
-    missing = [module.name for module in modules() if golang.built(module) is None]
+    """The folder with all of them, built once, in minutes; where GROUNDWORK_TEST_CONTEXT names a
+    cluster, with Helm and this machine's kubectl. Raises Failed without that.
+    """
+    named = "GROUNDWORK_TEST_CONTEXT" in os.environ
+    wanted = [module for module in modules() if not named or module.name == "helm"]
+    missing = [module.name for module in wanted if golang.built(module) is None]
     schedule = Schedule(missing)
     schedule.announce("Kubernetes", "the tests' own cluster is made from its Go modules")
     folders = [
@@ -32,12 +37,15 @@ def ensure() -> Path:
             linker=_LINKER if module.name == "kubernetes" else "",
             step=partial(schedule.step, module.name),
         )
-        for module in modules()
+        for module in wanted
     ]
-    names = " ".join(folder.name for folder in folders)
+    programs = [tool for folder in folders for tool in folder.iterdir()]
+    if named:
+        programs.append(Path(forward.kubectl({"context": "", "kubeconfig": ""})[0]))
+    names = " ".join(map(str, programs))
     together = cache() / f"cluster-tools-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
     together.mkdir(exist_ok=True)
-    for tool in (tool for folder in folders for tool in folder.iterdir()):
+    for tool in programs:
         if not (together / tool.name).exists():
-            os.link(tool, together / tool.name)
+            (together / tool.name).symlink_to(tool)
     return together
