@@ -36,16 +36,17 @@ def built(module: Path) -> Path | None:
     return folder if folder.exists() else None
 
 
-def build(
+def build(  # noqa: PLR0913 - what differs between the programs
     module: Path,
     program: str | None = None,
     *,
     linker: str = "",
     finish: Callable[[Path], None] | None = None,
     step: Callable[[str], AbstractContextManager[None]] = console.step,
+    yields: bool = False,
 ) -> Path:
     """Builds the tools that a module lists, or the module itself as `program`; returns their
-    folder.
+    folder. With `yields` it leaves the cores to whatever else wants them.
 
     It builds into a scratch folder first, so that an interrupted build leaves nothing behind;
     `finish` adds to it, and `step` reports its progress. Raises Failed without Go.
@@ -70,7 +71,8 @@ def build(
         made = ["install"] if program is None else ["build", "-o", str(target / program)]
         stripped = ["-ldflags", f"-s -w {linker}", "-gcflags=all=-dwarf=false"]
         what = [*made, *stripped, *packages(module)]
-        console.run(["go", *what], cwd=module, env=environment(target))
+        polite = ["nice", "-n", "19"] if yields else []
+        console.run([*polite, "go", *what], cwd=module, env=environment(target))
         if finish is not None:
             finish(target)
         target.rename(folder)
