@@ -405,3 +405,16 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
     assert binds("alloy-logs") == {"/srv/docker/containers": "/var/lib/docker/containers"}
     assert binds("cadvisor") == {"/proc": "/rootfs/proc", "/sys": "/sys"}
     assert binds("socket-proxy") == {"/var/run/docker.sock": "/var/run/docker.sock"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "interval"),
+    [("20.10.24+dfsg1", None), ("24.0.9", None), ("25.0.0", "1s"), ("28.2.2", "1s")],
+)
+def test_engines_that_can_check_more_often_while_a_service_starts(
+    engine: str, interval: str | None
+) -> None:
+    """Others would forget it, and differ at every `up`."""
+    _, recorder = declare("packages", engine=engine)
+    found = {item["healthcheck"].get("startInterval") for item in recorder.of(CONTAINER).values()}
+    assert found == {interval}

@@ -16,7 +16,7 @@ from infra.identity import Identity
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
 from infra.spec import CONFIG_DIR, UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
-from infra.targets.checks import ledger
+from infra.targets.checks import ledger, version_tuple
 from infra.targets.docker import files
 from infra.targets.docker.facts import HostFacts
 from infra.targets.docker.naming import (
@@ -56,6 +56,8 @@ done
 exec sleep infinity
 """
 _CPU_PERIOD = 100_000
+# The first engine that checks more often while a container starts (docs.docker.com, API 1.44).
+_START_INTERVAL = (25,)
 # The labels stand beside each line, so that whoever reads the files needs no access to the engine.
 _LOGGING = {
     "labels": "groundwork.instance,groundwork.job,groundwork.service",
@@ -309,7 +311,7 @@ class DockerTarget:
             tmpfs=_tmpfs(service.writable, service.user) if read_only else None,
             ulimits=_ulimits(service.open_files, self._facts.open_files),
             sysctls=self._sysctls(service),
-            healthcheck=_healthcheck(health) if health else None,
+            healthcheck=self._healthcheck(health) if health else None,
             wait=health is not None,
             wait_timeout=health.deadline if health else None,
             destroy_grace_seconds=service.stop_grace,
@@ -351,13 +353,26 @@ class DockerTarget:
             uploads=[_upload(item, item.path) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
             ulimits=_ulimits(None, None),
-            healthcheck=_healthcheck(check),
+            healthcheck=self._healthcheck(check),
             wait=True,
             wait_timeout=job.timeout,
             destroy_grace_seconds=1,
             init=True,
             **_limits(job.limits),
             labels=self._container_labels(service=service.name, job=job.name),
+        )
+
+    def _healthcheck(self, check: HealthCheck) -> docker.ContainerHealthcheckArgs:
+        return docker.ContainerHealthcheckArgs(
+            tests=["CMD", *check.command],
+            interval=go_duration(check.interval),
+            timeout=go_duration(check.timeout),
+            retries=check.retries,
+            start_period=go_duration(check.start_period),
+            # Older engines forget it, which would be a difference at every `up`.
+            start_interval=(
+                go_duration(1) if version_tuple(self._facts.engine) >= _START_INTERVAL else None
+            ),
         )
 
     def _declare(
@@ -453,16 +468,6 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "cpu_period": _CPU_PERIOD,
         "cpu_quota": round(limits.cpus * _CPU_PERIOD),
     }
-
-
-def _healthcheck(check: HealthCheck) -> docker.ContainerHealthcheckArgs:
-    return docker.ContainerHealthcheckArgs(
-        tests=["CMD", *check.command],
-        interval=go_duration(check.interval),
-        timeout=go_duration(check.timeout),
-        retries=check.retries,
-        start_period=go_duration(check.start_period),
-    )
 
 
 def _upload(item: File, path: str) -> docker.ContainerUploadArgs:

@@ -127,6 +127,8 @@ def _service(
             "retries": int(check["retries"]),
             "start_period": check["startPeriod"],
         }
+        if check.get("startInterval"):
+            service["healthcheck"]["start_interval"] = check["startInterval"]
     return {key: value for key, value in service.items() if value not in ([], {})}
 
 
