@@ -81,20 +81,16 @@ class GitHub:
 
     def issue(self, title: str, text: str | None) -> str:
         """One open issue of a title at a time."""
-        path = "/issues?state=open&labels=drift"
-        found = next((item for item in self._pages(path) if item["title"] == title), None)
-        if text is None:
-            if found is None:
-                return "none"
-            self._call("PATCH", f"/issues/{found['number']}", {"state": "closed"})
-            return "closed"
-        if found is None:
-            self._call("POST", "/issues", {"title": title, "body": text, "labels": ["drift"]})
-            return "opened"
-        if found.get("body") != text:
-            self._call("PATCH", f"/issues/{found['number']}", {"body": text})
-            return "updated"
-        return "unchanged"
+        listed = self._pages("/issues?state=open&labels=drift")
+        found = next((item for item in listed if item["title"] == title), None)
+        done = _decided(found, text, "body")
+        match done:
+            case "opened":
+                self._call("POST", "/issues", {"title": title, "body": text, "labels": ["drift"]})
+            case "updated" | "closed":
+                change = {"body": text} if done == "updated" else {"state": "closed"}
+                self._call("PATCH", f"/issues/{(found or {})['number']}", change)
+        return done
 
     def _pull_request(self) -> int:
         try:
@@ -157,18 +153,15 @@ class GitLab:
         """One open issue of a title at a time."""
         listed = self._call("GET", "/issues?state=opened&labels=drift&per_page=100")
         found = next((item for item in listed if item["title"] == title), None)
-        if text is None:
-            if found is None:
-                return "none"
-            self._call("PUT", f"/issues/{found['iid']}", {"state_event": "close"})
-            return "closed"
-        if found is None:
-            self._call("POST", "/issues", {"title": title, "description": text, "labels": "drift"})
-            return "opened"
-        if found.get("description") != text:
-            self._call("PUT", f"/issues/{found['iid']}", {"description": text})
-            return "updated"
-        return "unchanged"
+        done = _decided(found, text, "description")
+        match done:
+            case "opened":
+                made = {"title": title, "description": text, "labels": "drift"}
+                self._call("POST", "/issues", made)
+            case "updated" | "closed":
+                change = {"description": text} if done == "updated" else {"state_event": "close"}
+                self._call("PUT", f"/issues/{(found or {})['iid']}", change)
+        return done
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         base = self.variables.get("CI_API_V4_URL", "https://gitlab.com/api/v4")
@@ -178,6 +171,15 @@ class GitLab:
             body,
             {"PRIVATE-TOKEN": _token(self.variables, "GITLAB_TOKEN")},
         )
+
+
+def _decided(found: Mapping[str, Any] | None, text: str | None, key: str) -> str:
+    """What becomes of an issue: `opened`, `updated`, `closed`, `unchanged` or `none`."""
+    if text is None:
+        return "none" if found is None else "closed"
+    if found is None:
+        return "opened"
+    return "unchanged" if found.get(key) == text else "updated"
 
 
 def _token(variables: Mapping[str, str], name: str) -> str:

@@ -100,6 +100,16 @@ def test_a_review_without_any_access(changed: Clone, tmp_path: Path) -> None:
     assert found["plan"] is None
 
 
+def test_a_wrong_passphrase_is_said_in_one_line(changed: Clone) -> None:
+    changed.environment["PULUMI_CONFIG_PASSPHRASE"] = "not the passphrase of this stack"
+    try:
+        text, found = review(changed, "--against", "state", check=False)
+    finally:
+        changed.environment.clear()
+    assert f"⛔ the passphrase does not decrypt the stack `{changed.stack}`" in text
+    assert found["refused"]
+
+
 def test_a_stack_without_a_file_is_said_in_one_line(deployed: Clone) -> None:
     done = deployed.ops("review", "nowhere", check=False)
     assert done.returncode == 1

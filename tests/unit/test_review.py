@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from infra.refusal import PreflightError, Violation
+from ops.build.toolchain import Toolchain
+from ops.commands import review as reviewing
 from ops.review import markdown, sources
 from ops.review.compare import compare, summary
 from ops.review.findings import Review, Severity
 from ops.review.sources import Unavailable
+from ops.stacks import state
+from ops.stacks.stack import Stack
 from tests.unit.test_description import describe
 
 CLUSTER: dict[str, Any] = {"target": "kubernetes", "kubernetes": {"context": "c"}}
@@ -230,6 +235,46 @@ class TestMarkdown:
 
     def test_nobody_is_mentioned(self) -> None:
         assert "@everyone" not in markdown.render([Review(stack="dev", error="@everyone look")])
+
+
+class TestPlan:
+    """Pulumi's own preview beside the comparison."""
+
+    @pytest.fixture
+    def stack(self) -> Stack:
+        return Stack("dev", Toolchain((), {}, "docker", None), state.Backend({}, local=True))
+
+    def _with(self, stack: Stack, text: str, monkeypatch: pytest.MonkeyPatch) -> Review:
+        def fail(_: Stack) -> None:
+            raise sources.PreviewFailed(text)
+
+        monkeypatch.setattr(sources, "plan_of", fail)
+        return reviewing._with_plan(review({}, {}), stack)
+
+    def test_a_preview_that_fails_is_said_in_one_line(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = self._with(stack, "error: plugin exited\n  connection refused\n", monkeypatch)
+        assert found.error == "the preview failed: connection refused"
+        assert found.refused
+        assert "⛔ the preview failed: connection refused" in markdown.render([found])
+
+    def test_what_the_program_refuses_is_a_finding_each(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = str(
+            PreflightError(
+                [
+                    Violation(key="groundwork:a", reason="too much", fix="lower it"),
+                    Violation(key="groundwork:b (port 1)", reason="taken", fix="another"),
+                ]
+            )
+        )
+        found = self._with(stack, f"error: {text}", monkeypatch)
+        assert [(item.subject, item.fix) for item in found.of(Severity.REFUSED)] == [
+            ("groundwork:a", "lower it"),
+            ("groundwork:b (port 1)", "another"),
+        ]
 
 
 class TestRevisions:
