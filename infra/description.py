@@ -159,7 +159,7 @@ def _service(service: Service) -> dict[str, Any]:
     fixed = {
         item.name: getattr(service, item.name)
         for item in fields(service)
-        if item.name not in ("files", "jobs", "checks", "metrics", "logs", "reload", "credentials")
+        if item.name not in _OUTSIDE
     }
     return {
         "key": service.settings_key,
@@ -180,6 +180,23 @@ def _service(service: Service) -> dict[str, Any]:
         "jobs": {job.name: _digest(job) for job in service.jobs},
         "secrets": {name: _digest(value) for name, value in sorted(service.credentials.items())},
     }
+
+
+# What is no part of a container, and what is compared by itself.
+_OUTSIDE = frozenset(
+    {
+        "checks",
+        "credentials",
+        "files",
+        "jobs",
+        "logs",
+        "max_replicas",
+        "metrics",
+        "reload",
+        "replicas",
+        "settings",
+    }
+)
 
 
 def _place(item: Any) -> str:

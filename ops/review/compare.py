@@ -63,7 +63,7 @@ def compare(
         target=after["target"],
         compared_with=compared_with,
         findings=tuple(findings),
-        created=tuple(sorted(new.keys() - old.keys())) if before else (),
+        created=tuple(sorted(new.keys() - old.keys())),
         deleted=tuple(sorted(old.keys() - new.keys())),
         changed=tuple(
             name for name in sorted(old.keys() & new.keys()) if same and old[name] != new[name]
@@ -180,6 +180,12 @@ def _of_a_service(
                 + ("" if after["target"] == "kubernetes" else ": Docker does not enforce it"),
                 fix="leave it as it is",
             )
+    if old["replicas"] != new["replicas"]:
+        yield Finding(
+            severity=Severity.CHANGE,
+            subject=name,
+            text=f"`{name}` scales from {old['replicas']} to {new['replicas']} replicas",
+        )
     replaced = old["container"] != new["container"]
     reloaded = old["liveFiles"] != new["liveFiles"]
     if replaced or (reloaded and after["target"] == "kubernetes"):

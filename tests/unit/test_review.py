@@ -51,6 +51,13 @@ CASES: list[tuple[str, Change, Change, Severity, str]] = [
         "`litellm` is rolled, pod by pod: its 2 replicas take turns",
     ),
     (
+        "one more replica",
+        {**CLUSTER, "litellm": {"replicas": 2, "maxReplicas": 3}},
+        {**CLUSTER, "litellm": {"replicas": 3, "maxReplicas": 3}},
+        Severity.CHANGE,
+        "`litellm` scales from 2 to 3 replicas",
+    ),
+    (
         "a file that is read again",
         {},
         {"prometheus": {"scrapeInterval": "5s"}},
@@ -131,6 +138,12 @@ def test_a_change_is_said_in_words_with_its_severity(
     assert text in texts(review(before, after), severity)
 
 
+def test_another_replica_cuts_nobody_off() -> None:
+    keys = {**CLUSTER, "litellm": {"replicas": 2, "maxReplicas": 3}}
+    more = {**CLUSTER, "litellm": {"replicas": 3, "maxReplicas": 3}}
+    assert not review(keys, more).grave()
+
+
 def test_nothing_changes() -> None:
     found = review({}, {})
     assert found.empty
@@ -181,7 +194,9 @@ def test_totals_and_costs_differ_by_what_changes() -> None:
 def test_without_a_description_of_before_all_is_new() -> None:
     found = compare(None, describe(), compared_with="nothing")
     assert not found.findings
+    assert "postgres" in found.created
     assert found.totals["memory"].before == 0
+    assert not found.empty, "a new stack of a pull request is reviewed"
 
 
 def test_a_description_of_another_format_is_not_compared() -> None:
