@@ -66,8 +66,13 @@ def _make(locks: list[Path]) -> None:
             _install_venv_package()
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     pip: list[str | Path] = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    install: list[str | Path] = ["install", "--require-hashes", "-r"]
+    subprocess.run([*pip, *install, ROOT / "requirements" / "bootstrap.txt"], check=True)
     for lock in locks:
-        subprocess.run([*pip, "install", "--require-hashes", "-r", lock], check=True)
+        # It reads no pip.conf: where that names the only index, pip does the work.
+        uv: list[str | Path] = [VENV / "bin" / "uv", "pip", *install, lock, "--quiet", "--python"]
+        if subprocess.run([*uv, python], capture_output=True, check=False).returncode != 0:
+            subprocess.run([*pip, *install, lock], check=True)
     # The program and the commands are packages of this tree; nothing is fetched for that.
     subprocess.run(
         [*pip, "install", "--no-build-isolation", "--no-deps", "--no-index", "-e", ROOT], check=True

@@ -9,6 +9,7 @@ from ops.paths import ROOT, VENV_BIN
 _LOCKS = (
     ("requirements/runtime", ("--python-version", "3.11")),
     ("requirements/dev", ("--python-version", "3.11")),
+    ("requirements/bootstrap", ("--python-version", "3.11")),
     (
         "images/litellm/requirements",
         ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_31"),
