@@ -21,7 +21,7 @@ from tests.kubernetes.cluster import packages as cluster_packages
 from tests.kubernetes.cluster import tools as cluster_tools
 
 _CODE = ("infra", "ops", "tests")
-_SLOWEST = "--durations=50"
+_PYTEST = (sys.executable, "-m", "pytest")
 _ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
 # Two stacks fit the address ranges of an engine with its default settings.
 _AT_ONCE = 2
@@ -65,14 +65,21 @@ def run(*, live: bool) -> None:
             # The network is idle while code is checked.
             fetching = threading.Thread(target=_fetch_modules, daemon=True)
             fetching.start()
-        lint()
-        _pytest("pure tests", "tests/unit")
-        _pytest("dashboards against Grafana's types", "tests/schema")
+        lanes.run(_checks(), at_once=2)
         if live:
             _prepare_docker()
             lanes.run(_lanes(), at_once=_AT_ONCE)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
+
+
+def _checks() -> list[Lane]:
+    """What needs no Docker; each takes one core."""
+    return [
+        Lane("pure tests", [*_PYTEST, "tests/unit"]),
+        Lane("lint and types", [sys.executable, "-m", "ops", "lint"]),
+        Lane("dashboards against Grafana's types", [*_PYTEST, "tests/schema"]),
+    ]
 
 
 def _lanes() -> list[Lane]:
@@ -131,11 +138,7 @@ def _prepare_cluster() -> None:
 
 
 def _command(*paths: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", *paths, "--maxfail=5", _SLOWEST]
-
-
-def _pytest(title: str, *arguments: str) -> None:
-    _call(title, [sys.executable, "-m", "pytest", *arguments])
+    return [*_PYTEST, *paths, "--maxfail=5", "--durations=50"]
 
 
 def _call(title: str, command: list[str]) -> None:
