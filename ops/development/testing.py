@@ -23,22 +23,15 @@ from tests.kubernetes.cluster import tools as cluster_tools
 _CODE = ("infra", "ops", "tests")
 _PYTEST = (sys.executable, "-m", "pytest")
 _ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
-# Two stacks fit the address ranges of an engine with its default settings.
-_AT_ONCE = 2
 _LIVE = {
-    "refusals, observability, isolation": (
-        "config_validation",
-        "images",
-        "rules",
-        "refusals",
-        "review",
-        "observability",
-        "isolation",
-        "mirror",
-    ),
     "faults": ("fault_injection",),
+    "refusals and reviews": ("config_validation", "images", "rules", "refusals", "review"),
+    "observability and isolation": ("observability", "isolation", "mirror"),
     "life cycle": ("lifecycle",),
 }
+# Three keep two cores busy. An engine with its default settings has address ranges for two stacks.
+_AT_ONCE, _WITH_FEW_NETWORKS = 3, 2
+_NETWORKS = 50
 
 
 def lint() -> None:
@@ -68,7 +61,7 @@ def run(*, live: bool) -> None:
         lanes.run(_checks(), at_once=2)
         if live:
             _prepare_docker()
-            lanes.run(_lanes(), at_once=_AT_ONCE)
+            lanes.run(_lanes(), at_once=_at_once())
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
 
@@ -93,6 +86,10 @@ def _lanes() -> list[Lane]:
     ]
 
 
+def _at_once() -> int:
+    return _AT_ONCE if engine.network_room() >= _NETWORKS else _WITH_FEW_NETWORKS
+
+
 def _live(module: str) -> str:
     return f"tests/live/test_{module}.py"
 
@@ -105,7 +102,8 @@ def _fetch_modules() -> None:
 def live() -> None:
     """The tests that deploy on Docker, with the images that GROUNDWORK_TEST_IMAGES names."""
     _prepare_docker()
-    lanes.run([lane for lane in _lanes() if lane.prepare is not _prepare_cluster], at_once=_AT_ONCE)
+    on_docker = [lane for lane in _lanes() if lane.prepare is not _prepare_cluster]
+    lanes.run(on_docker, at_once=_at_once())
 
 
 def _prepare_docker() -> None:
