@@ -17,6 +17,7 @@ from infra.refusal import PreflightError
 from ops import console
 from ops.build import toolchain
 from ops.paths import ROOT
+from ops.review import steps
 from ops.stacks import state
 from ops.stacks.stack import Stack, target_of
 
@@ -131,7 +132,7 @@ def plan_of(stack: Stack) -> tuple[Mapping[str, int], str]:
     """Pulumi's own preview: the number of operations, and the diff as text. Raises PreviewFailed
     with its messages.
     """
-    done = stack.pulumi("preview", "--json", "--refresh", "--stack", stack.name)
+    done = stack.pulumi("preview", "--json", "--stack", stack.name)
     try:
         found = json.loads(done.stdout)
     except ValueError:
@@ -143,8 +144,7 @@ def plan_of(stack: Stack) -> tuple[Mapping[str, int], str]:
             if item.get("severity") == "error"
         ]
         raise PreviewFailed("\n".join(messages) or done.stderr or done.stdout)
-    shown = stack.pulumi("preview", "--diff", "--suppress-outputs", "--stack", stack.name)
-    return dict(found.get("changeSummary") or {}), shown.stdout
+    return steps.operations(found), steps.diff(found)
 
 
 class PreviewFailed(Exception):

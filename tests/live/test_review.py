@@ -53,7 +53,8 @@ def test_a_change_that_replaces_a_store(changed: Clone) -> None:
     assert found["grave"] == ["interruption: redis-queue"]
     assert found["plan"]["replace"] == 2, "the container, and what holds the stack's files"
     assert found["totals"]["memory"]["capacity"] > found["totals"]["memory"]["after"]
-    assert "replace" in found["diff"]
+    assert f"+- docker:index/container:Container {changed.name('redis-queue')}" in found["diff"]
+    assert "    memory: 256 => 320" in found["diff"]
 
 
 def test_a_refused_change(changed: Clone) -> None:

@@ -8,7 +8,7 @@ import pytest
 from infra.refusal import PreflightError, Violation
 from ops.build.toolchain import Toolchain
 from ops.commands import review as reviewing
-from ops.review import markdown, sources
+from ops.review import markdown, sources, steps
 from ops.review.compare import compare, summary
 from ops.review.findings import Review, Severity
 from ops.review.sources import Unavailable
@@ -290,6 +290,32 @@ class TestPlan:
             ("groundwork:a", "lower it"),
             ("groundwork:b (port 1)", "another"),
         ]
+
+
+def test_a_diff_names_each_resource_and_what_changes_in_it() -> None:
+    urn = "urn:pulumi:dev::groundwork::docker:index/container:Container::gw-dev-abc123-{}"
+    preview = {
+        "changeSummary": {"same": 55, "replace": 1, "create": 1},
+        "steps": [
+            {"op": "same", "urn": urn.format("minio")},
+            {
+                "op": "replace",
+                "urn": urn.format("redis-queue"),
+                "detailedDiff": {"memory": {}, "mounts[0].source": {}},
+                "oldState": {"inputs": {"memory": 256, "mounts": [{"source": "a"}]}},
+                "newState": {"inputs": {"memory": 320, "mounts": [{"source": "b"}]}},
+            },
+            {"op": "create-replacement", "urn": urn.format("redis-queue")},
+            {"op": "create", "urn": urn.format("new")},
+        ],
+    }
+    assert steps.operations(preview) == {"same": 55, "replace": 1, "create": 1}
+    assert steps.diff(preview).splitlines() == [
+        "+- docker:index/container:Container gw-dev-abc123-redis-queue",
+        "    memory: 256 => 320",
+        "    mounts[0].source: a => b",
+        "+ docker:index/container:Container gw-dev-abc123-new",
+    ]
 
 
 class TestRevisions:
