@@ -243,71 +243,19 @@ def alerts_in(receiver: Receiver, status: str = "firing") -> list[dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def alerted(deployed: Clone, stubs: Stubs, load: None) -> list[dict[str, Any]]:
-    """What the receiver got after a container was stopped, a volume filled and a budget overrun,
-    all at once; the container runs again afterwards.
+def alerting(deployed: Clone, stubs: Stubs, load: None) -> Iterator[Path]:
+    """A container is stopped, a volume filled and a budget overrun, all at once, until this module
+    ends: alerts wait for minutes, in which others are tested. It gives the volume.
     """
     minio = deployed.docker.containers.get(deployed.name("minio"))
-    expected = {"ServiceDown", "StorageNearlyFull", "AIBudgetExceeded"}
     minio.stop(timeout=20)
     try:
         with small_volume() as volume:
-            httpx.get(
-                f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/overrun",
-                timeout=5,
-            )
-
-            def arrived() -> set[str]:
-                return {
-                    item["alertname"]
-                    for item in alerts_in(stubs.alerts)
-                    if item.get("volume", str(volume)) == str(volume)
-                }
-
-            wait_until(
-                arrived,
-                until=expected.issubset,
-                timeout=_ALERT_PATIENCE,
-                interval=1,
-                reason=lambda: f"{expected} are among the alerts {alerts_in(stubs.alerts)}",
-            )
-            return alerts_in(stubs.alerts)
+            url = f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/overrun"
+            httpx.get(url, timeout=5)
+            yield volume
     finally:
         minio.start()
-
-
-@pytest.mark.parametrize(
-    ("name", "labels"),
-    [
-        ("ServiceDown", {"service": "minio", "severity": "critical", "environment": "live"}),
-        ("StorageNearlyFull", {"severity": "critical", "host": "docker", "environment": "live"}),
-        ("AIBudgetExceeded", {"service": "shop", "severity": "critical", "environment": "live"}),
-    ],
-)
-def test_an_alert_arrives_with_what_to_do(
-    name: str, labels: dict[str, str], alerted: list[dict[str, Any]]
-) -> None:
-    """A receiver that a stack names is told: what, where, and what to do."""
-    found = [
-        item for item in alerted if item["alertname"] == name and labels.items() <= item.items()
-    ]
-    assert found, alerted
-    assert [
-        item
-        for item in found
-        if not (
-            item["summary"] and item["action"] and item["runbook"].startswith("docs/runbook.md#")
-        )
-    ] == []
-
-
-def test_a_service_that_is_down_silences_what_follows_from_it(
-    alerted: list[dict[str, Any]], deployed: Clone
-) -> None:
-    """Of a stopped service one alert is told."""
-    assert {item["alertname"] for item in alerted if item.get("service") == "minio"} == {
-        "ServiceDown"
-    }
 
 
 def test_the_dead_mans_switch_is_called(deployed: Clone, stubs: Stubs) -> None:
@@ -344,7 +292,7 @@ ValueError: {mark}
 
 
 @pytest.fixture(scope="module")
-def written(deployed: Clone, answers: Answers) -> dict[str, list[dict[str, Any]]]:
+def written(deployed: Clone, answers: Answers, alerting: Path) -> dict[str, list[dict[str, Any]]]:
     """What an application's container wrote, as Loki has it: it asks for collection by
     its labels.
     """
@@ -534,3 +482,59 @@ WATCHING = (
     "containers",
     "grafana",
 )
+
+
+@pytest.fixture(scope="module")
+def alerted(alerting: Path, stubs: Stubs) -> list[dict[str, Any]]:
+    """What the receiver got of it."""
+    expected = {"ServiceDown", "StorageNearlyFull", "AIBudgetExceeded"}
+
+    def arrived() -> set[str]:
+        return {
+            item["alertname"]
+            for item in alerts_in(stubs.alerts)
+            if item.get("volume", str(alerting)) == str(alerting)
+        }
+
+    wait_until(
+        arrived,
+        until=expected.issubset,
+        timeout=_ALERT_PATIENCE,
+        interval=1,
+        reason=lambda: f"{expected} are among the alerts {alerts_in(stubs.alerts)}",
+    )
+    return alerts_in(stubs.alerts)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("ServiceDown", {"service": "minio", "severity": "critical", "environment": "live"}),
+        ("StorageNearlyFull", {"severity": "critical", "host": "docker", "environment": "live"}),
+        ("AIBudgetExceeded", {"service": "shop", "severity": "critical", "environment": "live"}),
+    ],
+)
+def test_an_alert_arrives_with_what_to_do(
+    name: str, labels: dict[str, str], alerted: list[dict[str, Any]]
+) -> None:
+    """A receiver that a stack names is told: what, where, and what to do."""
+    found = [
+        item for item in alerted if item["alertname"] == name and labels.items() <= item.items()
+    ]
+    assert found, alerted
+    assert [
+        item
+        for item in found
+        if not (
+            item["summary"] and item["action"] and item["runbook"].startswith("docs/runbook.md#")
+        )
+    ] == []
+
+
+def test_a_service_that_is_down_silences_what_follows_from_it(
+    alerted: list[dict[str, Any]], deployed: Clone
+) -> None:
+    """Of a stopped service one alert is told."""
+    assert {item["alertname"] for item in alerted if item.get("service") == "minio"} == {
+        "ServiceDown"
+    }
