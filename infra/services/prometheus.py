@@ -68,6 +68,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             # Samples that name their trace.
             "--enable-feature=exemplar-storage",
             f"--storage.tsdb.retention.size={sizing.prometheus_retention_size(settings.disk)}B",
+            # An Alertmanager that was not there the first time hears of an alert this much later.
+            "--rules.alert.resend-delay=30s",
         ),
         files=(
             File(

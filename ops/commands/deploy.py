@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infra.identity import name_prefix
 from ops import console
-from ops.commands import health, interruptions, summary
+from ops.commands import early, health, interruptions, summary
 from ops.review import held
 from ops.sites import site
 from ops.sites.interface import Resources, Site
@@ -28,6 +28,7 @@ def up(*, reviewed: Path | None = None) -> None:
 def _up(reviewed: Path | None) -> None:
     total = time.monotonic()
     site.ensure_engine()
+    early.refuse(stack_name())
     stack = open_stack(meanwhile=site.begin)
     resources = stack.initialise()
     if reviewed is not None:

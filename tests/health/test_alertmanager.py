@@ -10,7 +10,9 @@ from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.kind("alertmanager")
 
-_SECONDS = 60  # an evaluation, the hand-over, and the time a start takes
+# Two evaluations, 15 s each, and the time after which an alert is sent again to an Alertmanager
+# that was not there the first time; with the time a start takes.
+_SECONDS = 75
 
 
 def _alerts(service: Deployed) -> list[str]:
