@@ -3,8 +3,10 @@
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from infra.identity import name_prefix
 from ops import console
@@ -28,8 +30,7 @@ def up(*, reviewed: Path | None = None) -> None:
 def _up(reviewed: Path | None) -> None:
     total = time.monotonic()
     site.ensure_engine()
-    early.refuse(stack_name())
-    stack = open_stack(meanwhile=site.begin)
+    stack = open_stack(meanwhile=_begin)
     resources = stack.initialise()
     if reviewed is not None:
         held.hold(stack, outputs_of(resources), reviewed)
@@ -61,6 +62,12 @@ def _up(reviewed: Path | None) -> None:
         f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
         f" {time.monotonic() - total:.1f} s in total."
     )
+
+
+def _begin(declared: Mapping[str, Any]) -> None:
+    """Before minutes are spent on tools: refuses what can be refused, begins what can be begun."""
+    early.refuse(stack_name())
+    site.begin(declared)
 
 
 def _deploy(stack: Stack, place: Site, resources: Resources, mending: list[str]) -> Watch:
