@@ -1,5 +1,6 @@
 """What the commands know of a stack's target: its plug-in, and what runs there."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,13 @@ def test_a_release_is_stuck_where_the_state_does_not_know_it_or_helm_has_not_fin
     labels: dict[str, str], stuck: bool
 ) -> None:
     assert kubernetes_site._stuck(labels, {"redis"}) is stuck
+
+
+def test_a_clusters_capacity_is_what_its_nodes_give_to_pods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = {"status": {"allocatable": {"memory": "8Gi", "cpu": "1500m"}}}
+    answers = json.dumps({"items": [node, node]})
+    site = kubernetes_site.KubernetesSite({"context": "c", "kubeconfig": ""}, ("a", "a-host"))
+    monkeypatch.setattr(kubernetes_site.KubernetesSite, "_run", lambda *_: answers)
+    assert site.capacity() == {"memory": 16 * 1024**3, "cpus": 3.0}
