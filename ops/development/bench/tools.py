@@ -27,8 +27,7 @@ def compose() -> Tool:
         if version := _says(*command, "version", "--short"):
             return Tool(command, version)
     module = _MODULES / "compose"
-    built = str(golang.build(module) / "cmd")
-    return Tool((built, "compose"), _pinned(module, "github.com/docker/compose/v2"))
+    return Tool((str(golang.build(module) / "cmd"),), _pinned(module, "github.com/docker/compose/v2"))
 
 
 def terraform() -> Tool | None:
