@@ -127,7 +127,7 @@ def _service(
             "retries": int(check["retries"]),
             "start_period": check["startPeriod"],
         }
-        if check.get("startInterval"):
+        if check.get("startInterval", "0s") != "0s":
             service["healthcheck"]["start_interval"] = check["startInterval"]
     return {key: value for key, value in service.items() if value not in ([], {})}
 
