@@ -27,7 +27,8 @@ def compose() -> Tool:
         if version := _says(*command, "version", "--short"):
             return Tool(command, version)
     module = _MODULES / "compose"
-    return Tool((str(golang.build(module) / "cmd"),), _pinned(module, "github.com/docker/compose/v2"))
+    built = golang.build(module) / "cmd"
+    return Tool((str(built),), _pinned(module, "github.com/docker/compose/v2"))
 
 
 def terraform() -> Tool | None:
