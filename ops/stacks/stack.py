@@ -244,7 +244,7 @@ def plain(value: Any) -> Any:
     """An exported value with its secrets revealed, without Pulumi's own keys."""
     match value:
         case {"plaintext": str() as text} if _SECRET in value:
-            return json.loads(text)
+            return plain(json.loads(text))
         case Mapping():
             return {key: plain(item) for key, item in value.items() if key != "__defaults"}
         case list():

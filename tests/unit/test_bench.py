@@ -114,7 +114,7 @@ def test_another_name_and_other_ports_collide_with_nothing() -> None:
 
 
 def test_a_secret_of_the_state_is_revealed_and_what_must_be_ready_before_is_named() -> None:
-    secret = {**_SECRET, "plaintext": json.dumps("KEY=value")}
+    secret = {**_SECRET, "plaintext": json.dumps({"key": "value", "__defaults": []})}
     first = {"type": CONTAINER, "urn": "a", "inputs": {"name": "first", "envs": [secret]}}
     second = {
         "type": CONTAINER,
@@ -123,7 +123,7 @@ def test_a_secret_of_the_state_is_revealed_and_what_must_be_ready_before_is_name
         "dependencies": ["a", "elsewhere"],
     }
     one, two = describe([first, second]).containers
-    assert one.arguments["envs"] == ["KEY=value"]
+    assert one.arguments["envs"] == [{"key": "value"}]
     assert two.after == ("first",)
     assert dict(two.arguments) == {"name": "second"}
 

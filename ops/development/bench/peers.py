@@ -81,7 +81,8 @@ class Terraform:
 
     def write(self, description: Description) -> None:
         """As JSON."""
-        content = json.dumps(terraform.document(description))
+        # A line each, so that a message about one shows no other, which may hold a secret.
+        content = json.dumps(terraform.document(description), indent=1)
         write_private(self.folder / "main.tf.json", content)
         override = f'dev_overrides {{ "kreuzwerker/docker" = "{self.provider}" }}'
         (self.folder / "terraform.rc").write_text(f"provider_installation {{ {override} }}\n")
