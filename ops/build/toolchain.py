@@ -20,6 +20,9 @@ PULUMI = "3.259.0"
 PLUGINS = {"docker": "5.2.0", "kubernetes": "4.34.2"}
 """Version of each target's plugin: that of its SDK in requirements/runtime.txt."""
 _OLDEST_CLI = (3, 200, 0)
+# By default Pulumi does four things a core at once, and a container that is waited for is one of
+# them: on two cores half of the services would start only when the others are healthy.
+_PARALLEL = "64"
 _MODULES = ROOT / "ops" / "build" / "modules"
 _MODULE = {
     "pulumi": "pulumi",
@@ -51,6 +54,7 @@ class Toolchain:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_PYTHON_CMD": str(VENV_BIN / "python"),
+            "PULUMI_PARALLEL": os.environ.get("PULUMI_PARALLEL", _PARALLEL),
         }
 
 
