@@ -113,7 +113,7 @@ def _reveal(value: Any) -> Any:
             return value
 
 
-# It lives for seconds and keeps nearly all that it makes: looking for garbage takes a tenth of them.
+# It lives for seconds and keeps nearly all it makes: looking for garbage takes a tenth of them.
 gc.disable()
 try:
     main()

@@ -9,7 +9,7 @@ import pytest
 
 from ops.development.bench import compose, report, terraform
 from ops.development.bench.compare import Figures
-from ops.development.bench.description import Description, describe
+from ops.development.bench.description import Container, Description, describe
 from tests.support.docker_mocks import CONTAINER, LOADER, NETWORK, VOLUME, declare
 from tests.support.identity import IDENTITY
 from tests.unit.conftest import make_platform
@@ -95,8 +95,10 @@ def test_terraform_has_each_service_with_its_arguments(name: str) -> None:
 
 
 def test_terraform_reads_no_expression_in_a_text() -> None:
-    text = json.dumps(terraform.document(description()))
-    assert "${" not in text.replace("$${", "")
+    container = Container({"name": "a", "uploads": [{"content": "${HOME} %{x}"}]}, ())
+    found = terraform.document(Description((container,), (), ()))
+    (upload,) = found["resource"]["docker_container"]["a"]["upload"]
+    assert upload["content"] == "$${HOME} %%{x}"
 
 
 def test_another_name_and_other_ports_collide_with_nothing() -> None:

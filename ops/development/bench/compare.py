@@ -110,8 +110,9 @@ class _Round:
                 self._time(CHANGED, self.scratch, refresh=False)
                 after = describe(self.scratch.export())
         for number, peer in enumerate(_peers(self.folder), start=1):
-            # `-` ends a prefix of ours, so names of no other stack begin with it.
-            rename = partial(_renamed, peer=f"gwpeer{number}-", shift=_SHIFT * number)
+            # Of its own, since volumes that an interrupted run has left hold another's data.
+            name = f"gwpeer{number}-{state.instance_id()}-"
+            rename = partial(_renamed, peer=name, shift=_SHIFT * number)
             peer.write(rename(before))
             with _removed(peer):
                 self._times(peer)

@@ -54,9 +54,7 @@ def _arguments(value: Any) -> Any:
         case Mapping():
             # Maps of the user's own, such as options of a log, keep their keys.
             return {
-                _SINGULAR.get(key, to_snake(key)): (
-                    item if key in _FREE else _interpolated(_arguments(item))
-                )
+                _SINGULAR.get(key, to_snake(key)): item if key in _FREE else _arguments(item)
                 for key, item in value.items()
             }
         case list():
