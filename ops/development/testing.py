@@ -29,9 +29,9 @@ _LIVE = {
     "observability and isolation": ("observability", "isolation", "mirror"),
     "life cycle": ("lifecycle",),
 }
-# Three keep two cores busy. An engine with its default settings has address ranges for two stacks.
-_AT_ONCE, _WITH_FEW_NETWORKS = 3, 2
-_NETWORKS = 50
+# Two keep two cores busy: a third made each take half as long again. An engine with its default
+# settings has address ranges for the networks of two stacks.
+_AT_ONCE = 2
 
 
 def lint() -> None:
@@ -61,7 +61,7 @@ def run(*, live: bool) -> None:
         lanes.run(_checks(), at_once=2)
         if live:
             _prepare_docker()
-            lanes.run(_lanes(), at_once=_at_once())
+            lanes.run(_lanes(), at_once=_AT_ONCE)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
 
@@ -86,10 +86,6 @@ def _lanes() -> list[Lane]:
     ]
 
 
-def _at_once() -> int:
-    return _AT_ONCE if engine.network_room() >= _NETWORKS else _WITH_FEW_NETWORKS
-
-
 def _live(module: str) -> str:
     return f"tests/live/test_{module}.py"
 
@@ -103,7 +99,7 @@ def live() -> None:
     """The tests that deploy on Docker, with the images that GROUNDWORK_TEST_IMAGES names."""
     _prepare_docker()
     on_docker = [lane for lane in _lanes() if lane.prepare is not _prepare_cluster]
-    lanes.run(on_docker, at_once=_at_once())
+    lanes.run(on_docker, at_once=_AT_ONCE)
 
 
 def _prepare_docker() -> None:

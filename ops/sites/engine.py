@@ -9,7 +9,6 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-from infra.targets.docker import facts
 from ops import console
 from ops.build import apt
 
@@ -38,15 +37,6 @@ def answers() -> bool:
     except DockerException:
         return False
     return True
-
-
-def network_room() -> int:
-    """The number of networks for which the engine still has address ranges."""
-    client = docker.from_env()
-    try:
-        return facts.network_room(client.info(), client.api.networks())
-    finally:
-        client.close()
 
 
 def ensure() -> None:

@@ -272,7 +272,7 @@ def test_counts_the_networks_that_still_find_a_range(
     info: dict[str, Any], subnets: list[str], room: int
 ) -> None:
     networks = [{"IPAM": {"Config": [{"Subnet": subnet}]}} for subnet in subnets]
-    assert docker_facts.network_room(info, networks) == room
+    assert docker_facts._network_room(info, networks) == room
 
 
 @pytest.mark.parametrize(

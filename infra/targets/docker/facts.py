@@ -135,7 +135,7 @@ def read_facts(
         nothing_recorded=nothing_recorded,
         open_files=_open_files() if local else None,
         absent=_absent(platform, root) if local else frozenset(),
-        network_room=network_room(info, networks),
+        network_room=_network_room(info, networks),
         own_ports=frozenset(own),
         taken_ports=taken,
         image_ids=images.ids,
@@ -293,7 +293,7 @@ _POOLS: list[dict[str, Any]] = [
 ] + [{"Base": "192.168.0.0/16", "Size": 20}]
 
 
-def network_room(info: Mapping[str, Any], networks: Iterable[Mapping[str, Any]]) -> int:
+def _network_room(info: Mapping[str, Any], networks: Iterable[Mapping[str, Any]]) -> int:
     """The number of networks that still fit: address ranges that no network overlaps."""
     taken = [
         ipaddress.ip_network(part["Subnet"])
