@@ -118,7 +118,11 @@ class _Round:
                 self._times(peer)
                 if after is not None:
                     peer.write(rename(after))
-                    self._time(CHANGED, peer, refresh=False)
+                    try:
+                        self._time(CHANGED, peer, refresh=False)
+                    except console.Failed:
+                        # Terraform makes before it removes, which names of containers forbid.
+                        console.out.print(f"  {peer.title}: {CHANGED}: it cannot", markup=False)
 
     def _times(self, peer: Peer) -> None:
         self._time(NOTHING, peer, refresh=False)
