@@ -41,13 +41,15 @@ def ensure() -> Path:
         )
         for module in wanted
     ]
-    programs = [tool for folder in folders for tool in folder.iterdir()]
+    # A cluster's own programs are linked, since an image is made of one of them.
+    found = [(tool, os.link) for folder in folders for tool in folder.iterdir()]
     if named:
-        programs.append(Path(forward.kubectl({"context": "", "kubeconfig": ""})[0]))
-    names = " ".join(map(str, programs))
+        kubectl = Path(forward.kubectl({"context": "", "kubeconfig": ""})[0])
+        found.append((kubectl, os.symlink))
+    names = " ".join([*(folder.name for folder in folders), *(["kubectl"] if named else [])])
     together = cache() / f"cluster-tools-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
     together.mkdir(exist_ok=True)
-    for tool in programs:
+    for tool, link in found:
         if not (together / tool.name).exists():
-            (together / tool.name).symlink_to(tool)
+            link(tool, together / tool.name)
     return together
