@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def ensure() -> Path:
         for module in wanted
     ]
     # A cluster's own programs are linked, since an image is made of one of them.
-    found = [(tool, os.link) for folder in folders for tool in folder.iterdir()]
+    found: list[tuple[Path, Callable[[Path, Path], object]]] = [
+        (tool, os.link) for folder in folders for tool in folder.iterdir()
+    ]
     if named:
         kubectl = Path(forward.kubectl({"context": "", "kubeconfig": ""})[0])
         found.append((kubectl, os.symlink))
