@@ -40,7 +40,7 @@ def refuse(stack: str) -> None:
         found = describe({**file, "config": config}, stack)
     free = _free(stack)
     if free is not None:
-        problems = list(disk(found, free, builds=images in (None, "packages") and not _built()))
+        problems = disk(found, free, builds=images in (None, "packages") and not _built())
         if problems:
             raise PreflightError(problems)
 
