@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ import pytest
 import yaml
 from docker.errors import APIError, ImageNotFound
 
+from ops.development import ports
 from tests.live.stubs import Stubs
 from tests.support import lanes
 from tests.support.waiting import wait_until
@@ -35,7 +35,7 @@ SOURCE = os.environ.get("GROUNDWORK_TEST_IMAGES", "packages")
 LEFT_OUT = {item.service: item.reason for item in make_platform(images=SOURCE).left_out}
 """Services that this source has no image of, with the reason; none of the official ones."""
 VENDOR_KEY = "a-key-of-the-vendor-of-tracing"
-_BASE_PORTS = [
+BASE_PORTS = [
     port.host
     for service in make_platform().services
     for port in service.ports
@@ -66,15 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def free_offset() -> int:
     """A port offset at which every port of the platform is free."""
-    for offset in lanes.offsets():
-        if all(_free(port + offset) for port in _BASE_PORTS):
-            return offset
-    raise RuntimeError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+    return ports.free_offset(BASE_PORTS, lanes.offsets())
 
 
 @dataclass

@@ -8,15 +8,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-_FIRST_OFFSET, _WIDTH = 20000, 9000
+_FIRST_OFFSET, _LAST_OFFSET = 10000, 23000
+_LANES = 8
+_STEP = 211  # no two ports of the platform differ by a multiple of it
 _INSTANCE = "groundwork.instance"
 _ANONYMOUS = 64  # hexadecimal digits of a volume that nobody named
 
 
 def offsets() -> range:
-    """The port offsets that this lane may use."""
-    first = _FIRST_OFFSET + _WIDTH * _number()
-    return range(first, first + _WIDTH, 173)
+    """The port offsets that this lane may use: at none of them it shares a port with another."""
+    return range(_FIRST_OFFSET + _STEP * _number(), _LAST_OFFSET, _STEP * _LANES)
 
 
 def register(*instances: str | None) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from ops import console
-from ops.development import lanes, testing
+from ops.development import lanes, ports, testing
 from ops.development.lanes import Lane
 from ops.paths import ROOT
+from tests.live.conftest import BASE_PORTS
 from tests.support import lanes as inside
 
 
@@ -90,10 +91,16 @@ class TestConcerns:
     def test_containers_that_no_stack_declared(self) -> None:
         assert not inside.concerns("/helper", {}, container=True)
 
-    def test_no_port_is_shared(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        own = set(inside.offsets())
-        monkeypatch.setenv("GROUNDWORK_TEST_LANE", "0")
-        assert not own & set(inside.offsets())
+
+def test_no_port_is_shared_or_taken_for_an_outgoing_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+    for number in range(len(testing._LIVE) + 1):
+        monkeypatch.setenv("GROUNDWORK_TEST_LANE", str(number))
+        taken += [port + offset for offset in inside.offsets() for port in BASE_PORTS]
+    assert len(taken) == len(set(taken))
+    assert max(taken) < ports.EPHEMERAL
 
 
 def test_alone_everything_concerns(monkeypatch: pytest.MonkeyPatch) -> None:

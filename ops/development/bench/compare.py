@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import string
 import tempfile
 import time
@@ -20,6 +19,7 @@ from infra.services.platform import build as build_platform
 from infra.settings import Settings
 from infra.units import MIB, format_size
 from ops import console
+from ops.development import ports
 from ops.development.bench import tools
 from ops.development.bench.description import Description, describe
 from ops.development.bench.peers import Compose, Peer, Scratch, Terraform
@@ -202,19 +202,11 @@ def _plain(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _free_offset(settings: Settings) -> int:
     """A port offset at which all ports are free, for each of the tools."""
-    ports = [
-        port.host - settings.port_offset
+    wanted = [
+        port.host - settings.port_offset + _SHIFT * number
         for service in build_platform(settings).services
         for port in service.ports
         if port.host is not None
+        for number in range(3)
     ]
-    for offset in range(settings.port_offset + 20000, 50000, 13):
-        wanted = [port + offset + _SHIFT * number for port in ports for number in range(3)]
-        if max(wanted) < 65536 and all(map(_free, wanted)):
-            return offset
-    raise console.Failed("no range of ports is free on this machine", "stop what uses them")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+    return ports.free_offset(wanted, range(10000, ports.EPHEMERAL, 13))
