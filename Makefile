@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help init up preview review upgrade-check drift health forward env logs down purge test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
+.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check restore kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -53,6 +53,24 @@ down: venv ## Remove the stack's containers and networks; keep its data
 
 purge: venv ## Delete the stack and its data, after asking for the stack's name
 	@$(GROUNDWORK) purge
+
+backup: venv ## Back up every store now
+	@$(GROUNDWORK) backup
+
+backups: venv ## List the backups
+	@$(GROUNDWORK) backups
+
+backup-check: venv ## Check the repositories of backups for damage
+	@$(GROUNDWORK) backup-check
+
+restore: venv ## Restore a backup: make restore AT=<number or time> ONLY=postgres REPLACE=postgres
+	@$(GROUNDWORK) restore $(if $(AT),--at '$(AT)') $(if $(ONLY),--only '$(ONLY)') $(if $(REPLACE),--replace '$(REPLACE)') $(if $(OF),--of '$(OF)')
+
+kit: venv ## Write the recovery kit, which opens the backups and makes the stack again
+	@$(GROUNDWORK) kit $(KIT)
+
+recover: venv ## Make a stack's file and passphrase again: make recover KIT=file
+	@$(GROUNDWORK) recover $(KIT)
 
 shellenv: venv ## Print shell code to `eval` for using plain `pulumi` here
 	@$(GROUNDWORK) shellenv

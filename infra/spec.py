@@ -38,12 +38,13 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """Data that outlives the container. `path` must be the image's own VOLUME where it has one;
-    `size` is in bytes.
+    `size` is in bytes. `folder` is a folder of the host that is taken instead of a new volume.
     """
 
     name: str
     path: str
     size: int
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +232,18 @@ class Endpoint:
         return f"{scheme}{'s' if self.tls else ''}://{{host}}:{{port}}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Data that a backup saves: its kind, as `images/backup` knows it, and a login that may read
+    and replace everything. `options` are what that kind needs besides.
+    """
+
+    name: str
+    kind: str
+    at: Endpoint
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """An environment variable with one value."""
@@ -259,7 +272,8 @@ class Service:
     """One container with everything it needs, and how others see it.
 
     `depends_on` names services that must be ready first, `connects_to` networks it joins without
-    waiting; it shares a network with both. `reaches_out` gives it outbound access, which others
+    waiting; it shares a network with both. `calls_back` names clients of its own that it connects
+    to in turn. `reaches_out` gives it outbound access, which others
     lack. `settings` is the path of its settings, as attribute names, if not under its own name.
     `reload` is a command, run in the container, that makes its engine read its live files again.
     `binds` maps host paths to container paths, read-only. Its root file system is read-only except
@@ -293,6 +307,7 @@ class Service:
     capabilities: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     connects_to: tuple[str, ...] = ()
+    calls_back: tuple[str, ...] = ()
     network: str | None = None
     reaches_out: bool = False
     host_gateway: bool = False

@@ -36,12 +36,17 @@ class Official:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """An image built here: a folder under `images/` and its build arguments."""
+    """An image built here: a folder under `images/` and its build arguments.
+
+    `on` names the official image that it is built on where official images are used, because no
+    public one has what it has; a recipe without it is for packages only.
+    """
 
     folder: str
     version: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     go_tool: str | None = None
+    on: str | None = None
 
 
 OFFICIAL: Mapping[str, Official] = {
@@ -174,6 +179,17 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "litellm": Recipe(
         folder="litellm", version="1.104.2", arguments={"PYTHON_VERSION": "3.13.5-1"}
+    ),
+    "backup": Recipe(
+        folder="backup",
+        version="0.18.0",
+        on="postgres",
+        arguments={
+            "PYTHON_VERSION": "3.13.5-1",
+            "POSTGRES_VERSION": "17.12-0+deb13u1",
+            "REDIS_VERSION": "5:8.0.2-3+deb13u3",
+            "RESTIC_VERSION": "0.18.0-1+b4",
+        },
     ),
     "prometheus": Recipe(
         folder="prometheus", version="2.53.3", arguments={"PROMETHEUS_VERSION": "2.53.3+ds1-2"}

@@ -124,6 +124,72 @@ def purge(
 
 
 @command
+def backup() -> None:
+    """Back up every store now."""
+    from ops.commands import backups as commands
+
+    commands.back_up()
+
+
+@command
+def backups() -> None:
+    """List the backups."""
+    from ops.commands import backups as commands
+
+    commands.listing()
+
+
+@command
+def backup_check() -> None:
+    """Check the repositories of backups for damage."""
+    from ops.commands import backups as commands
+
+    commands.check()
+
+
+@command
+def restore(
+    at: Annotated[
+        str, typer.Option(help="A backup's number or id, a time (UTC), or `latest`.")
+    ] = "latest",
+    only: Annotated[str, typer.Option(help="Stores, separated by commas; all, if empty.")] = "",
+    replace: Annotated[
+        str, typer.Option(help="Stores whose present content may be replaced, or `all`.")
+    ] = "",
+    of: Annotated[
+        str, typer.Option(help="Instance id of another stack in the same repository.")
+    ] = "",
+) -> None:
+    """Restore a backup into the deployed stack."""
+    from ops.commands import backups as commands
+
+    def names(text: str) -> list[str]:
+        return [name for name in text.replace(" ", "").split(",") if name]
+
+    commands.restore(at=at, only=names(only), replace=names(replace), of=of)
+
+
+@command
+def kit(
+    path: Annotated[
+        Path | None, typer.Argument(help="The file to write; one in your home, if not given.")
+    ] = None,
+) -> None:
+    """Write the recovery kit: what opens the backups and makes the stack again."""
+    from ops.commands import kit as kits
+
+    kits.write(path)
+
+
+@command
+def recover(path: Annotated[Path, typer.Argument(help="The kit's file.")]) -> None:
+    """Make a stack's file and passphrase again from its recovery kit."""
+    from ops.commands import kit as kits
+
+    kits.recover(path)
+
+
+@command
 def shellenv() -> None:
     """Print shell code to `eval` for using plain `pulumi` here."""
     import shlex

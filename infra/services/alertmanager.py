@@ -18,6 +18,7 @@ from infra.spec import (
     Metrics,
     Port,
     Service,
+    Store,
     Volume,
 )
 from infra.templating import render
@@ -156,6 +157,10 @@ def _administration(context: Context) -> Contract:
     return http_login("ALERTMANAGER", endpoint(context, "admin"), NAME)
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    yield Store(name=NAME, kind="alertmanager", at=endpoint(context, "admin"))
+
+
 DEFINITION = Definition(
     name=NAME,
     stage=Stage.MONITORING,
@@ -165,5 +170,6 @@ DEFINITION = Definition(
     build=lambda context, services: [build(context, services)],
     validate=_validate,
     administration=_administration,
+    stores=_stores,
     notes=notes,
 )

@@ -8,7 +8,7 @@ from infra.refusal import Violation
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.common import Model, Switchable
-from infra.spec import Address, Endpoint, LeftOut, Service, Variable
+from infra.spec import Address, Endpoint, LeftOut, Service, Store, Variable
 
 
 class Stage(IntEnum):
@@ -50,7 +50,7 @@ class Definition:
     one, None if nothing connects to it. `scales` allows more than one replica, `exposable` an
     ingress for its first port. `addresses` are the (key, address) pairs that it contacts outside
     the stack. `environment` is what an application needs to use it, `administration` what an
-    administrator does.
+    administrator does. `stores` are what a backup saves of what is deployed.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Definition:
     validate: Callable[[Settings], Iterable[Violation]] = _nothing
     environment: Callable[[Context], Contract] = _nothing
     administration: Callable[[Context], Contract] = _nothing
+    stores: Callable[[Context], Iterable[Store]] = _nothing
     left_out: Callable[[Context], Iterable[LeftOut]] = _nothing
     notes: Callable[[Context], Iterable[str]] = _nothing
 

@@ -26,6 +26,7 @@ from infra.spec import (
     Metrics,
     Port,
     Service,
+    Store,
     Variable,
     Volume,
 )
@@ -258,6 +259,11 @@ def _notes(context: Context) -> Iterator[str]:
         )
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    root = replace(endpoint(context), username=_ROOT_USER, password=_root_password(context))
+    yield Store(name=NAME, kind="minio", at=root)
+
+
 DEFINITION = Definition(
     name=NAME,
     stage=Stage.STORE,
@@ -270,5 +276,6 @@ DEFINITION = Definition(
     validate=_validate,
     environment=_environment,
     administration=_administration,
+    stores=_stores,
     notes=_notes,
 )

@@ -1,6 +1,7 @@
 """Postgres with pgvector: databases, roles and the vector table are provisioned at every deploy."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from infra import sizing
 from infra.refusal import Violation
@@ -21,6 +22,7 @@ from infra.spec import (
     Logs,
     Port,
     Service,
+    Store,
     Variable,
     Volume,
 )
@@ -244,6 +246,11 @@ def _administration(context: Context) -> Contract:
         yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    superuser = replace(endpoint(context, "app"), username="postgres", password=_superuser(context))
+    yield Store(name=NAME, kind="postgres", at=superuser)
+
+
 def _notes(context: Context) -> Iterator[str]:
     if context.image(NAME).built:
         yield (
@@ -264,5 +271,6 @@ DEFINITION = Definition(
     validate=_validate,
     environment=_environment,
     administration=_administration,
+    stores=_stores,
     notes=_notes,
 )

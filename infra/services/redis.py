@@ -11,12 +11,25 @@ from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.stores import Redis, RedisCache, RedisQueue
-from infra.spec import CONFIG_DIR, Address, Endpoint, File, HealthCheck, Port, Service, Volume
+from infra.spec import (
+    CONFIG_DIR,
+    Address,
+    Endpoint,
+    File,
+    HealthCheck,
+    Port,
+    Service,
+    Store,
+    Volume,
+)
 from infra.templating import render, render_secret
 from infra.units import format_size
 
 Use = Literal["cache", "queue"]
-USERS = ("app", "litellm", "monitoring", "health")
+BACKUP = "backup"
+USERS = ("app", "litellm", "monitoring", "health", BACKUP)
+SYNC_PORT = 6399
+"""Where a backup answers an instance that it restores, as its primary."""
 _HEALTH_PASSWORD = f"{CONFIG_DIR}/health-password"
 _CLIENT = f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli --user health --no-auth-warning"
 
@@ -78,6 +91,7 @@ def build(context: Context, name: str) -> Service:
             ),
             File(path=_HEALTH_PASSWORD, content=passwords["health"]),
         ),
+        calls_back=(BACKUP,) if context.deploys(BACKUP) else (),
         # Not for a rotation: what asks for it logs in as one of the users.
         reload=("sh", "-c", f"{_CLIENT} acl load | grep -q OK"),
         volumes=(Volume(name=f"{name}-data", path="/data", size=settings.disk),),
@@ -154,6 +168,18 @@ def _environment(context: Context) -> Contract:
         )
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    for name in names(context):
+        use: Use = "cache" if name == "redis-cache" else "queue"
+        yield Store(
+            name=name,
+            kind="redis",
+            at=endpoint(context, use, BACKUP),
+            # What LiteLLM keeps there is no reason not to replace it.
+            options={"own": "litellm:*"},
+        )
+
+
 DEFINITION = Definition(
     name="redis",
     stage=Stage.STORE,
@@ -165,4 +191,5 @@ DEFINITION = Definition(
     external_needs=(),
     validate=_validate,
     environment=_environment,
+    stores=_stores,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
+from croniter import croniter
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BeforeValidator
@@ -29,6 +30,8 @@ _JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FORWARD = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _INSTANCE = re.compile(r"[a-z][a-z0-9]{3,11}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+/?")
+_PINNED = re.compile(r"[a-z0-9.:/_-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}")
 _CHANNEL = re.compile(r"[#@][^\W_][\w.-]{0,79}")
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`|~-]{1,64}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,127}")
@@ -311,6 +314,27 @@ def label_value(value: str) -> str:
     return value
 
 
+def cron(value: str) -> str:
+    """A cron expression of five fields, as croniter reads it."""
+    if len(value.split()) != 5 or not croniter.is_valid(value):
+        raise Unusable(
+            "it is not a cron expression of five fields: minute, hour, day of the month, month,"
+            " day of the week",
+            'use one such as "15 3 * * *", every day at 03:15 UTC',
+        )
+    return value
+
+
+def host_folder(value: str) -> str:
+    """An absolute path of a folder on the host."""
+    if not _FOLDER.fullmatch(value) or ".." in value.split("/"):
+        raise Unusable(
+            "it is not an absolute path of letters, digits and . _ - / below /",
+            "use one such as /var/backups/groundwork",
+        )
+    return value.rstrip("/")
+
+
 def annotation(value: str) -> str:
     """The value of a Kubernetes annotation."""
     if len(value) > 4096 or not all(
@@ -349,6 +373,15 @@ def image_source(value: str) -> str:
     if "/" in value and not all(_REPOSITORY.fullmatch(part) for part in rest.split("/")):
         raise ValueError(
             "a mirror's path must be lower-case names separated by single slashes, without a tag"
+        )
+    return value
+
+
+def pinned_image(value: str) -> str:
+    """An image by its digest: `repository:tag@sha256:…`."""
+    if not _PINNED.fullmatch(value):
+        raise Unusable(
+            "an image without a digest may change", "use repository:tag@sha256: and 64 digits"
         )
     return value
 
@@ -514,6 +547,9 @@ Name = Annotated[str, AfterValidator(namespace), Kind("name")]
 LabelKey = Annotated[str, AfterValidator(label_key), Kind("label key")]
 LabelValue = Annotated[str, AfterValidator(label_value), Kind("label value")]
 Annotation = Annotated[str, AfterValidator(annotation), Kind("text")]
+Cron = Annotated[str, AfterValidator(cron), Kind("cron")]
+HostFolder = Annotated[str, AfterValidator(host_folder), Kind("folder")]
+PinnedImage = Annotated[str, AfterValidator(pinned_image), Kind("image")]
 Certificates = Annotated[str, AfterValidator(certificates), Kind("PEM")]
 ImageSource = Annotated[str, AfterValidator(image_source), Kind("image source")]
 

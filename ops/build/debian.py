@@ -53,10 +53,11 @@ def ensure_base(client: docker.DockerClient) -> None:
         )
 
 
-def outdated(client: docker.DockerClient, tag: str) -> bool:
-    """True if an image is missing, or older than its current base."""
+def outdated(client: docker.DockerClient, tag: str, base: str = BASE_TAG) -> bool:
+    """True if an image is missing, or older than our base, if it is built on that."""
     made, archive = _made(client, tag), _archive()
-    return made == 0 or (archive.exists() and made < archive.stat().st_mtime)
+    ours = base == BASE_TAG
+    return made == 0 or (ours and archive.exists() and made < archive.stat().st_mtime)
 
 
 def _archive() -> Path:
@@ -107,7 +108,9 @@ def _install_mmdebstrap() -> None:
 
 
 def resolve(
-    client: docker.DockerClient, recipes: Mapping[str, Recipe]
+    client: docker.DockerClient,
+    recipes: Mapping[str, Recipe],
+    bases: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, str]]:
     """Recipe to its package versions by build argument: the pinned ones, or what Debian has in
     their place.
@@ -116,13 +119,23 @@ def resolve(
     one. The newest of the same upstream major is then used, and printed. Raises Failed if there is
     none.
     """
+    on = {name: (bases or {}).get(name, BASE_TAG) for name in recipes}
     pins = {name: dict(_pins(recipe)) for name, recipe in recipes.items()}
-    offered = _offered(
-        client, sorted({package for found in pins.values() for package in found.values()})
-    )
+    offered = {
+        base: _offered(
+            client,
+            base,
+            sorted({pin for name in pins if on[name] == base for pin in pins[name].values()}),
+        )
+        for base in dict.fromkeys(on.values())
+    }
     chosen = {
         name: {
-            argument: _choose(package, recipes[name].arguments[argument], offered.get(package, []))
+            argument: _choose(
+                package,
+                recipes[name].arguments[argument],
+                offered[on[name]].get(package, []),
+            )
             for argument, package in found.items()
         }
         for name, found in pins.items()
@@ -159,7 +172,7 @@ def _pins(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield argument, recipe.arguments[package[2:-1]] if package.startswith("${") else package
 
 
-def _offered(client: docker.DockerClient, packages: list[str]) -> dict[str, list[str]]:
+def _offered(client: docker.DockerClient, base: str, packages: list[str]) -> dict[str, list[str]]:
     """Package to the versions that Debian offers to an image built here, newest first."""
     if not packages:
         return {}
@@ -172,7 +185,7 @@ def _offered(client: docker.DockerClient, packages: list[str]) -> dict[str, list
     try:
         with console.step("images: looking up Debian's package versions"):
             output = client.containers.run(
-                BASE_TAG,
+                base,
                 ["sh", "-c", script],
                 network_mode="host",
                 environment=proxies,

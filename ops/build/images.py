@@ -64,19 +64,24 @@ def _registry_unreachable() -> str | None:
     return None if status in (200, 401) else f"{host}: status {status}"
 
 
-def build_missing(wanted: Callable[[], Container[str]] = lambda: RECIPES) -> list[str]:
-    """Builds the missing images from packages; returns the tags that were built.
+def build_missing(
+    wanted: Callable[[], Container[str]] = lambda: RECIPES,
+    bases: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Builds the missing images; returns the tags that were built.
 
-    `wanted` names the recipes that are needed; it is asked only if any image is missing.
+    `wanted` names the recipes that are needed; it is asked only if any image is missing. `bases`
+    maps recipes to the images that they are built on; all of them to our own, if not given.
     """
     while _begun:
         _begun.pop().join()
-    missing, packages = _missing(RECIPES, wanted)
+    on = dict.fromkeys(RECIPES, BASE_TAG) if bases is None else bases
+    missing, packages = _missing({name: RECIPES[name] for name in on}, wanted, on)
     plan = Schedule(list(missing))
     plan.announce("images", "they are made from distribution packages and Go modules")
 
     def make(name: str) -> str:
-        return build(name, missing[name], packages[name], partial(plan.step, name))
+        return build(name, missing[name], packages[name], partial(plan.step, name), on[name])
 
     compiled = [name for name in missing if RECIPES[name].go_tool]
     # A program takes every core while it is compiled; a package is waited for.
@@ -111,9 +116,8 @@ def _build_ahead(names: Set[str]) -> None:
     fetching = threading.Thread(target=fetch_modules, args=(compiled,), daemon=True)
     fetching.start()
     try:
-        missing, packages = _missing(
-            {name: RECIPES[name] for name in names - {*compiled}}, lambda: names
-        )
+        recipes = {name: RECIPES[name] for name in names - {*compiled}}
+        missing, packages = _missing(recipes, lambda: names, dict.fromkeys(recipes, BASE_TAG))
         with ThreadPoolExecutor(max_workers=2) as pool:
             for name, recipe in missing.items():
                 pool.submit(build, name, recipe, packages[name])
@@ -129,22 +133,23 @@ def fetch_modules(names: Iterable[str]) -> None:
 
 
 def _missing(
-    recipes: Mapping[str, Recipe], wanted: Callable[[], Container[str]]
+    recipes: Mapping[str, Recipe], wanted: Callable[[], Container[str]], bases: Mapping[str, str]
 ) -> tuple[dict[str, Recipe], dict[str, dict[str, str]]]:
     """The recipes whose images are to be built, the longest first, and their packages."""
     client = docker.from_env()
     try:
-        debian.ensure_base(client)
+        if BASE_TAG in bases.values():
+            debian.ensure_base(client)
         missing = {
             name: recipe
             for name, recipe in recipes.items()
-            if debian.outdated(client, local_tag(name, recipe))
+            if debian.outdated(client, local_tag(name, recipe, bases[name]), bases[name])
         }
         needed = wanted() if missing else ()
         missing = {
             name: missing[name] for name in schedule.longest_first(missing) if name in needed
         }
-        return missing, debian.resolve(client, missing) if missing else {}
+        return missing, debian.resolve(client, missing, bases) if missing else {}
     finally:
         client.close()
 
@@ -154,14 +159,17 @@ def build(
     recipe: Recipe,
     packages: Mapping[str, str],
     step: Callable[[str], AbstractContextManager[None]] = console.step,
+    base: str = BASE_TAG,
 ) -> str:
-    """Builds one image with the versions of `packages` by build argument; returns its tag."""
+    """Builds one image on `base`, with the versions of `packages` by build argument; returns its
+    tag.
+    """
     with step(f"images: building {name} {recipe.version}"):
-        return _build(name, recipe, packages)
+        return _build(name, recipe, packages, base)
 
 
-def _build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
-    tag = local_tag(name, recipe)
+def _build(name: str, recipe: Recipe, packages: Mapping[str, str], base: str) -> str:
+    tag = local_tag(name, recipe, base)
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         context = Path(scratch) / "context"
         shutil.copytree(IMAGES / recipe.folder, context)
@@ -177,7 +185,7 @@ def _build(name: str, recipe: Recipe, packages: Mapping[str, str]) -> str:
             program = recipe.go_tool if (module / "main.go").exists() else None
             built = golang.build(module, program, step=lambda _: nullcontext())
             shutil.copy2(built / recipe.go_tool, context / recipe.go_tool)
-        arguments = {"BASE": BASE_TAG, **recipe.arguments, **packages}
+        arguments = {"BASE": base, **recipe.arguments, **packages}
         command = [
             "docker",
             "build",

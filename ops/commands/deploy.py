@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.identity import name_prefix
 from ops import console
-from ops.commands import early, health, interruptions, summary
+from ops.commands import backups, early, health, interruptions, kit, summary
 from ops.review import held
 from ops.sites import site
 from ops.sites.interface import Resources, Site
@@ -55,9 +55,12 @@ def _up(reviewed: Path | None) -> None:
         resources = stack.export() or []
         outputs = outputs_of(resources)
         interruptions.remember(stack, watch, resources, place.facts(outputs))
+        backups.keep_stack(stack, place, outputs)
     deployed = time.monotonic() - clock
     health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
     summary.show(place, outputs, watch)
+    if note := kit.reminder(stack):
+        console.out.print(f"  note: {note}", markup=False)
     console.out.print(
         f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
         f" {time.monotonic() - total:.1f} s in total."

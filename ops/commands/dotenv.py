@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ops import console
 from ops.paths import ROOT
+from ops.stacks import private
 from ops.stacks.stack import Stack
-from ops.stacks.state import write_private
 
 _MARK = "# Written by `make env` from the stack"
 _APPLICATION = """\
@@ -45,7 +45,7 @@ def write(stack: Stack, *, force: bool = False) -> None:
                 f"move it away, or overwrite it: python -m ops env --force (stack `{stack.name}`)",
             )
     for target, (header, variables) in written.items():
-        write_private(target, header.format(mark=_MARK, stack=stack.name) + render(variables))
+        private.write(target, header.format(mark=_MARK, stack=stack.name) + render(variables))
         console.out.print(f"Wrote {len(variables)} variables to {target.name} (0600).")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from ops import console
 from ops.paths import ROOT, STATE
 from ops.sites.interface import Site
+from ops.stacks import private
 from ops.stacks.stack import Stack
-from ops.stacks.state import write_private
 
 _ENVIRONMENT = "GROUNDWORK_OUTPUTS"
 
@@ -38,7 +38,7 @@ def verify(stack: Stack, place: Site, outputs: Mapping[str, Any], *, deep: bool 
             "make logs S=<service> shows why; then `make health`",
         )
     if deep:
-        write_private(record, json.dumps(place.identities(outputs)))
+        private.write(record, json.dumps(place.identities(outputs)))
 
 
 def verified(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> bool:

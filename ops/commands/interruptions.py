@@ -13,9 +13,10 @@ from infra.targets.docker.naming import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
 from ops.sites.interface import Resources
+from ops.stacks import private
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack, outputs_of
-from ops.stacks.state import read_record, write_private
+from ops.stacks.state import read_record
 
 _CONTAINER = "docker:index/container:Container"
 _REPLACED = frozenset({"replace", "create-replacement", "delete-replaced"})
@@ -64,7 +65,7 @@ def remember(stack: Stack, watch: Watch, resources: Resources, facts: Mapping[st
         if taken is not None:
             known[name] = round(taken, 1)
     inputs = _inputs(stack, resources, facts)
-    write_private(_path(stack.name), json.dumps({"inputs": inputs, "seconds": known}))
+    private.write(_path(stack.name), json.dumps({"inputs": inputs, "seconds": known}))
 
 
 def seconds(stack: str) -> dict[str, float]:

@@ -4,16 +4,14 @@ from ops import console
 from ops.development import go_modules
 from ops.paths import ROOT, VENV_BIN
 
-# LiteLLM runs on the Python of the images' distribution, everything else on the oldest one
-# supported.
+# Images have the Python of their distribution, everything else runs on the oldest one supported.
+_IN_IMAGES = ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_31")
 _LOCKS = (
     ("requirements/runtime", ("--python-version", "3.11")),
     ("requirements/dev", ("--python-version", "3.11")),
     ("requirements/bootstrap", ("--python-version", "3.11")),
-    (
-        "images/litellm/requirements",
-        ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_31"),
-    ),
+    ("images/backup/requirements", _IN_IMAGES),
+    ("images/litellm/requirements", _IN_IMAGES),
 )
 
 

@@ -53,7 +53,7 @@ def open_existing(stack: str) -> Stack:
     try:
         tools = toolchain.ensure(target_of(stack))
         encrypted = "encryptionsalt" in file_of(stack)
-        return Stack(stack, tools, state.backend(tools, encrypted=encrypted))
+        return Stack(stack, tools, state.backend(tools, stack=stack, encrypted=encrypted))
     except console.Failed as failed:
         raise Unavailable(failed.what) from None
 

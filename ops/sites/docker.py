@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
+from infra.images import bases
 from infra.services.platform import build as build_platform
 from infra.targets.docker.naming import JOB_GAVE_UP
 from ops import console
@@ -32,15 +33,15 @@ class DockerSite:
 
     def prepare(self, stack: Stack) -> None:
         """Chooses the image source once; builds what comes from packages."""
-        if images.choose(stack) == "packages":
-            # Bad settings are refused before minutes are spent on images, and only what is
-            # declared is built.
-            images.build_missing(
-                lambda: {
-                    str(service.image.recipe)
-                    for service in build_platform(stack.settings()).services
-                }
-            )
+        source = images.choose(stack)
+        # Bad settings are refused before minutes are spent on images, and only what is declared is
+        # built.
+        images.build_missing(
+            lambda: {
+                str(service.image.recipe) for service in build_platform(stack.settings()).services
+            },
+            bases(source),
+        )
 
     def recover(self, stack: Stack, resources: Resources) -> None:
         """Removes a dead run's lock and unrecorded containers."""
@@ -163,6 +164,10 @@ class DockerSite:
         for volume in _volumes(stack):
             volume.remove()
             yield f"volume {volume.name}"
+
+    def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:
+        """`docker exec`."""
+        return ("docker", "exec", "--interactive", entry["container"])
 
     def follow(self, service: str, entry: Mapping[str, Any]) -> None:
         """`docker logs`."""

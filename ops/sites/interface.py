@@ -59,5 +59,8 @@ class Site(Protocol):
     def delete_data(self, stack: Stack) -> Iterator[str]:
         """Deletes it, one name at a time."""
 
+    def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:
+        """The beginning of a command that runs in a service's container, with its input."""
+
     def follow(self, service: str, entry: Mapping[str, Any]) -> None:
         """Follows a service's log."""

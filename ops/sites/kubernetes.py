@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -255,6 +255,12 @@ class KubernetesSite:
         for name in self._owned(stack):
             self._run("delete", "namespace", name)
             yield f"namespace {name}"
+
+    def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:
+        """`kubectl exec`."""
+        name = entry["container"]
+        where = ("--namespace", entry["namespace"], "exec", "--stdin", f"statefulset/{name}")
+        return (*self._kubectl(), *where, "--container", name, "--")
 
     def follow(self, service: str, entry: Mapping[str, Any]) -> None:
         """`kubectl logs`."""

@@ -11,14 +11,20 @@ import yaml
 
 from infra.configuration import NAMESPACE
 from ops.paths import STATE
-from ops.stacks.state import write_private
+from ops.stacks import private
 
 _KEYS = tuple(f"{NAMESPACE}:{name}" for name in ("masterSecret", "instance", "images"))
 _SALTS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 
 
 def _copy(stack: str) -> Path:
-    return STATE / f"{stack}.keys.yaml"
+    """Outside the tree; one that an earlier version left beside the state is moved there."""
+    path, old = private.folder() / f"{stack}.keys.yaml", STATE / f"{stack}.keys.yaml"
+    if old.exists():
+        if not path.exists():
+            private.write(path, old.read_text())
+        old.unlink()
+    return path
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -38,8 +44,7 @@ def keep(stack: str, file: Path) -> None:
     }
     text = yaml.safe_dump(kept, sort_keys=False)
     if not _copy(stack).exists() or _copy(stack).read_text() != text:
-        STATE.mkdir(parents=True, exist_ok=True)
-        write_private(_copy(stack), text)
+        private.write(_copy(stack), text)
 
 
 def restore(stack: str, file: Path) -> bool:

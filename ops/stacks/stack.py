@@ -21,7 +21,7 @@ from ops import console
 from ops.build import toolchain
 from ops.build.toolchain import Toolchain
 from ops.paths import ROOT
-from ops.stacks import key_backup, progress, state
+from ops.stacks import generated, key_backup, progress, state
 
 _WRONG_PASSPHRASE = re.compile(
     r"incorrect passphrase|passphrase must be set|failed to decrypt|message authentication failed",
@@ -29,8 +29,8 @@ _WRONG_PASSPHRASE = re.compile(
 )
 _HOW_TO_OPEN = (
     "use the passphrase that this stack was created with: PULUMI_CONFIG_PASSPHRASE or"
-    " PULUMI_CONFIG_PASSPHRASE_FILE (`make up` keeps the one it generates in"
-    " .groundwork/passphrase)"
+    " PULUMI_CONFIG_PASSPHRASE_FILE (`make up` keeps the one it generates below"
+    " ~/.local/share/groundwork), or `make recover KIT=…`"
 )
 
 
@@ -182,12 +182,17 @@ class Stack:
                 f"{NAMESPACE}:masterSecret",
                 "--stack",
                 self.name,
-                stdin=state.generate(state.MASTER_LENGTH),
+                stdin=generated.generate(generated.MASTER_LENGTH),
             )
             added.append("masterSecret (encrypted)")
         if f"{NAMESPACE}:instance" not in config:
             self.ask(
-                "config", "set", f"{NAMESPACE}:instance", state.instance_id(), "--stack", self.name
+                "config",
+                "set",
+                f"{NAMESPACE}:instance",
+                generated.instance_id(),
+                "--stack",
+                self.name,
             )
             added.append("instance")
         if added:
@@ -260,7 +265,8 @@ def open_stack(meanwhile: Callable[[Mapping[str, Any]], None] = lambda _: None) 
     name = stack_name()
     declared = _stack_file(name).get("config") or {}
     tools = toolchain.ensure(target_of(name), meanwhile=lambda: meanwhile(declared))
-    return Stack(name, tools, state.backend(tools, encrypted="encryptionsalt" in _stack_file(name)))
+    encrypted = "encryptionsalt" in _stack_file(name)
+    return Stack(name, tools, state.backend(tools, stack=name, encrypted=encrypted))
 
 
 def instance_of(name: str) -> str | None:

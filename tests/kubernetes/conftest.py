@@ -30,7 +30,7 @@ from infra.spec import Platform
 from infra.targets.kubernetes.plan import Plan
 from infra.targets.kubernetes.plan import build as build_plan
 from infra.versions import RECIPES
-from ops.stacks import state
+from ops.stacks import generated
 from tests.kubernetes.cluster import lifecycle
 from tests.kubernetes.cluster import tools as cluster_tools
 from tests.kubernetes.cluster.lifecycle import Cluster
@@ -250,8 +250,8 @@ def deployed(
         "images": os.environ.get(
             "GROUNDWORK_TEST_IMAGES", "registry" if cluster.layout is None else "packages"
         ),
-        "masterSecret": state.generate(state.MASTER_LENGTH),
-        "instance": state.instance_id(),
+        "masterSecret": generated.generate(generated.MASTER_LENGTH),
+        "instance": generated.instance_id(),
         "postgres": {"vectors": {"dimensions": 64}},
         "minio": {"buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports"}]},
         "prometheus": {"scrapeInterval": "2s"},

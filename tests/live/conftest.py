@@ -85,6 +85,11 @@ class Clone:
     _exports: dict[str, str] = field(default_factory=dict)
     _outputs: tuple[int, dict[str, Any]] = (0, {})
 
+    @property
+    def private(self) -> Path:
+        """Where its passphrase and keys are."""
+        return self.root.with_name(f"{self.root.name}-private")
+
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "ops", *arguments]
 
@@ -97,6 +102,7 @@ class Clone:
             "STACK": self.stack,
             "PYTHONPATH": str(self.root),
             "GROUNDWORK_LOCAL_STATE": "1",
+            "GROUNDWORK_DATA": str(self.private),
             **({} if self.watched else {"GROUNDWORK_WATCH_SECONDS": "5"}),
             **self.environment,
         }

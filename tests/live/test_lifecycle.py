@@ -50,7 +50,8 @@ def test_first_up_ends_verified_healthy_with_a_table(deployed: Clone) -> None:
 def test_only_generated_keys_were_added_to_the_stack_file(deployed: Clone) -> None:
     assert {"groundwork:masterSecret", "groundwork:instance"} <= set(deployed.settings()["config"])
     assert set(deployed.settings()) == {"config", "encryptionsalt"}
-    assert (deployed.root / ".groundwork" / "passphrase").stat().st_mode & 0o777 == 0o600
+    (passphrase,) = deployed.private.glob("*/passphrase")
+    assert passphrase.stat().st_mode & 0o777 == 0o600
 
 
 def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from infra.images import BASE_TAG
 from infra.versions import OFFICIAL, RECIPES
-from ops.stacks import state
+from ops.stacks import generated
 from tests.live.conftest import Clone, copy_tree, free_offset
 from tests.support import lanes
 from tests.support.waiting import wait_until
@@ -114,7 +114,7 @@ def mirrored(
     off: dict[str, Any] = {"enabled": False}
     clone.configure(
         target="docker",
-        instance=state.instance_id(),
+        instance=generated.instance_id(),
         images=f"{registry}/groundwork",
         portOffset=free_offset(),
         postgres=off,

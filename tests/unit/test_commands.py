@@ -25,9 +25,8 @@ from ops import console
 from ops.build import downloads
 from ops.build.toolchain import Toolchain
 from ops.commands import dotenv, interruptions
-from ops.paths import ROOT
 from ops.sites import recovery
-from ops.stacks import failures, lock, state
+from ops.stacks import failures, lock, passphrase, private, state
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack
 
@@ -319,23 +318,51 @@ class TestPassphrase:
         file = tmp_path / "empty"
         file.write_text("\n")
         with pytest.raises(console.Failed, match="is empty"):
-            state._with_passphrase(
-                {name: "" if name == "PULUMI_CONFIG_PASSPHRASE" else str(file)}, encrypted=False
+            passphrase.added(
+                {name: "" if name == "PULUMI_CONFIG_PASSPHRASE" else str(file)},
+                stack="dev",
+                encrypted=False,
             )
 
     def test_a_weak_one_is_the_users_choice_and_is_said(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        state._with_passphrase({"PULUMI_CONFIG_PASSPHRASE": "hunter2"}, encrypted=False)
+        passphrase.added({"PULUMI_CONFIG_PASSPHRASE": "hunter2"}, stack="dev", encrypted=False)
         assert "is weak" in capsys.readouterr().err
 
-    def test_none_is_made_for_a_stack_that_another_one_encrypted(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(state, "PASSPHRASE_FILE", ROOT / ".groundwork-of-nobody" / "passphrase")
+    @pytest.fixture
+    def _own_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GROUNDWORK_DATA", str(tmp_path / "data"))
+        monkeypatch.setattr(passphrase, "_OLD", tmp_path / ".groundwork" / "passphrase")
+
+    @pytest.mark.usefixtures("_own_folder")
+    def test_none_is_made_for_a_stack_that_another_one_encrypted(self) -> None:
         with pytest.raises(console.Failed, match="missing here"):
-            state._with_passphrase({}, encrypted=True)
-        assert not (ROOT / ".groundwork-of-nobody").exists()
+            passphrase.added({}, stack="dev", encrypted=True)
+
+    @pytest.mark.usefixtures("_own_folder")
+    def test_it_is_kept_outside_the_tree_for_its_owner_only(self, tmp_path: Path) -> None:
+        made = passphrase.added({}, stack="dev", encrypted=False)
+        file = Path(made["PULUMI_CONFIG_PASSPHRASE_FILE"])
+        assert file.is_relative_to(tmp_path / "data")
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert passphrase.added({}, stack="dev", encrypted=True) == made
+
+    @pytest.mark.usefixtures("_own_folder")
+    def test_one_beside_the_state_is_moved_out_of_the_tree(self, tmp_path: Path) -> None:
+        old = tmp_path / ".groundwork" / "passphrase"
+        old.parent.mkdir()
+        old.write_text("the old one")
+        made = passphrase.added({}, stack="dev", encrypted=True)
+        assert passphrase.text_of(made) == "the old one"
+        assert not old.exists()
+
+    @pytest.mark.usefixtures("_own_folder")
+    def test_a_recovered_stack_has_its_own(self) -> None:
+        passphrase.added({}, stack="dev", encrypted=False)
+        passphrase.keep("prod", "of the kit")
+        made = passphrase.added({}, stack="prod", encrypted=True)
+        assert passphrase.text_of(made) == "of the kit"
 
 
 @pytest.mark.parametrize("path", ["new", "old"])
@@ -344,7 +371,7 @@ def test_a_private_file_is_whole_and_its_owners(tmp_path: Path, path: str) -> No
     if path == "old":
         file.write_text("before")
         file.chmod(0o644)
-    state.write_private(file, "after")
+    private.write(file, "after")
     assert file.read_text() == "after"
     assert file.stat().st_mode & 0o777 == 0o600
     assert [item.name for item in tmp_path.iterdir()] == [path]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.stacks import key_backup, state
+from ops.stacks import generated, key_backup
 
 STACK_FILE = """\
 # A person's comment.
@@ -61,12 +61,12 @@ def test_generated_keys_come_back_into_an_empty_file(
 
 def test_generated_values_are_random_and_safe_in_yaml() -> None:
     """A value that begins with a letter cannot be read as a number."""
-    values = {state.generate(40) for _ in range(50)}
+    values = {generated.generate(40) for _ in range(50)}
     assert len(values) == 50
     assert [
         value
         for value in values
         if not (value[0] in string.ascii_letters and value.isalnum() and len(value) == 40)
     ] == []
-    instances = {state.instance_id() for _ in range(50)}
+    instances = {generated.instance_id() for _ in range(50)}
     assert [value for value in instances if not value[0].isalpha()] == []

@@ -165,7 +165,7 @@ class TestEveryRelease:
     ) -> None:
         """Who reaches whom follows from the services, as on Docker."""
         service, network = made[0].by_name(item.name), item.values["network"]
-        assert (network["home"], *network["joins"]) == service.networks
+        assert (network["home"], *network["joins"]) == (*service.networks, *service.calls_back)
         assert network["egress"] == (service.reaches_out or service.operated is not None)
 
     def test_its_volumes_have_the_size_of_the_settings_and_labels_that_never_change(

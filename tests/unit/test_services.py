@@ -25,6 +25,7 @@ from infra.services.registry import definitions
 from infra.spec import APP_NETWORK, Platform, Service
 from infra.units import GIB, MIB
 from infra.versions import NO_PACKAGE
+from ops.paths import ROOT
 from tests.unit.conftest import (
     IMAGE_SOURCES,
     MASTER,
@@ -36,7 +37,7 @@ from tests.unit.conftest import (
 )
 
 # Beside stores: what watches, and has to remember.
-REMEMBERS = {"prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy-logs"}
+REMEMBERS = {"backup", "prometheus", "grafana", "alertmanager", "loki", "tempo", "alloy-logs"}
 STORES = {
     name for item in definitions() if item.stage == Stage.STORE for name in item.service_names
 }
@@ -80,13 +81,14 @@ class TestEveryService:
     """Invariants over all services and image sources."""
 
     def test_has_a_pinned_image(self, source: str, name: str) -> None:
-        reference = get(source, name).image.reference
+        image = get(source, name).image
+        assert image.built == (source == "packages" or name == "backup")
         pattern = (
             r"groundwork/[a-z-]+:[0-9.]+-[0-9a-f]{12}"
-            if source == "packages"
+            if image.built
             else r"[^@]+:[^@]+@sha256:[0-9a-f]{64}"
         )
-        assert re.fullmatch(pattern, reference)
+        assert re.fullmatch(pattern, image.reference)
 
     def test_keeps_data_on_a_volume_exactly_if_it_is_a_store(self, source: str, name: str) -> None:
         assert bool(get(source, name).volumes) == (name in STORES | REMEMBERS)
@@ -183,7 +185,10 @@ def test_platform_prints_no_secret(source: str, platform: Platform) -> None:
     assert _shown(source, repr(platform)) == set()
 
 
-def test_dev_fits_a_machine_with_8_gib_of_memory_and_50_gb_of_disk(platform: Platform) -> None:
+def test_dev_fits_a_machine_with_8_gib_of_memory_and_50_gb_of_disk(source: str) -> None:
+    dev = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
+    keys = {key.removeprefix("groundwork:"): value for key, value in dev.items()}
+    platform = make_platform(**{**keys, "images": source})
     assert sum(service.limits.memory for service in platform.services) <= 7 * GIB
     assert (
         sum(volume.size for service in platform.services for volume in service.volumes)
@@ -221,7 +226,7 @@ def test_ports_of_the_mission() -> None:
 
 def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
     """A store is reached by its exporter, by Prometheus where it is scraped directly, and by
-    LiteLLM where it keeps something.
+    LiteLLM where it keeps something; the backup reaches all of them.
     """
     names = {service.name for service in platform.services}
     members: dict[str, set[str]] = {}
@@ -229,15 +234,15 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
         for network in service.networks:
             members.setdefault(network, set()).add(service.name)
     litellm_store = {"litellm"} if platform.by_name("litellm").image.recipe is None else set()
-    assert members["postgres"] == {"postgres", "postgres-exporter"} | litellm_store
-    assert members["redis-cache"] == {"redis-cache", "redis-cache-exporter", "litellm"}
-    assert members["redis-queue"] == {"redis-queue", "redis-queue-exporter"}
-    assert members["minio"] == {"minio", "prometheus"}
+    assert members["postgres"] == {"backup", "postgres", "postgres-exporter"} | litellm_store
+    assert members["redis-cache"] == {"backup", "redis-cache", "redis-cache-exporter", "litellm"}
+    assert members["redis-queue"] == {"backup", "redis-queue", "redis-queue-exporter"}
+    assert members["minio"] == {"backup", "minio", "prometheus"}
     assert members["alloy"] == {"alloy", "prometheus", "litellm"}
     assert members["litellm"] == {"litellm", "prometheus"}
     assert members[APP_NETWORK] == {"prometheus"}
     assert members["observability"] == {
-        name for name in names if name.endswith("-exporter") or name in WATCHERS
+        name for name in names if name.endswith("-exporter") or name in {"backup", *WATCHERS}
     } - {"socket-proxy"}
     assert members["socket-proxy"] == {"socket-proxy", "cadvisor"}
 

@@ -237,8 +237,12 @@ class DockerTarget:
             *(item for name in service.depends_on for item in self._ready.get(name, ())),
         ]
         mounts = [
-            docker.ContainerMountArgs(
-                type="volume", source=self._volume(volume.name).name, target=volume.path
+            (
+                docker.ContainerMountArgs(type="bind", source=volume.folder, target=volume.path)
+                if volume.folder
+                else docker.ContainerMountArgs(
+                    type="volume", source=self._volume(volume.name).name, target=volume.path
+                )
             )
             for volume in service.volumes
         ]

@@ -229,7 +229,7 @@ def _network(stack: Stack, service: Service) -> dict[str, Any]:
     return {
         "policy": settings.kubernetes.network_policies,
         "home": service.home_network,
-        "joins": list(service.networks[1:]),
+        "joins": list(dict.fromkeys((*service.networks[1:], *service.calls_back))),
         # What an operator runs talks to the cluster's API.
         "egress": service.reaches_out or service.operated is not None,
         "operator": (

@@ -24,7 +24,7 @@ from ops.development.bench import tools
 from ops.development.bench.description import Description, describe
 from ops.development.bench.peers import Compose, Peer, Scratch, Terraform
 from ops.paths import ROOT, cache
-from ops.stacks import state
+from ops.stacks import generated
 from ops.stacks.stack import Stack
 
 NOTHING, UNCHANGED, BLIND, CHANGED = (
@@ -68,7 +68,7 @@ def platform(stack: Stack, figures: Figures, *, repeats: int) -> None:
     with _scratch(stack, ROOT / "infra") as (scratch, folder, secret):
         for number in range(repeats):
             console.out.print(f"[bold]the platform, run {number + 1} of {repeats}[/bold]")
-            instance = {f"{NAMESPACE}:instance": state.instance_id()}
+            instance = {f"{NAMESPACE}:instance": generated.instance_id()}
             scratch.configure({**config, **instance}, secret)
             _Round(scratch, folder, figures).measure(
                 partial(scratch.configure, {**change, **instance}, secret)
@@ -84,7 +84,7 @@ def small(stack: Stack, figures: Figures, counts: Sequence[int], *, repeats: int
                 config = {
                     f"{NAMESPACE}:count": count,
                     f"{NAMESPACE}:image": BASE_TAG,
-                    f"{NAMESPACE}:instance": state.instance_id(),
+                    f"{NAMESPACE}:instance": generated.instance_id(),
                 }
                 scratch.configure(config, secret)
                 _Round(scratch, folder, figures, f"{count} small services: ").measure()
@@ -111,7 +111,7 @@ class _Round:
                 after = describe(self.scratch.export())
         for number, peer in enumerate(_peers(self.folder), start=1):
             # Of its own, since volumes that an interrupted run has left hold another's data.
-            name = f"gwpeer{number}-{state.instance_id()}-"
+            name = f"gwpeer{number}-{generated.instance_id()}-"
             rename = partial(_renamed, peer=name, shift=_SHIFT * number)
             peer.write(rename(before))
             with _removed(peer):
@@ -183,7 +183,7 @@ def _scratch(stack: Stack, program: Path) -> Iterator[tuple[Scratch, Path, dict[
             ),
         }
         environment.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
-        master = state.generate(state.MASTER_LENGTH)
+        master = generated.generate(generated.MASTER_LENGTH)
         name = "masterSecret" if program.name == "infra" else "master"
         yield Scratch(folder, program, environment), folder, {f"{NAMESPACE}:{name}": master}
     finally:

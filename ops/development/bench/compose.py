@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.development.bench.description import Container, Description
-from ops.stacks.state import write_private
+from ops.stacks import private
 
 # Arguments that both know, each by its own name.
 _SAME = {
@@ -67,7 +67,7 @@ def _placed(loaders: list[Container], folder: Path) -> Iterator[tuple[str, Path]
 
 def _write(path: Path, item: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, item["content"])
+    private.write(path, item["content"])
     path.chmod(int(item.get("permissions") or "0644", 8))
 
 

@@ -14,7 +14,7 @@ from ops import console
 from ops.development.bench import compose, terraform
 from ops.development.bench.description import Description
 from ops.development.bench.tools import Tool
-from ops.stacks.state import write_private
+from ops.stacks import private
 
 
 class Peer(Protocol):
@@ -49,7 +49,7 @@ class Compose:
     def write(self, description: Description) -> None:
         """As a compose file, and files beside it."""
         content = compose.document(description, self.folder / "files")
-        write_private(self.folder / "compose.yaml", yaml.safe_dump(content, sort_keys=False))
+        private.write(self.folder / "compose.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def apply(self, *, refresh: bool) -> None:  # noqa: ARG002 - it always looks at the engine
         """`up --wait`."""
@@ -83,7 +83,7 @@ class Terraform:
         """As JSON."""
         # A line each, so that a message about one shows no other, which may hold a secret.
         content = json.dumps(terraform.document(description), indent=1)
-        write_private(self.folder / "main.tf.json", content)
+        private.write(self.folder / "main.tf.json", content)
         override = f'dev_overrides {{ "kreuzwerker/docker" = "{self.provider}" }}'
         (self.folder / "terraform.rc").write_text(f"provider_installation {{ {override} }}\n")
 

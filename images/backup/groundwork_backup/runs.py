@@ -1,0 +1,209 @@
+"""A backup: every stream of every store under one run, and a manifest at its end.
+
+A run without a manifest was interrupted: it is never restored, and the next run removes it.
+"""
+
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any
+
+from groundwork_backup import manifests, status
+from groundwork_backup.config import Config, Source
+from groundwork_backup.failure import Failed
+from groundwork_backup.manifests import Manifest, Saved, Stream, stream_name
+from groundwork_backup.restic import Restic
+from groundwork_backup.stores import kinds
+from groundwork_backup.units import size
+
+FACTS = "GROUNDWORK_BACKUP_FACTS"
+_PROGRESS_SECONDS = 5
+Say = Callable[[str], None]
+
+
+def repositories(config: Config) -> list[Restic]:
+    """The repositories, the one to restore from first."""
+    return [Restic(item, config.folder / "cache", config.stack) for item in config.repositories]
+
+
+@contextmanager
+def alone(config: Config, doing: str) -> Iterator[None]:
+    """Holds the stack's backup for one process. Raises Failed if another one has it."""
+    path = config.folder / "state" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Failed(
+                f"a {file.read().strip() or 'backup or restore'} is running",
+                "wait for it, then run the same command again",
+            ) from None
+        file.truncate(0)
+        file.write(f"{doing} (since {datetime.now(UTC):%H:%M:%S} UTC)")
+        file.flush()
+        yield
+
+
+def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
+    """Saves every store, or those named. A store that cannot be saved does not stop the others.
+
+    Raises Failed if the repository cannot be used.
+    """
+    chosen = [config.source(name) for name in only] or config.sources
+    with alone(config, "backup"):
+        status.attempted(config)
+        first, *others = repositories(config)
+        first.open()
+        entries = manifests.listed(first, config.stack)
+        started = datetime.now(UTC)
+        run = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        stores = tuple(_Run(run, config, first, say).save(source) for source in chosen)
+        manifest = Manifest(
+            run=run,
+            sequence=max((entry.sequence for entry in entries), default=0) + 1,
+            stack=config.stack,
+            started=started.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            stores=stores,
+        )
+        _conclude(config, first, manifest)
+        status.saved(config, manifest)
+        _tidy(config, first, say)
+        for other in others:
+            _copy(config, first, other, manifest, say)
+        status.sized(config, first)
+    return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run in progress."""
+
+    name: str
+    config: Config
+    restic: Restic
+    say: Say
+
+    def save(self, source: Source) -> Saved:
+        """Saves one store; what goes wrong is part of the result."""
+        try:
+            store = kinds.store(self.config, source)
+            version = store.version()
+            streams = tuple(self._stream(source, item) for item in store.items())
+        except Exception as error:  # whatever it is, the other stores are saved
+            told = error.what if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+            self.say(f"{source.name}: FAILED: {told}")
+            return Saved(store=source.name, kind=source.kind, error=" ".join(told.split())[:500])
+        return Saved(store=source.name, kind=source.kind, version=version, streams=streams)
+
+    def _stream(self, source: Source, item: str) -> Stream:
+        began = time.monotonic()
+        told = [began]
+
+        def progress(done: int) -> None:
+            if done and time.monotonic() - told[0] > _PROGRESS_SECONDS:
+                told[0] = time.monotonic()
+                self.say(f"{source.name}/{item}: {size(done)} …")
+
+        with tempfile.TemporaryDirectory() as scratch:
+            facts = Path(scratch) / "facts.json"
+            try:
+                saved = self.restic.save(
+                    stream_name(source.name, item),
+                    [sys.executable, "-m", "groundwork_backup", "dump", source.name, item],
+                    tags=[f"run={self.name}", f"store={source.name}"],
+                    environment={FACTS: str(facts)},
+                    progress=progress,
+                )
+            except Failed:
+                if facts.exists() and "error" in (known := json.loads(facts.read_text())):
+                    raise Failed(known["error"]) from None
+                raise
+            found = json.loads(facts.read_text())
+        seconds = round(time.monotonic() - began, 2)
+        self.say(
+            f"{source.name}/{item}: {size(saved.size)} in {seconds:.1f} s, {size(saved.added)}"
+            " added"
+        )
+        return Stream(
+            item=item,
+            snapshot=saved.snapshot,
+            size=saved.size,
+            added=saved.added,
+            seconds=seconds,
+            facts=found,
+        )
+
+
+def _conclude(config: Config, restic: Restic, manifest: Manifest) -> None:
+    """Writes the manifest, which makes the run one that can be restored."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "manifest.json"
+        file.write_text(json.dumps(asdict(manifest), indent=1))
+        restic.save(
+            manifests.FILE,
+            ["cat", str(file)],
+            tags=[
+                manifests.MANIFEST,
+                f"run={manifest.run}",
+                f"sequence={manifest.sequence}",
+                f"started={manifest.started}",
+                f"size={sum(item.size for item in manifest.stores)}",
+                *(f"failed={name}" for name in manifest.failed),
+                *(f"saved={item.store}" for item in manifest.stores if not item.error),
+                *(["partial"] if len(manifest.stores) < len(config.sources) else []),
+            ],
+            environment={},
+        )
+
+
+def _tidy(config: Config, restic: Restic, say: Say) -> None:
+    """Removes what the policy does not keep, and what interrupted runs left."""
+    surplus = set(restic.surplus(manifests.MANIFEST, config.keep))
+    snapshots = restic.snapshots()
+    kept = {
+        manifests.tags_of(item)["run"][0]
+        for item in snapshots
+        if manifests.MANIFEST in item.get("tags", ()) and item["id"] not in surplus
+    }
+    gone = [
+        item["id"] for item in snapshots if not kept & set(manifests.tags_of(item).get("run", ()))
+    ]
+    if gone:
+        runs = {
+            run
+            for item in snapshots
+            if item["id"] in gone
+            for run in manifests.tags_of(item)["run"]
+        }
+        restic.forget(gone)
+        say(f"removed {len(runs)} backups that the policy does not keep or that were interrupted")
+
+
+def _copy(config: Config, first: Restic, other: Restic, manifest: Manifest, say: Say) -> None:
+    snapshots = [item["id"] for item in first.snapshots(tag=f"run={manifest.run}")]
+    first.copy_to(other, snapshots)
+    _tidy(config, other, say)
+    say(f"copied to repository `{other.repository.name}`")
+
+
+def leave_facts(facts: Mapping[str, Any]) -> None:
+    """Hands what a dump learnt to the run that started it."""
+    if path := os.environ.get(FACTS):
+        Path(path).write_text(json.dumps(facts))
+
+
+def names(items: Iterable[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(f"`{item}`" for item in items)

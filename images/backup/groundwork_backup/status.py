@@ -1,0 +1,77 @@
+"""What metrics and the schedule go by: one file, written by whichever process did something."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groundwork_backup.config import Config
+
+if TYPE_CHECKING:
+    from groundwork_backup.manifests import Manifest
+    from groundwork_backup.restic import Restic
+
+
+def read(config: Config) -> dict[str, Any]:
+    """The status; that of a stack which was never saved, if it is missing or unreadable."""
+    try:
+        found: dict[str, Any] = json.loads(_file(config).read_text())
+    except (OSError, ValueError):
+        found = {}
+    return {"first_seen": time.time(), "stores": {}, "checks": {}, **found}
+
+
+def begun(config: Config) -> None:
+    """Remembers when the stack was first seen: the age of a backup counts from there."""
+    _write(config, read(config))
+
+
+def attempted(config: Config) -> None:
+    """A backup begins."""
+    _write(config, {**read(config), "attempted": time.time()})
+
+
+def saved(config: Config, manifest: "Manifest") -> None:
+    """A backup has ended."""
+    now, known = time.time(), read(config)
+    for item in manifest.stores:
+        entry = known["stores"].setdefault(item.store, {})
+        entry["failed"] = bool(item.error)
+        if not item.error:
+            entry |= {
+                "at": now,
+                "size": item.size,
+                "added": sum(stream.added for stream in item.streams),
+                "seconds": round(sum(stream.seconds for stream in item.streams), 2),
+                "count": item.count,
+            }
+    _write(config, known)
+
+
+def sized(config: Config, restic: "Restic") -> None:
+    """The repository's size has changed."""
+    _write(config, {**read(config), "repository_size": restic.size()})
+
+
+def checked(config: Config, repository: str, *, good: bool) -> None:
+    """A check of a repository has ended."""
+    known = read(config)
+    known["checks"][repository] = {"at": time.time(), "good": good}
+    _write(config, known)
+
+
+def checking(config: Config) -> None:
+    """A check begins."""
+    _write(config, {**read(config), "check_attempted": time.time()})
+
+
+def _file(config: Config) -> Path:
+    return config.folder / "state" / "status.json"
+
+
+def _write(config: Config, known: dict[str, Any]) -> None:
+    path = _file(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".new")
+    scratch.write_text(json.dumps(known))
+    scratch.replace(path)

@@ -1,0 +1,197 @@
+"""Redis: a snapshot as a replica receives it, given back as a primary sends it."""
+
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import redis
+
+from groundwork_backup.config import Source
+from groundwork_backup.failure import Failed
+from groundwork_backup.stores.interface import Counts, Opener
+
+_ITEM = "dump.rdb"
+_CHUNK = 1 << 20
+_END_MARK = b"groundwork-backup-end-of-the-snapshot---"  # 40 bytes, as the protocol asks
+_SYNC_SECONDS = 600
+
+
+class Redis:
+    """One instance, as a user that may replicate."""
+
+    def __init__(self, source: Source, port: int) -> None:
+        """`port` is where this process is its primary during a restore."""
+        self._source, self._port = source, port
+
+    def version(self) -> str:
+        """Such as `8.0.2`."""
+        with self._client() as client:
+            return str(client.info("server")["redis_version"])
+
+    def items(self) -> Sequence[str]:
+        """One snapshot of all databases."""
+        return [_ITEM]
+
+    def dump(self, item: str, out: IO[bytes]) -> dict[str, Any]:
+        """Keys are counted at the start; the snapshot may have more."""
+        counts = self._keys()
+        done = subprocess.run(
+            ["redis-cli", "-h", self._source.host, "-p", str(self._source.port),
+             "--user", self._source.username, "--no-auth-warning", "--rdb", "-"],
+            env={"PATH": "/usr/bin:/bin", "REDISCLI_AUTH": self._source.password},
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
+            raise Failed(f"redis-cli: {told}", f"check the log of {self._source.name}")
+        return {"counts": counts}
+
+    def holds(self) -> Counts:
+        """Keys that are not the platform's own."""
+        own = self._source.options.get("own")
+        with self._client() as client:
+            if own is None:
+                return self._keys()
+            mine = sum(1 for _ in client.scan_iter(match=own, count=1000))
+            total = client.dbsize()
+        return {"db0": total - mine} if total > mine else {}
+
+    def restore(self, streams: Mapping[str, Opener], facts: Mapping[str, Any]) -> Counts:
+        """The instance becomes a replica of what was saved, and a primary again once it has it."""
+        with (
+            streams[_ITEM]() as stream,
+            _Primary(self._port, self._source.password, stream) as primary,
+            self._client() as client,
+        ):
+            # The address under which it sees this process is one that it can connect to.
+            here = str(client.client_info()["addr"]).rpartition(":")[0]
+            try:
+                client.config_set("masterauth", self._source.password)
+                client.replicaof(here, self._port)
+                self._wait(client, primary)
+            finally:
+                client.replicaof("NO", "ONE")
+                client.config_set("masterauth", "")
+            self._written(client)
+        return self._keys()
+
+    def _wait(self, client: "redis.Redis", primary: "_Primary") -> None:
+        deadline = time.monotonic() + _SYNC_SECONDS
+        while time.monotonic() < deadline:
+            if primary.error is not None:
+                raise primary.error
+            with suppress(redis.exceptions.BusyLoadingError):
+                if client.info("replication").get("master_link_status") == "up":
+                    return
+            time.sleep(0.1)
+        raise Failed(
+            f"{self._source.name} did not load the snapshot within {_SYNC_SECONDS} s; it has what"
+            " it had before",
+            f"check the log of {self._source.name}: its memory must hold the snapshot",
+        )
+
+    def _written(self, client: "redis.Redis") -> None:
+        """Waits until the append-only file has what was loaded."""
+        for _ in range(_SYNC_SECONDS):
+            found = client.info("persistence")
+            if not (found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"]):
+                return
+            time.sleep(1)
+
+    def _keys(self) -> Counts:
+        with self._client() as client:
+            space = client.info("keyspace")
+        return {name: int(found["keys"]) for name, found in sorted(space.items())}
+
+    @contextmanager
+    def _client(self) -> Iterator["redis.Redis"]:
+        source = self._source
+        client = redis.Redis(
+            host=source.host,
+            port=source.port,
+            username=source.username,
+            password=source.password,
+            socket_timeout=60,
+            socket_connect_timeout=10,
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+class _Primary:
+    """The primary's side of a full synchronization (redis.io, "Redis replication"), for one
+    replica that knows the password. Of what it sends the end is marked, so its length need not be
+    known.
+    """
+
+    def __init__(self, port: int, password: str, snapshot: IO[bytes]) -> None:
+        self._port, self._password, self._snapshot = port, password, snapshot
+        self._listener = socket.create_server(("", port))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._connection: socket.socket | None = None
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> "_Primary":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for item in (self._listener, self._connection):
+            with suppress(OSError):
+                if item is not None:
+                    item.shutdown(socket.SHUT_RDWR)
+                    item.close()
+        self._thread.join(timeout=10)
+
+    def _serve(self) -> None:
+        try:
+            self._connection, _ = self._listener.accept()
+            self._answer(self._connection)
+        except OSError:
+            return  # closed, at the end
+        except BaseException as error:
+            self.error = error
+
+    def _answer(self, connection: socket.socket) -> None:
+        commands = connection.makefile("rb")
+        known = False
+        while command := _command(commands):
+            word = command[0].upper()
+            if word == b"AUTH":
+                known = command[-1].decode() == self._password
+                connection.sendall(b"+OK\r\n" if known else b"-WRONGPASS\r\n")
+            elif not known:
+                connection.sendall(b"-NOAUTH\r\n")
+            elif word == b"PSYNC":
+                self._send(connection)
+            elif word == b"PING":
+                connection.sendall(b"+PONG\r\n")
+            elif command[1:2] != [b"ACK"]:
+                connection.sendall(b"+OK\r\n")
+
+    def _send(self, connection: socket.socket) -> None:
+        connection.sendall(b"+FULLRESYNC " + b"0" * 40 + b" 0\r\n")
+        connection.sendall(b"$EOF:" + _END_MARK + b"\r\n")
+        while chunk := self._snapshot.read(_CHUNK):
+            connection.sendall(chunk)
+        connection.sendall(_END_MARK)
+
+
+def _command(stream: IO[bytes]) -> list[bytes]:
+    """The next command; empty at the end of the connection."""
+    head = stream.readline()
+    if not re.match(rb"\*\d+\r\n", head):
+        return []
+    parts = []
+    for _ in range(int(head[1:])):
+        length = int(stream.readline()[1:])
+        parts.append(stream.read(length))
+        stream.readline()
+    return parts

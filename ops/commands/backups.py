@@ -1,0 +1,184 @@
+"""Backups: made, listed, checked and restored by the container `backup` of the stack."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from infra.units import format_size
+from ops import console
+from ops.sites import site
+from ops.sites.interface import Site
+from ops.stacks.stack import Stack, open_stack
+
+_SERVICE = "backup"
+_PROGRAM = ("python", "-m", "groundwork_backup", "--json")
+
+
+def back_up() -> None:
+    """Backs up every store now. Raises Failed if one could not be saved."""
+    stack, place, entry = opened()
+    keep_stack(stack, place, stack.outputs())
+    manifest: dict[str, Any] = {}
+    try:
+        for message in _ask(place, entry, "run"):
+            manifest = message.get("manifest", manifest)
+    finally:
+        if manifest:
+            _show_manifest(manifest)
+
+
+def listing() -> None:
+    """Lists the backups in the repository."""
+    _, place, entry = opened()
+    table = Table(title="Backups, the newest last", title_justify="left")
+    for column in ("number", "backup", "made (UTC)", "age", "size", ""):
+        table.add_column(column)
+    for message in _ask(place, entry, "list"):
+        item = message["backup"]
+        began = datetime.fromisoformat(item["started"])
+        table.add_row(
+            str(item["sequence"]),
+            item["run"],
+            f"{began:%Y-%m-%d %H:%M:%S}",
+            _age(began),
+            _size(item["size"]),
+            _remark(item),
+        )
+    if table.row_count == 0:
+        raise console.Failed("there is no backup yet", "`make backup` makes one")
+    console.out.print(table)
+
+
+def restore(*, at: str, only: Sequence[str], replace: Sequence[str], of: str) -> None:
+    """Restores a backup. Raises Failed, before anything changes, if a store is not empty and not
+    named in `replace`.
+    """
+    _, place, entry = opened()
+    arguments = ["restore", f"--at={at}", f"--of={of}"]
+    arguments += [f"--only={','.join(only)}", f"--replace={','.join(replace)}"]
+    table = Table(title="Restored", title_justify="left")
+    for column in ("store", "size", "saved", "holds now", "seconds", "per second"):
+        table.add_column(column)
+    for message in _ask(place, entry, *arguments):
+        if item := message.get("restored"):
+            table.add_row(
+                item["store"],
+                _size(item["size"]),
+                str(item["saved"]),
+                str(item["holds"]),
+                f"{item['seconds']:.1f}",
+                _size(item["size"] / max(item["seconds"], 0.001)),
+            )
+    console.out.print(table)
+    console.out.print("`make health` verifies the platform with the restored data.")
+
+
+def check() -> None:
+    """Checks every repository for damage."""
+    _, place, entry = opened()
+    for _ in _ask(place, entry, "check"):
+        continue
+
+
+def keep_stack(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> None:
+    """Leaves the stack's settings and state, whose secrets are encrypted, for the next backup; does
+    nothing where there is none.
+    """
+    entry = outputs["services"].get(_SERVICE)
+    if entry is None:
+        return
+    state = stack.pulumi("stack", "export", "--stack", stack.name)
+    kept = {"files": {stack.file.name: stack.file.read_text(), "state.json": state.stdout}}
+    _run(place, entry, "keep-stack", stdin=json.dumps(kept))
+
+
+def opened() -> tuple[Stack, Site, Mapping[str, Any]]:
+    """The stack, its site, and its container for backups. Raises Failed if it has none."""
+    site.ensure_engine()
+    stack = open_stack()
+    services = stack.outputs()["services"]
+    if _SERVICE not in services:
+        raise console.Failed(
+            f"the stack `{stack.name}` has no backup",
+            "set groundwork:backup.enabled to true, then run `make up`; on Kubernetes with official"
+            " images also groundwork:backup.image",
+        )
+    return stack, site.of(stack), services[_SERVICE]
+
+
+def _run(place: Site, entry: Mapping[str, Any], *arguments: str, stdin: str) -> None:
+    command = [*place.inside(entry), *_PROGRAM, *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise console.Failed(f"{arguments[0]}: {(done.stderr or done.stdout).strip()[-400:]}")
+
+
+def _ask(place: Site, entry: Mapping[str, Any], *arguments: str) -> Iterator[dict[str, Any]]:
+    """What the program answers, after showing what it says. Raises Failed as it fails."""
+    command = [*place.inside(entry), *_PROGRAM, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        failed: console.Failed | None = None
+        for line in process.stdout or ():
+            try:
+                message: dict[str, Any] = json.loads(line)
+            except ValueError:
+                continue
+            if says := message.get("says"):
+                console.out.print(f"  {says}", markup=False)
+            elif what := message.get("failed"):
+                failed = console.Failed(what, message["fix"])
+            else:
+                yield message
+        told = process.stderr.read() if process.stderr else ""
+    if failed is not None:
+        raise failed
+    if process.returncode != 0:
+        last = "\n    ".join(told.strip().splitlines()[-5:]) or f"status {process.returncode}"
+        raise console.Failed(
+            f"the backup container: {last}", "`make logs S=backup`, then the same command again"
+        )
+
+
+def _show_manifest(manifest: Mapping[str, Any]) -> None:
+    table = Table(title=f"Backup {manifest['sequence']}: {manifest['run']}", title_justify="left")
+    for column in ("store", "version", "size", "added", "entries", "seconds", ""):
+        table.add_column(column)
+    for store in manifest["stores"]:
+        streams = store["streams"]
+        counts = [stream["facts"].get("counts", {}) for stream in streams]
+        table.add_row(
+            store["store"],
+            store["version"],
+            _size(sum(stream["size"] for stream in streams)),
+            _size(sum(stream["added"] for stream in streams)),
+            str(sum(sum(item.values()) for item in counts)),
+            f"{sum(stream['seconds'] for stream in streams):.1f}",
+            "FAILED" if store["error"] else "",
+        )
+    console.out.print(table)
+
+
+def _remark(item: Mapping[str, Any]) -> str:
+    if item["failed"]:
+        return f"without {', '.join(item['failed'])}"
+    return f"only {', '.join(item['stores'])}" if item["partial"] else ""
+
+
+def _size(count: float) -> str:
+    rounded = int(count)
+    if rounded < 1024:
+        return f"{rounded}B"
+    return format_size(rounded) if rounded % (1 << 20) == 0 else f"{count / (1 << 20):.1f}MiB"
+
+
+def _age(began: datetime) -> str:
+    minutes = int((datetime.now(UTC) - began).total_seconds() // 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
