@@ -91,9 +91,9 @@ def _kubernetes(
     problems = checks.check(settings, platform, identity, facts)
     if problems:
         raise PreflightError(problems)
-    KubernetesTarget(settings, kubeconfig(settings)).deploy(
-        build(settings, identity, platform, checks.opened(settings, identity, facts))
-    )
+    opened = checks.opened(settings, identity, facts)
+    plan = build(settings, identity, platform, opened, checks.annotated(settings, facts))
+    KubernetesTarget(settings, kubeconfig(settings)).deploy(plan)
     return platform, checks.notes(settings, platform, facts)
 
 

@@ -321,5 +321,30 @@ BOARD = Board(
             ),
             "alertmanager",
         ),
+        Row(
+            "Backups",
+            (
+                panel(
+                    "Age of the last backup",
+                    "By store; before the first one, since the stack was first seen.",
+                    "s",
+                    Query("time() - groundwork_backup_last_success_timestamp_seconds", "{{store}}"),
+                ),
+                panel(
+                    "Size of the last backup",
+                    "Bytes read of each store, before deduplication and compression.",
+                    "bytes",
+                    Query("groundwork_backup_size_bytes", "{{store}}"),
+                    Query("groundwork_backup_repository_size_bytes", "repository"),
+                ),
+                panel(
+                    "Duration of the last backup",
+                    "By store.",
+                    "s",
+                    Query("groundwork_backup_duration_seconds", "{{store}}"),
+                ),
+            ),
+            "backup",
+        ),
     ),
 )

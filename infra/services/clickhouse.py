@@ -1,6 +1,7 @@
 """ClickHouse: the analytics schema, sized for a small host, with hashed passwords."""
 
 import hashlib
+from collections.abc import Iterator
 
 from infra import sizing
 from infra.secret import Secret
@@ -17,6 +18,7 @@ from infra.spec import (
     Metrics,
     Port,
     Service,
+    Store,
     Variable,
     Volume,
 )
@@ -158,6 +160,10 @@ def _administration(context: Context) -> Contract:
         yield Variable("CLICKHOUSE_ADMIN_PASSWORD", context.secret(NAME, "admin"))
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    yield Store(name=NAME, kind="clickhouse", at=endpoint(context, "admin"))
+
+
 DEFINITION = Definition(
     name=NAME,
     stage=Stage.STORE,
@@ -168,5 +174,6 @@ DEFINITION = Definition(
     external_needs=("username", "password", "database"),
     exposable=True,
     environment=_environment,
+    stores=_stores,
     administration=_administration,
 )

@@ -20,6 +20,7 @@ from infra.spec import (
     Metrics,
     Port,
     Service,
+    Store,
     Variable,
     Volume,
 )
@@ -166,6 +167,17 @@ def _administration(context: Context) -> Contract:
     yield Variable("GRAFANA_PASSWORD", _admin(context))
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    at = Endpoint(
+        host=NAME,
+        port=3000,
+        network=OBSERVABILITY_NETWORK,
+        username="admin",
+        password=_admin(context),
+    )
+    yield Store(name=NAME, kind="grafana", at=at)
+
+
 DEFINITION = Definition(
     name=NAME,
     stage=Stage.DASHBOARDS,
@@ -176,4 +188,5 @@ DEFINITION = Definition(
     exposable=True,
     validate=_validate,
     administration=_administration,
+    stores=_stores,
 )

@@ -1,5 +1,7 @@
 """Qdrant: vector database with an API key, a read-only key and snapshots on its volume."""
 
+from collections.abc import Iterator
+
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings.stores import Qdrant
@@ -12,6 +14,7 @@ from infra.spec import (
     Metrics,
     Port,
     Service,
+    Store,
     Variable,
     Volume,
 )
@@ -104,6 +107,10 @@ def _environment(context: Context) -> Contract:
     yield Variable("QDRANT_API_KEY", at.password or "")
 
 
+def _stores(context: Context) -> Iterator[Store]:
+    yield Store(name=NAME, kind="qdrant", at=endpoint(context))
+
+
 DEFINITION = Definition(
     name=NAME,
     stage=Stage.STORE,
@@ -115,4 +122,5 @@ DEFINITION = Definition(
     scales=True,
     exposable=True,
     environment=_environment,
+    stores=_stores,
 )

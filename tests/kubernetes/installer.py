@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.targets.kubernetes.plan import CHART, Namespace, Plan, Release, plain
+from infra.targets.kubernetes.plan import CHART, LEDGER, Namespace, Plan, Release, plain
 from infra.targets.kubernetes.values import SecretObject
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +91,7 @@ class Installer:
                 )
         for future in done.values():
             future.result()
+        self.apply(ledger_object(plan))
 
     def _after(self, release: Release, needed: Sequence[Future[None]]) -> None:
         for future in needed:
@@ -135,6 +136,11 @@ def namespace_object(namespace: Namespace) -> dict[str, Any]:
         "annotations": dict(namespace.annotations),
     }
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def ledger_object(plan: Plan) -> dict[str, Any]:
+    metadata = {"name": LEDGER, "namespace": plan.namespaces[0].name}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plan.ledger}
 
 
 def secret_object(secret: SecretObject, namespace: str) -> dict[str, Any]:

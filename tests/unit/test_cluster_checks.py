@@ -50,6 +50,7 @@ def kubernetes(**keys: Any) -> dict[str, Any]:
     [
         (ROOMY, {}),
         (replace(ROOMY, namespaces=owned(postgres="18")), {}),
+        (replace(ROOMY, namespaces=owned(), ledger={"postgres": "18"}), {}),
         (replace(ROOMY, namespaces=owned(postgres="17"), claims=frozenset()), {}),
         (replace(ROOMY, storage_classes={"fast": False}), kubernetes(storageClass="fast")),
         (

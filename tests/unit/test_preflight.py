@@ -38,6 +38,11 @@ def ledger(identity: Identity = IDENTITY, /, **versions: str) -> dict[str, str]:
     }
 
 
+def started(name: str, version: str) -> dict[str, str]:
+    """The labels of a service's container."""
+    return {**IDENTITY.labels, "groundwork.service": name, "groundwork.version": version}
+
+
 def redis_ledger(version: str) -> dict[str, str]:
     return {**ledger(), "groundwork.version.redis-cache": version}
 
@@ -158,6 +163,18 @@ CASES: list[tuple[str, HostFacts, dict[str, Any], str, str]] = [
                 "a": redis_ledger("8.10.2"),
                 "b": redis_ledger("8.0.1"),
             },
+        ),
+        {},
+        "groundwork:images",
+        "older than 8.10.2",
+    ),
+    (
+        "a downgrade of what is healthy, though its deploy left no ledger",
+        replace(
+            ROOMY,
+            volumes={IDENTITY.name("redis-cache-data"): IDENTITY.labels},
+            containers={IDENTITY.name("redis-cache"): started("redis-cache", "8.10.2")},
+            healthy=frozenset({IDENTITY.name("redis-cache")}),
         ),
         {},
         "groundwork:images",
@@ -285,6 +302,11 @@ def test_counts_the_networks_that_still_find_a_range(
         replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.1")}),
         replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(OTHER, postgres="18")}),
         replace(ROOMY, volumes={"l": ledger(postgres="18")}),
+        replace(
+            ROOMY,
+            volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12")},
+            containers={IDENTITY.name("postgres"): started("postgres", "18")},
+        ),
         replace(ROOMY, taken_ports={5432: "x"}, own_ports=frozenset({5432})),
         replace(ROOMY, disk_total=None, disk_free=None, root_shared=None),
         replace(ROOMY, containers={IDENTITY.name("postgres"): IDENTITY.labels}),
@@ -294,6 +316,7 @@ def test_counts_the_networks_that_still_find_a_range(
         "older minor",
         "another instance's ledger",
         "ledger without its volume",
+        "a newer version that never was healthy",
         "own port",
         "engine elsewhere",
         "own container",

@@ -284,11 +284,17 @@ def test_what_was_built_is_never_pulled(images: str, policy: str) -> None:
     }
 
 
-def test_the_namespace_is_the_ledger_of_versions(made: Made) -> None:
+def test_the_ledger_names_the_version_of_every_store(made: Made) -> None:
     platform, plan = made
-    assert ledger_of(plan.namespaces[0].annotations) == {
+    assert plan.ledger == {
         service.name: service.image.version for service in platform.services if service.volumes
     }
+
+
+def test_an_older_record_on_the_namespace_stays() -> None:
+    """A deploy that fails before its own record is made must not lose it."""
+    plan = build_plan(make_settings(**CLUSTER), IDENTITY, make_platform(**CLUSTER), {}, {"a": "1"})
+    assert ledger_of(plan.namespaces[0].annotations) == {"a": "1"}
 
 
 def test_the_ledger_keeps_what_is_turned_off() -> None:
@@ -300,9 +306,8 @@ def test_the_ledger_keeps_what_is_turned_off() -> None:
         make_platform(**merged),
         {"qdrant": "1.19.1", "redis-cache": "8.0.1"},
     )
-    kept = ledger_of(plan.namespaces[0].annotations)
-    assert kept["qdrant"] == "1.19.1"
-    assert kept["redis-cache"] != "8.0.1"
+    assert plan.ledger["qdrant"] == "1.19.1"
+    assert plan.ledger["redis-cache"] != "8.0.1"
 
 
 def test_a_login_of_a_registry_is_a_secret_of_each_namespace() -> None:

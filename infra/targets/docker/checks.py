@@ -18,6 +18,8 @@ _ISOLATES_LOOPBACK = (28,)
 # What the operating system, Docker and the deploy itself need beside the services.
 HOST_RESERVE = 512 * 1024**2
 
+_VERSION = "groundwork.version."
+
 
 def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Violation]:
     """Every reason not to deploy to this host."""
@@ -223,7 +225,16 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
 
 
 def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    opened = _opened(identity, facts.volumes.values())
+    ledgers = (
+        labels for labels in facts.volumes.values() if labels.get("groundwork.role") == LEDGER_ROLE
+    )
+    # While a deploy has not ended in a ledger, what is healthy has opened its data too.
+    running = (
+        {f"{_VERSION}{labels['groundwork.service']}": labels["groundwork.version"], **labels}
+        for name, labels in facts.containers.items()
+        if name in facts.healthy and {"groundwork.service", "groundwork.version"} <= labels.keys()
+    )
+    opened = _opened(identity, (*ledgers, *running))
     for service in platform.services:
         before = opened.get(service.name)
         if before is None or not any(
@@ -233,16 +244,15 @@ def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Itera
         yield from checks.version_problems(service, before, identity.name(service.volumes[0].name))
 
 
-def _opened(identity: Identity, volumes: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """The newest version of each service that any ledger of this stack names."""
+def _opened(identity: Identity, records: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The newest version of each service in this stack's records."""
     newest: dict[str, str] = {}
-    prefix = "groundwork.version."
-    for labels in volumes:
-        if labels.get("groundwork.role") != LEDGER_ROLE or not identity.same_stack(labels):
+    for labels in records:
+        if not identity.same_stack(labels):
             continue
         for key, version in labels.items():
-            name = key.removeprefix(prefix)
-            if key.startswith(prefix) and checks.version_tuple(version) > checks.version_tuple(
+            name = key.removeprefix(_VERSION)
+            if key.startswith(_VERSION) and checks.version_tuple(version) > checks.version_tuple(
                 newest.get(name, "0")
             ):
                 newest[name] = version

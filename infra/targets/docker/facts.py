@@ -46,6 +46,7 @@ class HostFacts:
     disk_free: int | None = None
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    healthy: frozenset[str] = frozenset()
     networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     own_ports: frozenset[int] = frozenset()
     taken_ports: Mapping[int, str] = field(default_factory=dict)
@@ -130,6 +131,11 @@ def read_facts(
             for item in containers
             if item.get("Names")
         },
+        healthy=frozenset(
+            item["Names"][0].lstrip("/")
+            for item in containers
+            if item.get("Names") and "(healthy)" in str(item.get("Status"))
+        ),
         networks={item["Name"]: item.get("Labels") or {} for item in networks},
         foreign_address=bind_address if local and not _own(bind_address) else None,
         nothing_recorded=nothing_recorded,

@@ -91,8 +91,7 @@ class DockerTarget:
     def deploy(self, platform: Platform) -> None:
         """Everything, in the order of `depends_on`."""
         self._declare_networks(platform)
-        versions = ledger(platform)
-        before: list[pulumi.Resource] = [self._ledger(versions)] if versions else []
+        before: list[pulumi.Resource] = []
         with_files = [service for service in platform.in_order() if files.mounted(service)]
         if with_files:
             before.append(self._loader(with_files))
@@ -103,6 +102,8 @@ class DockerTarget:
                 container,
                 *(self._job(service, job, container) for job in service.jobs),
             ]
+        if versions := ledger(platform):
+            self._ledger(versions, [self.containers[name] for name in versions])
 
     def _declare_networks(self, platform: Platform) -> None:
         for name in platform.networks:
@@ -148,20 +149,21 @@ class DockerTarget:
             opts=pulumi.ResourceOptions(retain_on_delete=True, protect=self._settings.protect),
         )
 
-    def _ledger(self, versions: Mapping[str, str]) -> docker.Volume:
+    def _ledger(self, versions: Mapping[str, str], stores: Sequence[pulumi.Resource]) -> None:
         """An empty volume whose labels record which versions have opened the data.
 
-        It is written before they start, and a new one at each change, so that a later deploy can
-        refuse a downgrade even when every container is gone.
+        It is made once all of them are healthy, and a new one at each change, so that a later
+        deploy can refuse a downgrade even when every container is gone. A version that never was
+        healthy is not recorded, and blocks no way back.
         """
         stamp = "-".join(f"{name}.{version}" for name, version in sorted(versions.items()))
         full = self._identity.name(f"ledger-{_stamp(stamp)}")
         opened = {f"version.{name}": version for name, version in versions.items()}
-        return docker.Volume(
+        docker.Volume(
             full,
             name=full,
             labels=self._volume_labels(role=LEDGER_ROLE, **opened),
-            opts=pulumi.ResourceOptions(retain_on_delete=True),
+            opts=pulumi.ResourceOptions(retain_on_delete=True, depends_on=list(stores)),
         )
 
     def _loader(self, services: Sequence[Service]) -> docker.Container:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from kubernetes.config.config_exception import ConfigException
 
 from infra.refusal import PreflightError, Violation
 from infra.settings import Settings
+from infra.targets.kubernetes.plan import LEDGER
+from infra.targets.kubernetes.values import VERSION_LABEL
 
 _ROOT = Path(__file__).resolve().parents[3]
 _SECONDS = 10
@@ -35,8 +37,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """Facts about a cluster. `namespaces` holds the metadata of the stack's own, where
-    they exist.
+    """Facts about a cluster. `namespaces` holds the metadata of the stack's own, where they exist;
+    `ledger` is its record of versions, `ready` the versions of its stores that are ready now.
     """
 
     version: str
@@ -46,6 +48,8 @@ class ClusterFacts:
     ingress_classes: frozenset[str] = frozenset()
     api_groups: frozenset[str] = frozenset()
     claims: frozenset[str] = frozenset()
+    ledger: Mapping[str, str] = field(default_factory=dict)
+    ready: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_facts(settings: Settings) -> ClusterFacts:
@@ -55,13 +59,12 @@ def read_facts(settings: Settings) -> ClusterFacts:
     api = connect(settings)
     try:
         spaces = {
-            name: _namespace(api, name) for name in (settings.namespace, settings.host_namespace)
+            name: _found(api, f"/api/v1/namespaces/{name}")
+            for name in (settings.namespace, settings.host_namespace)
         }
         return ClusterFacts(
             version=str(_get(api, "/version")["gitVersion"]),
-            namespaces={
-                name: found["metadata"] for name, found in spaces.items() if found is not None
-            },
+            namespaces={name: found["metadata"] for name, found in spaces.items() if found},
             nodes=tuple(_node(item) for item in _items(api, "/api/v1/nodes")),
             storage_classes={
                 item["metadata"]["name"]: _is_default(item)
@@ -77,6 +80,12 @@ def read_facts(settings: Settings) -> ClusterFacts:
                 for item in _items(
                     api, f"/api/v1/namespaces/{settings.namespace}/persistentvolumeclaims"
                 )
+            ),
+            ledger=_found(api, f"/api/v1/namespaces/{settings.namespace}/configmaps/{LEDGER}").get(
+                "data", {}
+            ),
+            ready=dict(
+                _ready(_items(api, f"/apis/apps/v1/namespaces/{settings.namespace}/statefulsets"))
             ),
         )
     except ApiException as error:
@@ -185,13 +194,23 @@ def _items(api: client.ApiClient, path: str) -> list[dict[str, Any]]:
     return items
 
 
-def _namespace(api: client.ApiClient, name: str) -> dict[str, Any] | None:
+def _found(api: client.ApiClient, path: str) -> dict[str, Any]:
+    """An object, empty if there is none."""
     try:
-        return _get(api, f"/api/v1/namespaces/{name}")
+        return _get(api, path)
     except ApiException as error:
         if error.status == 404:
-            return None
+            return {}
         raise
+
+
+def _ready(sets: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Name and version of those whose replicas are all ready with their present template."""
+    for item in sets:
+        status, wanted = item.get("status", {}), item["spec"].get("replicas", 1)
+        labels = item["metadata"].get("labels") or {}
+        if status.get("readyReplicas", 0) == status.get("updatedReplicas", 0) == wanted > 0:
+            yield item["metadata"]["name"], labels.get(VERSION_LABEL, "")
 
 
 def _is_default(item: Mapping[str, Any]) -> bool:

@@ -25,6 +25,9 @@ from infra.targets.kubernetes.values import (
 )
 
 CHART = "charts/service"
+LEDGER = "groundwork-versions"
+"""The ConfigMap with the version record, made once all releases are ready."""
+_VERSION = "groundwork.version."
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -62,23 +65,34 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that one stack puts into a cluster, in order."""
+    """Everything that one stack puts into a cluster, in order. `ledger` is what the version record
+    says once all releases are ready.
+    """
 
     namespaces: tuple[Namespace, ...]
     releases: tuple[Release, ...]
+    ledger: Mapping[str, str] = field(default_factory=dict)
     login: SecretObject | None = None
 
 
 def build(
-    settings: Settings, identity: Identity, platform: Platform, opened: Mapping[str, str]
+    settings: Settings,
+    identity: Identity,
+    platform: Platform,
+    opened: Mapping[str, str],
+    annotated: Mapping[str, str] | None = None,
 ) -> Plan:
-    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data."""
+    """The plan of a platform on Kubernetes. `opened` are the versions that have opened its data;
+    `annotated` those that an earlier version of Groundwork wrote on the namespace, where they stay.
+    """
     home = settings.namespace
     spaces = [
         Namespace(
             name=home,
             labels=_space_labels(identity, "restricted"),
-            annotations=_ledger(platform, opened),
+            annotations={
+                f"{_VERSION}{name}": version for name, version in sorted((annotated or {}).items())
+            },
         )
     ]
     if any(service.per_node for service in platform.services):
@@ -100,6 +114,7 @@ def build(
     return Plan(
         namespaces=tuple(spaces),
         login=login,
+        ledger=_ledger(platform, opened),
         releases=tuple(_release(stack, service) for service in platform.in_order()),
     )
 
@@ -125,12 +140,11 @@ def chart_hash() -> str:
 
 
 def ledger_of(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The versions that have opened this stack's data, from its namespace's annotations."""
-    prefix = "groundwork.version."
+    """The versions that an earlier version of Groundwork wrote on the stack's namespace."""
     return {
-        key.removeprefix(prefix): version
+        key.removeprefix(_VERSION): version
         for key, version in annotations.items()
-        if key.startswith(prefix)
+        if key.startswith(_VERSION)
     }
 
 
@@ -138,10 +152,7 @@ def _ledger(platform: Platform, opened: Mapping[str, str]) -> dict[str, str]:
     """The version record; a service that is turned off keeps its entry, since its
     volume remains.
     """
-    return {
-        f"groundwork.version.{name}": version
-        for name, version in sorted({**opened, **ledger(platform)}.items())
-    }
+    return dict(sorted({**opened, **ledger(platform)}.items()))
 
 
 def _space_labels(identity: Identity, standard: str) -> dict[str, str]:

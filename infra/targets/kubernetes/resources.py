@@ -1,13 +1,13 @@
 """A plan of releases becomes Pulumi resources. The only module that imports pulumi_kubernetes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from infra.settings import Settings
-from infra.targets.kubernetes.plan import CHART, CustomObject, Namespace, Plan, Release
+from infra.targets.kubernetes.plan import CHART, LEDGER, CustomObject, Namespace, Plan, Release
 from infra.targets.kubernetes.values import SecretObject
 
 # Several instances are made one after the other, each with an image to pull.
@@ -62,6 +62,8 @@ class KubernetesTarget:
             if release.custom:
                 before.append(self._custom(release.custom, release.namespace, before))
             self.releases[release.name] = self._release(release, before)
+        home = plan.namespaces[0]
+        self._record(plan.ledger, home.name, [namespaces[home.name], *self.releases.values()])
 
     def _namespace(self, item: Namespace) -> kubernetes.core.v1.Namespace:
         return kubernetes.core.v1.Namespace(
@@ -75,6 +77,19 @@ class KubernetesTarget:
             # deletes it.
             opts=pulumi.ResourceOptions(
                 provider=self._adopting, retain_on_delete=True, protect=self._protect
+            ),
+        )
+
+    def _record(
+        self, versions: Mapping[str, str], namespace: str, after: Sequence[pulumi.Resource]
+    ) -> kubernetes.core.v1.ConfigMap:
+        """The record of versions, once they are ready: one that never was blocks no way back."""
+        return kubernetes.core.v1.ConfigMap(
+            LEDGER,
+            metadata={"name": LEDGER, "namespace": namespace},
+            data=dict(versions),
+            opts=pulumi.ResourceOptions(
+                provider=self._adopting, depends_on=list(after), retain_on_delete=True
             ),
         )
 

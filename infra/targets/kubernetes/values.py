@@ -20,6 +20,8 @@ from infra.units import MIB
 _INSTEAD_OF_ROOT = 1000
 # Pulling an image of a gigabyte over a slow line.
 PULL_SECONDS = 300
+VERSION_LABEL = "groundwork.version"
+"""The label with a service's version, on its workload."""
 # A tenth of the limit: idle services share cores, while memory cannot be taken back and is
 # requested whole. What an autoscaler watches asks for all of it: utilization is measured against
 # the request.
@@ -119,7 +121,7 @@ def values(
             next((host for host in cluster.ingress.hosts if host.service == service.name), None),
             service,
         ),
-        "labels": dict(stack.identity.labels),
+        "labels": {**stack.identity.labels, VERSION_LABEL: service.image.version},
         "nodeSelector": {} if service.per_node else dict(cluster.node_selector),
         "tolerations": (
             [{"operator": "Exists"}]

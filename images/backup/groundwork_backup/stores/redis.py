@@ -143,11 +143,10 @@ class _Primary:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for item in (self._listener, self._connection):
+        for item in filter(None, (self._listener, self._connection)):
             with suppress(OSError):
-                if item is not None:
-                    item.shutdown(socket.SHUT_RDWR)
-                    item.close()
+                item.shutdown(socket.SHUT_RDWR)
+            item.close()
         self._thread.join(timeout=10)
 
     def _serve(self) -> None:
