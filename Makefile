@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check restore kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
+.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check restore drill kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -65,6 +65,9 @@ backup-check: venv ## Check the repositories of backups for damage
 
 restore: venv ## Restore a backup: make restore AT=<number or time> ONLY=postgres REPLACE=postgres
 	@$(GROUNDWORK) restore $(if $(AT),--at '$(AT)') $(if $(ONLY),--only '$(ONLY)') $(if $(REPLACE),--replace '$(REPLACE)') $(if $(OF),--of '$(OF)')
+
+drill: venv ## Restore the last backup into a scratch stack, which is removed again
+	@$(GROUNDWORK) drill
 
 kit: venv ## Write the recovery kit, which opens the backups and makes the stack again
 	@$(GROUNDWORK) kit $(KIT)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from infra.refusal import Violation
 from infra.settings import Settings
+from infra.settings.backup import Backup
 from infra.spec import Job, Platform, Service
 
 Check = Callable[[Settings, Platform], Iterable[Violation]]
@@ -76,6 +77,31 @@ def _protection(settings: Settings, platform: Platform) -> Iterator[Violation]:
         )
 
 
+def _backups(settings: Settings, platform: Platform) -> Iterator[Violation]:
+    if settings.environment not in _PRODUCTION:
+        return
+    backup = settings.of(Backup)
+    made = any(service.kind == "backup" for service in platform.services)
+    elsewhere = backup.repository is not None or backup.second is not None
+    wrong = [
+        ("enabled", "no backup is made", "enable it, and set image where one is needed", made),
+        ("schedule", "backups are made only by hand", "set a schedule", backup.schedule),
+        (
+            "second",
+            "its backups are lost with the host",
+            "set it, or repository, to a place elsewhere",
+            elsewhere,
+        ),
+    ]
+    for key, reason, fix, good in wrong:
+        if not good:
+            yield Violation(
+                key=f"groundwork:backup.{key}",
+                reason=f"`{settings.environment}` is a production environment, but {reason}",
+                fix=fix,
+            )
+
+
 def _secrets(_: Settings, platform: Platform) -> Iterator[Violation]:
     for service in platform.services:
         for purpose, value in service.credentials.items():
@@ -120,6 +146,11 @@ POLICIES = (
         name="protected-volumes",
         description="Volumes of production environments are protected from deletion.",
         check=_protection,
+    ),
+    Policy(
+        name="backups",
+        description="Production environments are backed up by schedule, to a place elsewhere.",
+        check=_backups,
     ),
     Policy(
         name="strong-secrets",

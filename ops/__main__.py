@@ -170,6 +170,14 @@ def restore(
 
 
 @command
+def drill() -> None:
+    """Restore the last backup into a scratch stack beside this one, and report the time."""
+    from ops.commands import drill as drills
+
+    drills.run()
+
+
+@command
 def kit(
     path: Annotated[
         Path | None, typer.Argument(help="The file to write; one in your home, if not given.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         stream.write(
             json.dumps({"check": report.nodeid, "outcome": report.outcome, "reason": reason}) + "\n"
         )
+
+
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Prints a line past pytest's capture: figures are for people to see."""
+    manager = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        with manager.global_and_fixture_disabled():
+            print(f"\n    {text}", flush=True)
+
+    return tell

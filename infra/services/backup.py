@@ -63,6 +63,8 @@ def build(context: Context) -> Iterator[Service]:
         env={
             # Packs are written there before they are stored: memory is too dear for them.
             "TMPDIR": _SCRATCH,
+            # A store that is down has no name: that is told soon, not after half a minute.
+            "RES_OPTIONS": "timeout:2 attempts:1",
             "GOGC": "20",
             "GOMEMLIMIT": str(settings.memory * 6 // 10),
         },
@@ -129,8 +131,9 @@ def _configuration(context: Context, saved: list[Store]) -> Secret:
                 "sources": [_source(store) for store in saved]
                 + [{"name": "stack", "kind": "stack", "host": "", "port": 0}],
                 "repositories": repositories,
-                "schedule": settings.schedule,
-                "check_schedule": settings.check_schedule,
+                "schedule": None if settings.read_only else settings.schedule,
+                "check_schedule": None if settings.read_only else settings.check_schedule,
+                "read_only": settings.read_only,
                 "keep": settings.keep.model_dump(),
                 "metrics_port": METRICS_PORT,
                 "sync_port": SYNC_PORT,

@@ -94,6 +94,12 @@ class Backup(Sized):
     second: Repository | None = Field(
         None, description="Another repository, which receives a copy of each backup."
     )
+    read_only: Flag = Field(
+        False,
+        description=(
+            "Never write to the repositories: for a stack that restores what another one saved."
+        ),
+    )
     image: PinnedImage | None = Field(
         None,
         description=(

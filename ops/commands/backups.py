@@ -14,17 +14,23 @@ from ops.sites import site
 from ops.sites.interface import Site
 from ops.stacks.stack import Stack, open_stack
 
-_SERVICE = "backup"
+SERVICE = "backup"
+"""The service that makes them."""
 _PROGRAM = ("python", "-m", "groundwork_backup", "--json")
 
 
 def back_up() -> None:
     """Backs up every store now. Raises Failed if one could not be saved."""
     stack, place, entry = opened()
-    keep_stack(stack, place, stack.outputs())
+    save(stack, place, {SERVICE: entry})
+
+
+def save(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
+    """The same for a stack that is open, with its deployed services."""
+    keep_stack(stack, place, services)
     manifest: dict[str, Any] = {}
     try:
-        for message in _ask(place, entry, "run"):
+        for message in _ask(place, services[SERVICE], "run"):
             manifest = message.get("manifest", manifest)
     finally:
         if manifest:
@@ -78,17 +84,22 @@ def restore(*, at: str, only: Sequence[str], replace: Sequence[str], of: str) ->
 
 
 def check() -> None:
-    """Checks every repository for damage."""
+    """Checks every repository for damage, reading all of it."""
     _, place, entry = opened()
-    for _ in _ask(place, entry, "check"):
+    check_of(place, {SERVICE: entry}, "--subset=100%")
+
+
+def check_of(place: Site, services: Mapping[str, Any], *options: str) -> None:
+    """The same for deployed services; without options it reads as much as a scheduled check."""
+    for _ in _ask(place, services[SERVICE], "check", *options):
         continue
 
 
-def keep_stack(stack: Stack, place: Site, outputs: Mapping[str, Any]) -> None:
+def keep_stack(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
     """Leaves the stack's settings and state, whose secrets are encrypted, for the next backup; does
     nothing where there is none.
     """
-    entry = outputs["services"].get(_SERVICE)
+    entry = services.get(SERVICE)
     if entry is None:
         return
     state = stack.pulumi("stack", "export", "--stack", stack.name)
@@ -101,13 +112,13 @@ def opened() -> tuple[Stack, Site, Mapping[str, Any]]:
     site.ensure_engine()
     stack = open_stack()
     services = stack.outputs()["services"]
-    if _SERVICE not in services:
+    if SERVICE not in services:
         raise console.Failed(
             f"the stack `{stack.name}` has no backup",
             "set groundwork:backup.enabled to true, then run `make up`; on Kubernetes with official"
             " images also groundwork:backup.image",
         )
-    return stack, site.of(stack), services[_SERVICE]
+    return stack, site.of(stack), services[SERVICE]
 
 
 def _run(place: Site, entry: Mapping[str, Any], *arguments: str, stdin: str) -> None:

@@ -4,19 +4,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from infra.identity import name_prefix
 from ops import console
-from ops.commands import backups, early, health, interruptions, kit, summary
+from ops.commands import backups, early, health, interruptions, kit, summary, upgrades
 from ops.review import held
 from ops.sites import site
 from ops.sites.interface import Resources, Site
 from ops.stacks import failures, key_backup, lock
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack, instance_of, open_stack, outputs_of, stack_name
+
+_DESTROY = ("destroy", "--yes", "--skip-preview", "--suppress-outputs", "--refresh")
 
 
 def up(*, reviewed: Path | None = None) -> None:
@@ -51,13 +54,18 @@ def _up(reviewed: Path | None) -> None:
         console.out.print("nothing has changed: same files, state, images and containers")
         outputs = before
     else:
+        upgrades.back_up_before(stack, place, before.get("services", {}))
         watch = _deploy(stack, place, resources, mending)
         resources = stack.export() or []
         outputs = outputs_of(resources)
         interruptions.remember(stack, watch, resources, place.facts(outputs))
-        backups.keep_stack(stack, place, outputs)
     deployed = time.monotonic() - clock
-    health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
+    with ThreadPoolExecutor(1) as beside:
+        # For the next backup; the checks need not wait for it.
+        kept = watch and beside.submit(backups.keep_stack, stack, place, outputs["services"])
+        health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
+    if kept:
+        kept.result()
     summary.show(place, outputs, watch)
     if note := kit.reminder(stack):
         console.out.print(f"  note: {note}", markup=False)
@@ -145,7 +153,7 @@ def _down() -> None:
     protected = (
         ["--exclude-protected"] if any(resource.get("protect") for resource in resources) else []
     )
-    if stack.show("destroy", "--yes", "--skip-preview", "--refresh", *protected) != 0:
+    if stack.show(*_DESTROY, *protected) != 0:
         raise console.Failed(
             "not everything could be removed; the messages are above", "run `make down` again"
         )
@@ -184,7 +192,7 @@ def _purge(confirmation: str | None) -> None:
         place.release(stack)
         if any(resource.get("protect") for resource in resources):
             stack.ask("state", "unprotect", "--all", "--yes", "--stack", stack.name)
-        if stack.show("destroy", "--yes", "--skip-preview", "--refresh") != 0:
+        if stack.show(*_DESTROY) != 0:
             raise console.Failed(
                 "not everything could be removed; the messages are above", "run `make purge` again"
             )

@@ -40,7 +40,14 @@ from tests.support.waiting import wait_until
 
 _STACK = "live"
 # The platform is broken after its life was gone through, and uninstalled in the course of that.
-_ORDER = ("test_cluster", "test_chart", "test_refusals", "test_platform", "test_fault_injection")
+_ORDER = (
+    "test_cluster",
+    "test_chart",
+    "test_refusals",
+    "test_platform",
+    "test_backup",
+    "test_fault_injection",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -215,18 +222,6 @@ def cluster(tools: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
     ) as made:
         say(f"cluster from cached binaries, seconds since its start: {made.describe()}")
         yield made
-
-
-@pytest.fixture(scope="session")
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Prints a line past pytest's capture: figures are for people to see."""
-    manager = request.config.pluginmanager.getplugin("capturemanager")
-
-    def tell(text: str) -> None:
-        with manager.global_and_fixture_disabled():
-            print(f"\n    {text}", flush=True)
-
-    return tell
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from infra.secret import Secret
 from infra.spec import File, Service
-from tests.live.conftest import SOURCE, pull_missing
+from tests.live.clone import SOURCE, pull_missing
 from tests.unit.conftest import make_platform
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.images import BASE_TAG
-from tests.live.conftest import Clone
+from tests.live.clone import Clone
 from tests.live.stubs import Stubs
 from tests.support.waiting import wait_until
 
@@ -99,6 +99,21 @@ def minio(broken: str, mended: str) -> Break:
             execute(
                 clone, "minio-provision", f"export MC_CONFIG_DIR=/tmp/mc; {mended}", user="1000"
             )
+
+    return make
+
+
+def backed_up(status: str) -> Break:
+    """The outcome of a backup or a check, as the program writes it down."""
+    path = "/backup/state/status.json"
+
+    @contextmanager
+    def make(clone: Clone, _: Stubs) -> Iterator[None]:
+        execute(clone, "backup", f"cp {path} {path}.kept; echo '{status}' > {path}", user="65532")
+        try:
+            yield
+        finally:
+            execute(clone, "backup", f"mv {path}.kept {path}", user="65532")
 
     return make
 
@@ -413,6 +428,21 @@ BREAKS: list[tuple[str, str, Break]] = [
         edited("alloy", "config.alloy", "s/^ +auth +=.*//", restart=True),
     ),
     (
+        "test_backup.py::test_knows_every_store_of_the_stack",
+        "backup",
+        edited("backup", "backup.json", 's/"name": "minio"/"name": "other"/', restart=True),
+    ),
+    (
+        "test_backup.py::test_the_last_backup_saved_every_store",
+        "backup",
+        backed_up('{"stores": {"minio": {"failed": true}}}'),
+    ),
+    (
+        "test_backup.py::test_the_repositories_are_not_damaged",
+        "backup",
+        backed_up('{"checks": {"first": {"at": 1, "good": false}}}'),
+    ),
+    (
         "test_prometheus.py::test_refuses_without_credentials",
         "prometheus",
         edited("prometheus", "web.yml", "s/.*//", restart=False),
@@ -453,6 +483,7 @@ def test_check_notices(
         ("tempo", "tempo"),
         ("alloy", "alloy"),
         ("alloy_logs", "alloy-logs"),
+        ("backup", "backup"),
     ],
 )
 def test_no_check_passes_for_a_service_that_is_gone(

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from infra.services import postgres
-from tests.live.conftest import SOURCE, Clone
+from tests.live.clone import SOURCE, Clone
 from tests.support.waiting import wait_until
 from tests.unit.conftest import make_context
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.live.conftest import LEFT_OUT, Clone
+from tests.live.clone import LEFT_OUT, Clone
 from tests.live.stubs import EXPENSIVE, Stubs
 from tests.support.waiting import wait_until
 

@@ -19,7 +19,7 @@ import pytest
 from infra.images import BASE_TAG
 from infra.versions import OFFICIAL, RECIPES
 from ops.stacks import generated
-from tests.live.conftest import Clone, copy_tree, free_offset
+from tests.live.clone import Clone, copy_tree, free_offset
 from tests.support import lanes
 from tests.support.waiting import wait_until
 

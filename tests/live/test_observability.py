@@ -24,7 +24,8 @@ from infra.contract import METRICS
 from infra.dashboards import BOARDS
 from infra.dashboards.model import Query
 from infra.images import BASE_TAG
-from tests.live.conftest import LEFT_OUT, VENDOR_KEY, Clone
+from tests.live.clone import LEFT_OUT, Clone
+from tests.live.conftest import VENDOR_KEY
 from tests.live.load import Load
 from tests.live.stubs import Receiver, Stubs
 from tests.support import lanes
@@ -110,7 +111,8 @@ def answers(deployed: Clone) -> Iterator[Answers]:
 
 @pytest.fixture(scope="module")
 def load(deployed: Clone, stubs: Stubs) -> Iterator[None]:
-    """An application's work, as long as this module's tests run."""
+    """An application's work, as long as this module's tests run, after a first backup."""
+    deployed.ops("backup")
     with Load(deployed.outputs()["environment"], stubs):
         yield
 

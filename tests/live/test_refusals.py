@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import SOURCE, Clone
+from tests.live.clone import SOURCE, Clone
 from tests.support import lanes
 from tests.unit.conftest import make_platform
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import Clone
+from tests.live.clone import Clone
 from tests.support.waiting import wait_until
 
 

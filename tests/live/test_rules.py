@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SOURCE
+from tests.live.clone import SOURCE
 from tests.unit.conftest import make_platform
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ops import console
-from ops.development import lanes, ports, testing
+from ops import console, ports
+from ops.development import lanes, testing
 from ops.development.lanes import Lane
 from ops.paths import ROOT
-from tests.live.conftest import BASE_PORTS
+from tests.live.clone import BASE_PORTS
 from tests.support import lanes as inside
 
 

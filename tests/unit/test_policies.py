@@ -44,7 +44,18 @@ VIOLATED = [
     ("images-by-digest", {"images": "registry"}, _floating, "groundwork:images"),
     ("limits", {}, _first(limits=Limits(memory=0, cpus=1)), ".memory"),
     ("loopback", {"bindAddress": "10.0.0.5"}, _as_it_is, "groundwork:bindAddress"),
-    ("protected-volumes", {"environment": "prod"}, _as_it_is, "groundwork:protect"),
+    (
+        "protected-volumes",
+        {"environment": "prod", "backup": {"second": {"path": "/mnt/backups"}}},
+        _as_it_is,
+        "groundwork:protect",
+    ),
+    (
+        "backups",
+        {"environment": "prod", "protect": True},
+        _as_it_is,
+        "groundwork:backup.second",
+    ),
     ("strong-secrets", {}, _first(credentials={"admin": Secret("changeme")}), "(admin)"),
     ("tls", _INGRESS, _as_it_is, "groundwork:kubernetes.ingress.hosts[0].tlsSecret"),
 ]
@@ -75,6 +86,20 @@ def test_a_relaxed_policy_is_printed_with_its_reason(
     assert policies.violations(settings, platform) == []
     (note,) = policies.notes(settings, platform)
     assert note == f"policy {policy} is relaxed: a trial of two days"
+
+
+@pytest.mark.parametrize(
+    ("backup", "keys"),
+    [
+        ({"enabled": False}, ["enabled", "second"]),
+        ({"schedule": None, "repository": {"path": "/mnt/backups"}}, ["schedule"]),
+        ({"repository": {"path": "/mnt/backups"}}, []),
+    ],
+)
+def test_what_production_needs_of_its_backups(backup: dict[str, Any], keys: list[str]) -> None:
+    made = {"environment": "prod", "protect": True, "backup": backup}
+    found = policies.violations(make_settings(**made), make_platform(**made))
+    assert [item.key for item in found] == [f"groundwork:backup.{key}" for key in keys]
 
 
 def test_every_policy_is_violated_here() -> None:

@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("--only", type=_names, default=[])
     restore.add_argument("--replace", type=_names, default=[])
     restore.set_defaults(command=_restore)
-    commands.add_parser("check").set_defaults(command=_check)
+    check = commands.add_parser("check")
+    check.add_argument("--subset", default="", help="how much of the data to read, such as 100%%")
+    check.set_defaults(command=_check)
     commands.add_parser("keep-stack").set_defaults(command=_keep_stack)
     dump = commands.add_parser("dump")
     dump.add_argument("store")
@@ -113,7 +115,7 @@ def _check(config: Config, options: argparse.Namespace) -> None:
     for restic in runs.repositories(config):
         try:
             with runs.alone(config, "check"):
-                restic.check(config.check_subset)
+                restic.check(options.subset or config.check_subset)
         except Failed as failure:
             failed.append(failure.what)
             status.checked(config, restic.repository.name, good=False)

@@ -43,7 +43,7 @@ class Repository:
 class Config:
     """One stack's backup. Schedules are cron expressions in UTC; `keep` maps restic's periods
     (last, hourly, daily, weekly, monthly, yearly) to numbers of backups; the second of two
-    repositories receives copies.
+    repositories receives copies; to `read_only` ones nothing is ever written.
     """
 
     stack: str
@@ -56,6 +56,7 @@ class Config:
     keep: Mapping[str, int] = field(default_factory=dict)
     metrics_port: int = 9710
     sync_port: int = 6399
+    read_only: bool = False
 
     @property
     def repository(self) -> Repository:

@@ -1,7 +1,7 @@
 """What runs have saved, as their manifests and tags in the repository say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -98,6 +98,12 @@ def listed(restic: Restic, stack: str) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.sequence)
 
 
+def last_sequence(snapshots: Iterable[Mapping[str, Any]]) -> int:
+    """The highest number of a run among snapshots; 0 if there is none."""
+    numbers = (tags_of(item).get("sequence", ["0"])[0] for item in snapshots)
+    return max(map(int, numbers), default=0)
+
+
 def read(restic: Restic, entry: Entry) -> Manifest:
     """The manifest of a run."""
     with restic.reading(entry.snapshot, FILE) as stream:
@@ -107,6 +113,14 @@ def read(restic: Restic, entry: Entry) -> Manifest:
         for item in raw["stores"]
     )
     return Manifest(**{**raw, "stores": stores})
+
+
+def snapshots_of(restic: Restic, stack: str, run: str) -> dict[str, str]:
+    """The snapshots of a run by the path of their stream. A copy in another repository has ids of
+    its own.
+    """
+    found = restic.snapshots(of=stack, tag=f"run={run}")
+    return {item["paths"][0]: item["id"] for item in found}
 
 
 def stream_name(store: str, item: str) -> str:

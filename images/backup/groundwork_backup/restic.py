@@ -46,13 +46,16 @@ class Restic:
             "RESTIC_PROGRESS_FPS": "0.2",
         }
 
-    def open(self) -> None:
+    def open(self, *, read_only: bool = False) -> None:
         """Makes the repository where there is none. Raises Failed if it cannot be opened."""
-        if self._run("cat", "config", allowed=(_NO_REPOSITORY,)).returncode == _NO_REPOSITORY:
+        if read_only:
+            self._run("cat", "config", "--no-lock")
+            return
+        # Locks are what a killed process left. Nobody else writes here: the key is this stack's,
+        # and one of its processes at a time is at work.
+        done = self._run("unlock", "--remove-all", allowed=(_NO_REPOSITORY,))
+        if done.returncode == _NO_REPOSITORY:
             self._run("init")
-        # What a killed process left. Nobody else writes here: the key is this stack's, and one of
-        # its processes at a time is at work.
-        self._run("unlock", "--remove-all")
 
     def save(
         self,
@@ -158,6 +161,9 @@ class Restic:
 
     def size(self) -> int:
         """Bytes in the repository."""
+        if self.repository.url.startswith("/"):
+            files = (path for path in Path(self.repository.url).rglob("*") if path.is_file())
+            return sum(path.stat().st_size for path in files)
         done = self._run("stats", "--json", "--no-lock", "--mode", "raw-data")
         return int(json.loads(done.stdout)["total_size"])
 

@@ -52,11 +52,17 @@ def restore(config: Config, wanted: Wanted, say: Callable[[str], None]) -> list[
         restic = runs.repositories(config)[0]
         stack = wanted.of or config.stack
         entry = choose(manifests.listed(restic, stack), wanted.at, stack=stack, only=wanted.only)
-        saved = _chosen(manifests.read(restic, entry).stores, wanted.only)
+        chosen = _chosen(manifests.read(restic, entry).stores, wanted.only)
+        known = {source.name for source in config.sources}
+        for item in chosen:
+            if item.store not in known and not wanted.only:
+                say(f"{item.store}: left out, since this stack does not have it")
+        saved = [item for item in chosen if item.store in known or wanted.only]
         stores = {item.store: kinds.store(config, config.source(item.store)) for item in saved}
         _refuse(saved, stores, wanted.replace)
         say(f"restoring backup {entry.run}, {_age(entry.started)} old")
-        return [_restore(restic, item, stores[item.store], say) for item in saved]
+        where = manifests.snapshots_of(restic, stack, entry.run)
+        return [_restore(restic, where, item, stores[item.store], say) for item in saved]
 
 
 def choose(entries: Sequence[Entry], at: str, *, stack: str, only: Sequence[str] = ()) -> Entry:
@@ -132,17 +138,25 @@ def _refuse(saved: Sequence[Saved], stores: Mapping[str, Store], replace: Collec
         )
 
 
-def _restore(restic: Restic, item: Saved, store: Store, say: Callable[[str], None]) -> Restored:
+def _restore(
+    restic: Restic,
+    where: Mapping[str, str],
+    item: Saved,
+    store: Store,
+    say: Callable[[str], None],
+) -> Restored:
     began = time.monotonic()
     say(f"{item.store}: restoring {size(item.size)} …")
 
-    def opened(snapshot: str, name: str) -> AbstractContextManager[IO[bytes]]:
-        return restic.reading(snapshot, name)
+    def opened(name: str) -> AbstractContextManager[IO[bytes]]:
+        if name not in where:
+            raise Failed(
+                f"{name} of this backup is no longer in the repository", "restore an earlier backup"
+            )
+        return restic.reading(where[name], name)
 
     streams = {
-        stream.item: partial(
-            opened, stream.snapshot, manifests.stream_name(item.store, stream.item)
-        )
+        stream.item: partial(opened, manifests.stream_name(item.store, stream.item))
         for stream in item.streams
     }
     try:

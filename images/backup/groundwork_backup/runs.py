@@ -60,18 +60,23 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
 
     Raises Failed if the repository cannot be used.
     """
+    if config.read_only:
+        raise Failed(
+            "this stack only reads its repository (groundwork:backup.readOnly)",
+            "back up the stack that writes to it, or set readOnly to false",
+        )
     chosen = [config.source(name) for name in only] or config.sources
     with alone(config, "backup"):
         status.attempted(config)
         first, *others = repositories(config)
         first.open()
-        entries = manifests.listed(first, config.stack)
+        known = first.snapshots()
         started = datetime.now(UTC)
         run = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         stores = tuple(_Run(run, config, first, say).save(source) for source in chosen)
         manifest = Manifest(
             run=run,
-            sequence=max((entry.sequence for entry in entries), default=0) + 1,
+            sequence=manifests.last_sequence(known) + 1,
             stack=config.stack,
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -79,9 +84,12 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
         )
         _conclude(config, first, manifest)
         status.saved(config, manifest)
-        _tidy(config, first, say)
+        made = [item for item in first.snapshots() if item not in known]
+        _tidy(config, first, [*known, *made], say)
         for other in others:
-            _copy(config, first, other, manifest, say)
+            first.copy_to(other, [item["id"] for item in made])
+            _tidy(config, other, other.snapshots(), say)
+            say(f"copied to repository `{other.repository.name}`")
         status.sized(config, first)
     return manifest
 
@@ -168,10 +176,9 @@ def _conclude(config: Config, restic: Restic, manifest: Manifest) -> None:
         )
 
 
-def _tidy(config: Config, restic: Restic, say: Say) -> None:
+def _tidy(config: Config, restic: Restic, snapshots: Sequence[Mapping[str, Any]], say: Say) -> None:
     """Removes what the policy does not keep, and what interrupted runs left."""
     surplus = set(restic.surplus(manifests.MANIFEST, config.keep))
-    snapshots = restic.snapshots()
     kept = {
         manifests.tags_of(item)["run"][0]
         for item in snapshots
@@ -189,13 +196,6 @@ def _tidy(config: Config, restic: Restic, say: Say) -> None:
         }
         restic.forget(gone)
         say(f"removed {len(runs)} backups that the policy does not keep or that were interrupted")
-
-
-def _copy(config: Config, first: Restic, other: Restic, manifest: Manifest, say: Say) -> None:
-    snapshots = [item["id"] for item in first.snapshots(tag=f"run={manifest.run}")]
-    first.copy_to(other, snapshots)
-    _tidy(config, other, say)
-    say(f"copied to repository `{other.repository.name}`")
 
 
 def leave_facts(facts: Mapping[str, Any]) -> None:

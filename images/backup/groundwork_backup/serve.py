@@ -1,9 +1,11 @@
 """The long-running process: the schedule and the metrics."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +25,7 @@ _TICK_SECONDS = 15
 def serve(config: Config) -> None:
     """Runs until it is stopped. Raises Failed if a repository cannot be opened."""
     for restic in runs.repositories(config)[:1]:
-        restic.open()
+        restic.open(read_only=config.read_only)
     status.begun(config)
     registry = CollectorRegistry()
     registry.register(_Status(config))
@@ -31,9 +33,17 @@ def serve(config: Config) -> None:
     working: subprocess.Popen[bytes] | None = None
     while True:
         READY.touch()
+        _reap()
         if working is None or working.poll() is not None:
             working = _begin_due(config)
         time.sleep(_TICK_SECONDS)
+
+
+def _reap() -> None:
+    """Collects what a killed command left behind: here this is the first process."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
 
 
 def _begin_due(config: Config) -> subprocess.Popen[bytes] | None:

@@ -18,8 +18,7 @@ from infra.images import BASE_TAG
 from infra.services.platform import build as build_platform
 from infra.settings import Settings
 from infra.units import MIB, format_size
-from ops import console
-from ops.development import ports
+from ops import console, ports
 from ops.development.bench import tools
 from ops.development.bench.description import Description, describe
 from ops.development.bench.peers import Compose, Peer, Scratch, Terraform

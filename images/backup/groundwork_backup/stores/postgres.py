@@ -24,18 +24,18 @@ _TABLES = """
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                           AND d.deptype = 'e')
      ORDER BY 1, 2"""
-# What belongs to a database itself is not in a dump of its contents.
+# What belongs to a database itself is not in a dump of its contents. A role is null for PUBLIC, and
+# for settings that hold for every role.
 _GRANTS = """
-    SELECT format('GRANT %%s ON DATABASE %%I TO %%s', privilege_type, %(new)s::text,
-                  CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
-      FROM pg_database, aclexplode(datacl) WHERE datname = %(old)s"""
+    SELECT privilege_type, CASE grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(grantee) END
+      FROM pg_database, aclexplode(datacl) WHERE datname = %s"""
+_RESTRICTED = "SELECT datacl IS NOT NULL FROM pg_database WHERE datname = %s"
 _SETTINGS = """
-    SELECT format('ALTER %%s SET %%I = %%L',
-                  CASE setrole WHEN 0 THEN format('DATABASE %%I', %(new)s::text)
-                       ELSE format('ROLE %%s IN DATABASE %%I', setrole::regrole, %(new)s::text) END,
-                  split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1))
+    SELECT CASE setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(setrole) END,
+           split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
       FROM pg_db_role_setting, unnest(setconfig) AS setting
-     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = %(old)s)"""
+     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = %s)"""
+_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s"
 
 
 class Postgres:
@@ -77,11 +77,7 @@ class Postgres:
                 "pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot}", database,
                 stdout=out,
             )  # fmt: skip
-            owner = _one(
-                connection,
-                "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()",
-            )
-            return {"owner": owner, "counts": _counts(connection, database)}
+            return {**_about(connection, database), "counts": _counts(connection, database)}
 
     def holds(self) -> Counts:
         """The tables that have rows."""
@@ -133,12 +129,10 @@ class Postgres:
                 "run `make backup-check`, then restore an earlier backup",
             )
         with self._connected() as server:
+            # The deploy's own settings win over those that were saved.
+            for about in (facts, _about(server, database) if database in known else {}):
+                _apply(server, scratch, about)
             if database in known:
-                _execute(server, "REVOKE ALL ON DATABASE {} FROM PUBLIC", scratch)
-                renamed = {"old": database, "new": scratch}
-                for query in (_GRANTS, _SETTINGS):
-                    for (statement,) in server.execute(query, renamed).fetchall():
-                        server.execute(statement.encode())
                 _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", replaced)
                 _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
                 server.execute(
@@ -210,6 +204,38 @@ class Postgres:
             raise Failed(f"{command[0]}: {told}", "check the log of postgres")
 
 
+def _about(connection: psycopg.Connection[Any], database: str) -> dict[str, Any]:
+    """The owner of a database, who may use it, and its settings."""
+
+    def rows(query: str) -> list[list[Any]]:
+        return [list(row) for row in connection.execute(query.encode(), [database])]
+
+    return {
+        "owner": _one(connection, _OWNER, database),
+        "restricted": _one(connection, _RESTRICTED, database),
+        "grants": rows(_GRANTS),
+        "settings": rows(_SETTINGS),
+    }
+
+
+def _apply(server: psycopg.Connection[Any], database: str, about: Mapping[str, Any]) -> None:
+    """Gives a database the grants and settings of another."""
+    name = sql.Identifier(database)
+    if about.get("restricted"):
+        server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    for privilege, role in about.get("grants", ()):
+        grantee = sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+        # One of the words that Postgres itself gave.
+        statement = sql.SQL(f"GRANT {privilege} ON DATABASE {{}} TO {{}}")
+        server.execute(statement.format(name, grantee))
+    for role, key, value in about.get("settings", ()):
+        of = sql.SQL("DATABASE {}" if role is None else "ROLE {} IN DATABASE {}")
+        names = [name] if role is None else [sql.Identifier(role), name]
+        statement = sql.SQL("ALTER {} SET {} = {}")
+        setting = sql.Identifier(*key.split("."))
+        server.execute(statement.format(of.format(*names), setting, sql.Literal(value)))
+
+
 def _counts(connection: psycopg.Connection[Any], database: str) -> Counts:
     tables = connection.execute(_TABLES).fetchall()
     return {
@@ -222,8 +248,8 @@ def _counts(connection: psycopg.Connection[Any], database: str) -> Counts:
     }
 
 
-def _one(connection: psycopg.Connection[Any], query: Any) -> Any:
-    row = connection.execute(query).fetchone()
+def _one(connection: psycopg.Connection[Any], query: Any, *values: str) -> Any:
+    row = connection.execute(query, values or None).fetchone()
     return row[0] if row else None
 
 

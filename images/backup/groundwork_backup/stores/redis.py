@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
@@ -118,6 +120,8 @@ class Redis:
             password=source.password,
             socket_timeout=60,
             socket_connect_timeout=10,
+            # One that is down is told at once.
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             yield client

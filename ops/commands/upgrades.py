@@ -1,0 +1,56 @@
+"""Upgrades of stores: a backup first, so that there is a way back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.services.platform import build as build_platform
+from infra.spec import Platform
+from ops import console
+from ops.commands import backups
+from ops.sites.interface import Site
+from ops.stacks.stack import Stack
+
+
+def back_up_before(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
+    """Backs up and checks, if a deploy would change the version of a store that runs.
+
+    `services` are those of the last deploy. Raises Failed, before anything changes, if that backup
+    is not complete.
+    """
+    moved = moves(services, build_platform(stack.settings())) if services else {}
+    if not moved:
+        return
+    told = ", ".join(f"{name} {before} → {after}" for name, (before, after) in moved.items())
+    if backups.SERVICE not in services:
+        console.err.print(
+            f"warning: stores change their version ({told}), and this stack makes no backups"
+        )
+        return
+    console.out.print(f"stores change their version ({told}): backing up first")
+    try:
+        backups.save(stack, place, services)
+        backups.check_of(place, services)
+    except console.Failed as failed:
+        raise console.Failed(
+            f"no version is changed without a complete backup: {failed.what}",
+            f"{failed.fix}; or `make up` with groundwork:backup.enabled: false, if you do not need"
+            " one",
+        ) from None
+
+
+def moves(services: Mapping[str, Any], platform: Platform) -> dict[str, tuple[str, str]]:
+    """Stores whose image changes to one of another version: name to the versions before and
+    after.
+    """
+    found = {}
+    for service in platform.services:
+        before = services.get(service.name, {})
+        if (
+            service.volumes
+            and before
+            and service.name != backups.SERVICE
+            and before["image"] != service.image.reference
+            and before["version"] != service.image.version
+        ):
+            found[service.name] = (str(before["version"]), service.image.version)
+    return found

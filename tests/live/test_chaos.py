@@ -1,0 +1,188 @@
+"""Kills under write load: every write that was acknowledged is there afterwards.
+
+Prints a table. Redis acknowledges a write before it is on disk, within the second of `appendfsync
+everysec`; a client that must know asks with WAITAOF, and so does this one.
+"""
+
+import io
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+import urllib3
+from minio import Minio
+from minio.error import MinioException
+
+from tests.live.clone import Clone
+from tests.support.waiting import wait_until
+
+STORES = ("postgres", "redis-queue", "minio")
+ROUNDS = 4
+KILLED_UPS = 5
+_FAILURES = (
+    psycopg.Error,
+    redis.RedisError,
+    MinioException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes numbers to one store until it is stopped; `acknowledged` are those that the store
+    has confirmed.
+    """
+
+    store: str
+    write: Callable[[int], None]
+    stored: Callable[[], set[int]]
+    acknowledged: list[int] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        number = 0
+        while not self.ended.is_set():
+            number += 1
+            with suppress(*_FAILURES):
+                self.write(number)
+                self.acknowledged.append(number)
+                continue
+            time.sleep(0.05)
+
+
+def writers(outputs: dict[str, Any]) -> Iterator[Writer]:
+    environment = outputs["environment"]
+    owner = outputs["administration"]["DATABASE_OWNER_URL"]
+    with psycopg.connect(owner, autocommit=True) as db:
+        db.execute("CREATE TABLE chaos (id int PRIMARY KEY)")
+    kept: dict[str, psycopg.Connection[Any]] = {}
+
+    def insert(number: int) -> None:
+        if "db" not in kept or kept["db"].closed:
+            kept["db"] = psycopg.connect(owner, autocommit=True, connect_timeout=2)
+        kept["db"].execute("INSERT INTO chaos VALUES (%s)", [number])
+
+    def rows() -> set[int]:
+        with psycopg.connect(owner) as db:
+            return {number for (number,) in db.execute("SELECT id FROM chaos")}
+
+    yield Writer("postgres", insert, rows)
+    queue = redis.from_url(environment["REDIS_QUEUE_URL"], socket_timeout=3)
+
+    def push(number: int) -> None:
+        with queue.pipeline(transaction=False) as pipeline:
+            pipeline.rpush("chaos", number)
+            pipeline.waitaof(1, 0, 2000)
+            _, (local, _) = pipeline.execute()
+        if local != 1:
+            raise redis.RedisError("not on disk")
+
+    yield Writer("redis-queue", push, lambda: set(map(int, queue.lrange("chaos", 0, -1))))
+    client = Minio(
+        urlsplit(environment["S3_ENDPOINT"]).netloc,
+        access_key=environment["S3_ACCESS_KEY_ID"],
+        secret_key=environment["S3_SECRET_ACCESS_KEY"],
+        secure=False,
+        http_client=urllib3.PoolManager(timeout=3, retries=False),
+    )
+
+    def put(number: int) -> None:
+        body = str(number).encode()
+        client.put_object("documents", f"chaos/{number}", io.BytesIO(body), len(body))
+
+    def objects() -> set[int]:
+        listed = client.list_objects("documents", prefix="chaos/", recursive=True)
+        return {int(str(item.object_name).rpartition("/")[2]) for item in listed}
+
+    yield Writer("minio", put, objects)
+
+
+def kill(clone: Clone, names: tuple[str, ...]) -> None:
+    """SIGKILL for the containers' main processes, all at once."""
+    pids = [clone.docker.containers.get(clone.name(name)).attrs["State"]["Pid"] for name in names]
+    for pid in filter(None, pids):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def wait_ready(clone: Clone, names: tuple[str, ...]) -> None:
+    for name in names:
+        wait_until(partial(clone.ready, name), timeout=90, interval=0.2, reason=f"{name} is ready")
+
+
+def test_no_acknowledged_write_is_lost(safe: Clone, say: Callable[[str], None]) -> None:
+    """One store after another, and all of them at once."""
+    running = list(writers(safe.outputs()))
+    threads = [threading.Thread(target=writer.run, daemon=True) for writer in running]
+    for thread in threads:
+        thread.start()
+    kills = dict.fromkeys(STORES, 0)
+    rounds = [(name,) for name in STORES for _ in range(ROUNDS)] + [STORES] * ROUNDS
+    random.Random(1).shuffle(rounds)  # noqa: S311 - the same order each time
+    try:
+        for names in rounds:
+            time.sleep(0.7)
+            kill(safe, names)
+            wait_ready(safe, names)
+            for name in names:
+                kills[name] += 1
+    finally:
+        for writer in running:
+            writer.ended.set()
+        for thread in threads:
+            thread.join(timeout=30)
+    lost = {}
+    say(f"{'store':<12} {'kills':>5} {'acknowledged':>12} {'lost':>5}")
+    for writer in running:
+        lost[writer.store] = sorted(set(writer.acknowledged) - writer.stored())
+        say(
+            f"{writer.store:<12} {kills[writer.store]:>5} {len(writer.acknowledged):>12}"
+            f" {len(lost[writer.store]):>5}"
+        )
+    assert not any(lost.values()), lost
+    assert min(len(writer.acknowledged) for writer in running) > 50
+
+
+def test_an_up_that_is_killed_at_any_moment_converges(
+    safe: Clone, say: Callable[[str], None]
+) -> None:
+    """Again and again, each time with another setting to change."""
+    moments = random.Random(2)  # noqa: S311 - the same moments each time
+    stored = []
+    for attempt in range(KILLED_UPS):
+        safe.configure(redis={"queue": {"memory": f"{300 + attempt}MiB"}})
+        moment = moments.uniform(1, 14)
+        stored.append(f"{moment:.1f}")
+        with subprocess.Popen(
+            safe.command("up"),
+            cwd=safe.root,
+            env=safe.env(),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=moment)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    safe.ops("up")
+    say(f"`up` killed after {', '.join(stored)} s; the next one converged")
+    assert "nothing has changed" in safe.ops("up").stdout
+    with redis.from_url(safe.outputs()["environment"]["REDIS_QUEUE_URL"]) as client:
+        expected = (300 + KILLED_UPS - 1) * 1024 * 1024 * 50 // 100
+        assert int(client.config_get("maxmemory")["maxmemory"]) == expected
+    safe.configure(redis=None)
+    safe.ops("up")
