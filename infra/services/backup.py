@@ -190,6 +190,20 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             reason="it is the repository itself, so it would be no second copy",
             fix="name another place, or remove it",
         )
+    if not _one_login(settings):
+        yield Violation(
+            key="groundwork:backup.second.accessKey",
+            reason="a copy from one bucket to another is made with one login for both",
+            fix="let the first one's login write to the second, or use a folder for one of them",
+        )
+
+
+def _one_login(settings: Backup) -> bool:
+    """Restic copies between two buckets with one login."""
+    first, second = settings.repository, settings.second
+    if first is None or second is None or first.s3 is None or second.s3 is None:
+        return True
+    return (first.access_key, first.secret_key) == (second.access_key, second.secret_key)
 
 
 def _left_out(context: Context) -> Iterator[LeftOut]:

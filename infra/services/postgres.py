@@ -248,7 +248,9 @@ def _administration(context: Context) -> Contract:
 
 def _stores(context: Context) -> Iterator[Store]:
     superuser = replace(endpoint(context, "app"), username="postgres", password=_superuser(context))
-    yield Store(name=NAME, kind="postgres", at=superuser)
+    # What LiteLLM keeps there is no reason not to replace it.
+    own = {"own": LITELLM_DATABASE}
+    yield Store(name=NAME, kind="postgres", at=superuser, options=own)
 
 
 def _notes(context: Context) -> Iterator[str]:

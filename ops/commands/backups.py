@@ -41,7 +41,7 @@ def listing() -> None:
     """Lists the backups in the repository."""
     _, place, entry = opened()
     table = Table(title="Backups, the newest last", title_justify="left")
-    for column in ("number", "backup", "made (UTC)", "age", "size", ""):
+    for column in ("number", "backup", "made (UTC)", "age", "size", "entries", ""):
         table.add_column(column)
     for message in _ask(place, entry, "list"):
         item = message["backup"]
@@ -52,6 +52,7 @@ def listing() -> None:
             f"{began:%Y-%m-%d %H:%M:%S}",
             _age(began),
             _size(item["size"]),
+            str(item["entries"]),
             _remark(item),
         )
     if table.row_count == 0:
@@ -102,8 +103,8 @@ def keep_stack(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
     entry = services.get(SERVICE)
     if entry is None:
         return
-    state = stack.pulumi("stack", "export", "--stack", stack.name)
-    kept = {"files": {stack.file.name: stack.file.read_text(), "state.json": state.stdout}}
+    state = stack.ask("stack", "export", "--stack", stack.name)
+    kept = {"files": {stack.file.name: stack.file.read_text(), "state.json": state}}
     _run(place, entry, "keep-stack", stdin=json.dumps(kept))
 
 

@@ -11,8 +11,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from tests.support.waiting import wait_until
 STORES = ("postgres", "redis-queue", "minio")
 ROUNDS = 4
 KILLED_UPS = 5
+_BATCH = 100  # writes to Redis that wait for one fsync together, which comes once a second
 _FAILURES = (
     psycopg.Error,
     redis.RedisError,
@@ -42,12 +44,13 @@ _FAILURES = (
 @dataclass(slots=True)
 class Writer:
     """Writes numbers to one store until it is stopped; `acknowledged` are those that the store
-    has confirmed.
+    has confirmed, `batch` writes each.
     """
 
     store: str
     write: Callable[[int], None]
     stored: Callable[[], set[int]]
+    batch: int = 1
     acknowledged: list[int] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -62,34 +65,39 @@ class Writer:
             time.sleep(0.05)
 
 
-def writers(outputs: dict[str, Any]) -> Iterator[Writer]:
+def writers(outputs: dict[str, Any], kept: ExitStack) -> Iterator[Writer]:
     environment = outputs["environment"]
     owner = outputs["administration"]["DATABASE_OWNER_URL"]
     with psycopg.connect(owner, autocommit=True) as db:
         db.execute("CREATE TABLE chaos (id int PRIMARY KEY)")
-    kept: dict[str, psycopg.Connection[Any]] = {}
+    current: list[psycopg.Connection[Any]] = []
 
     def insert(number: int) -> None:
-        if "db" not in kept or kept["db"].closed:
-            kept["db"] = psycopg.connect(owner, autocommit=True, connect_timeout=2)
-        kept["db"].execute("INSERT INTO chaos VALUES (%s)", [number])
+        if not current or current[-1].closed:
+            current.append(psycopg.connect(owner, autocommit=True, connect_timeout=2))
+            kept.callback(current[-1].close)
+        current[-1].execute("INSERT INTO chaos VALUES (%s)", [number])
 
     def rows() -> set[int]:
         with psycopg.connect(owner) as db:
             return {number for (number,) in db.execute("SELECT id FROM chaos")}
 
     yield Writer("postgres", insert, rows)
-    queue = redis.from_url(environment["REDIS_QUEUE_URL"], socket_timeout=3)
+    queue = kept.enter_context(redis.from_url(environment["REDIS_QUEUE_URL"], socket_timeout=3))
 
     def push(number: int) -> None:
         with queue.pipeline(transaction=False) as pipeline:
-            pipeline.rpush("chaos", number)
+            pipeline.rpush("chaos", *[number] * _BATCH)
             pipeline.waitaof(1, 0, 2000)
             _, (local, _) = pipeline.execute()
         if local != 1:
             raise redis.RedisError("not on disk")
 
-    yield Writer("redis-queue", push, lambda: set(map(int, queue.lrange("chaos", 0, -1))))
+    def pushed() -> set[int]:
+        found = Counter(map(int, queue.lrange("chaos", 0, -1)))
+        return {number for number, count in found.items() if count >= _BATCH}
+
+    yield Writer("redis-queue", push, pushed, _BATCH)
     client = Minio(
         urlsplit(environment["S3_ENDPOINT"]).netloc,
         access_key=environment["S3_ACCESS_KEY_ID"],
@@ -124,35 +132,36 @@ def wait_ready(clone: Clone, names: tuple[str, ...]) -> None:
 
 def test_no_acknowledged_write_is_lost(safe: Clone, say: Callable[[str], None]) -> None:
     """One store after another, and all of them at once."""
-    running = list(writers(safe.outputs()))
-    threads = [threading.Thread(target=writer.run, daemon=True) for writer in running]
-    for thread in threads:
-        thread.start()
-    kills = dict.fromkeys(STORES, 0)
-    rounds = [(name,) for name in STORES for _ in range(ROUNDS)] + [STORES] * ROUNDS
-    random.Random(1).shuffle(rounds)  # noqa: S311 - the same order each time
-    try:
-        for names in rounds:
-            time.sleep(0.7)
-            kill(safe, names)
-            wait_ready(safe, names)
-            for name in names:
-                kills[name] += 1
-    finally:
-        for writer in running:
-            writer.ended.set()
+    with ExitStack() as kept:
+        running = list(writers(safe.outputs(), kept))
+        threads = [threading.Thread(target=writer.run, daemon=True) for writer in running]
         for thread in threads:
-            thread.join(timeout=30)
-    lost = {}
-    say(f"{'store':<12} {'kills':>5} {'acknowledged':>12} {'lost':>5}")
-    for writer in running:
-        lost[writer.store] = sorted(set(writer.acknowledged) - writer.stored())
-        say(
-            f"{writer.store:<12} {kills[writer.store]:>5} {len(writer.acknowledged):>12}"
-            f" {len(lost[writer.store]):>5}"
-        )
-    assert not any(lost.values()), lost
-    assert min(len(writer.acknowledged) for writer in running) > 50
+            thread.start()
+        kills = dict.fromkeys(STORES, 0)
+        rounds = [(name,) for name in STORES for _ in range(ROUNDS)] + [STORES] * ROUNDS
+        random.Random(1).shuffle(rounds)  # noqa: S311 - the same order each time
+        try:
+            for names in rounds:
+                time.sleep(0.7)
+                kill(safe, names)
+                wait_ready(safe, names)
+                for name in names:
+                    kills[name] += 1
+        finally:
+            for writer in running:
+                writer.ended.set()
+            for thread in threads:
+                thread.join(timeout=30)
+        lost = {}
+        say(f"{'store':<12} {'kills':>5} {'acknowledged':>12} {'lost':>5}")
+        for writer in running:
+            lost[writer.store] = sorted(set(writer.acknowledged) - writer.stored())
+            say(
+                f"{writer.store:<12} {kills[writer.store]:>5} {writer.batch * len(writer.acknowledged):>12}"
+                f" {writer.batch * len(lost[writer.store]):>5}"
+            )
+        assert not any(lost.values()), lost
+        assert min(len(writer.acknowledged) for writer in running) > ROUNDS
 
 
 def test_an_up_that_is_killed_at_any_moment_converges(

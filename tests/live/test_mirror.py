@@ -119,6 +119,7 @@ def mirrored(
         portOffset=free_offset(),
         postgres=off,
         minio=off,
+        backup=off,
         qdrant=off,
         clickhouse=off,
         litellm=off,

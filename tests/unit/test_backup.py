@@ -92,8 +92,12 @@ def test_the_key_follows_from_the_master_secret_alone() -> None:
             "groundwork:backup.repository.path",
         ),
         ({"backup": {"second": S3, "repository": S3}}, "groundwork:backup.second"),
+        (
+            {"backup": {"second": {**S3, "accessKey": "other"}, "repository": S3}},
+            "groundwork:backup.second.accessKey",
+        ),
     ],
-    ids=["a node's folder", "twice the same"],
+    ids=["a node's folder", "twice the same", "two logins"],
 )
 def test_is_refused(keys: dict[str, Any], key: str) -> None:
     assert key in [problem.key for problem in validation.check(make_settings(**keys))]

@@ -35,6 +35,7 @@ def entry(
         sequence=number,
         started=NOON - timedelta(hours=hours),
         size=1,
+        entries=1,
         stores=tuple(stores),
         failed=tuple(failed),
         partial=partial,
@@ -137,10 +138,16 @@ class TestRefusal:
         [
             (replace(SAVED, error="was down"), _Store("17.2", {}), (), "incomplete"),
             (SAVED, _Store("16.9", {}), (), "cannot read what 17.2 saved"),
+            (
+                replace(SAVED, kind="redis", version="8.10.2"),
+                _Store("8.0.2", {}),
+                (),
+                "cannot read what 8.10.2 saved",
+            ),
             (SAVED, _Store("17.2", {"app.t": 3}), (), r"postgres \(app.t: 3\)"),
             (SAVED, _Store("17.2", {"app.t": 3}), ("minio",), "not empty"),
         ],
-        ids=["incomplete", "an older store", "not empty", "another one is named"],
+        ids=["incomplete", "an older store", "an older minor", "not empty", "another one is named"],
     )
     def test_says_why(self, saved: Saved, store: _Store, replaced: tuple[str], why: str) -> None:
         with pytest.raises(Failed, match=why):
@@ -150,6 +157,10 @@ class TestRefusal:
     def test_a_store_that_is_named_is_replaced(self, replaced: tuple[str]) -> None:
         store = _Store("17.2", {"app.t": 3})
         restoring._refuse([self.SAVED], {"postgres": store}, replaced)  # type: ignore[dict-item]
+
+    def test_an_older_minor_of_postgres_reads_a_dump(self) -> None:
+        store = _Store("17.1", {})
+        restoring._refuse([self.SAVED], {"postgres": store}, ())  # type: ignore[dict-item]
 
     def test_a_newer_store_reads_an_older_backup(self) -> None:
         store = _Store("18.1", {})
@@ -361,3 +372,53 @@ def test_roles_are_taken_from_a_dump_and_nothing_else(line: str, found: bool) ->
 )
 def test_the_path_of_a_request_is_quoted(request_: Request, path: str) -> None:
     assert request_.path == path
+
+
+class _Repository:
+    """A repository whose policy keeps the last complete runs, as restic would."""
+
+    def __init__(self, keep: int) -> None:
+        self.keep, self.gone = keep, list[str]()
+        self.snapshots: list[dict[str, object]] = []
+
+    def add(self, run: int, *tags: str) -> None:
+        """A run of one stream and, if it has ended, its manifest."""
+        about = [f"run={run}", f"sequence={run}"]
+        self.snapshots.append({"id": f"{run}-stream", "tags": about[:1]})
+        if tags:
+            self.snapshots.append({"id": f"{run}-manifest", "tags": [*about, *tags]})
+
+    def surplus(self, tag: str, _: object) -> list[str]:
+        with_tag = [str(item["id"]) for item in self.snapshots if tag in str(item["tags"])]
+        return with_tag[: -self.keep]
+
+    def forget(self, snapshots: Sequence[str]) -> None:
+        self.gone += snapshots
+
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        (["complete", "complete", "complete"], {2, 3}),
+        (["complete", "complete", "", "complete"], {2, 4}),
+        (["complete", "complete", "failed=a", "failed=a", "failed=a"], {1, 2, 3, 4, 5}),
+        (["failed=a", "complete", "failed=a", "complete", "complete"], {4, 5}),
+        (["failed=a", "failed=a", "failed=a"], {1, 2, 3}),
+        (["complete", "partial", "complete", "partial"], {1, 2, 3, 4}),
+    ],
+    ids=[
+        "two are kept",
+        "an interrupted one goes",
+        "incomplete ones displace no complete one",
+        "and go once they are older than those",
+        "without a complete one nothing goes",
+        "partial ones count as little",
+    ],
+)
+def test_what_is_kept(made: Config, states: list[str], kept: set[int]) -> None:
+    repository = _Repository(keep=2)
+    for number, state in enumerate(states, 1):
+        repository.add(number, *(["manifest", state] if state else []))
+    runs._tidy(made, repository, repository.snapshots, lambda _: None)  # type: ignore[arg-type]
+    gone = {int(item.partition("-")[0]) for item in repository.gone}
+    assert set(range(1, len(states) + 1)) - gone == kept

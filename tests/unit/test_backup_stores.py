@@ -143,6 +143,7 @@ class _Vectors:
         self.collections: dict[str, list[int]] = {}
         self.snapshots: dict[str, bytes] = {}
         self.aliases: dict[str, str] = {}
+        self.peers: dict[str, object] = {}
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["api-key"] == "p"
@@ -151,6 +152,8 @@ class _Vectors:
         match method, parts:
             case "GET", [""]:
                 return httpx.Response(200, json={"version": "1.19.1"})
+            case "GET", ["cluster"]:
+                return self._result({"status": "enabled", "peers": self.peers})
             case "GET", ["aliases"]:
                 aliases = [
                     {"alias_name": alias, "collection_name": name}
@@ -213,6 +216,12 @@ class TestQdrant:
         streams, facts = dumped(store)
         with pytest.raises(Failed, match="restored 2 points, but 3 were saved"):
             store.restore(openers({**streams, "a.snapshot": b"[1, 2]"}), facts)
+
+    def test_of_several_nodes_one_has_not_all(self) -> None:
+        server = _Vectors()
+        server.peers = {"1": {}, "2": {}}
+        with pytest.raises(Failed, match="runs on 2 nodes"):
+            Qdrant(source("qdrant"), httpx.MockTransport(server.answer)).items()
 
     def test_an_error_of_the_server_is_told(self) -> None:
         failing = httpx.MockTransport(lambda _: httpx.Response(507, text="no space left"))

@@ -110,21 +110,24 @@ def _restore(config: Config, options: argparse.Namespace) -> None:
 
 
 def _check(config: Config, options: argparse.Namespace) -> None:
-    failed = []
-    status.checking(config)
-    for restic in runs.repositories(config):
-        try:
-            with runs.alone(config, "check"):
+    """Damage is what a repository that can be opened and listed fails on."""
+    damaged = []
+    with runs.alone(config, "check"):
+        status.checking(config)
+        for restic in runs.repositories(config):
+            name = restic.repository.name
+            restic.unlock()
+            restic.snapshots()
+            try:
                 restic.check(options.subset or config.check_subset)
-        except Failed as failure:
-            failed.append(failure.what)
-            status.checked(config, restic.repository.name, good=False)
-        else:
-            status.checked(config, restic.repository.name, good=True)
-            _say(options)(f"repository `{restic.repository.name}`: no damage found")
-    if failed:
+            except Failed as failure:
+                damaged.append(f"repository `{name}` is damaged: {failure.what}")
+            else:
+                _say(options)(f"repository `{name}`: no damage found")
+            status.checked(config, name, good=not damaged)
+    if damaged:
         raise Failed(
-            "; ".join(failed),
+            "; ".join(damaged),
             "`restic repair` saves what is whole (restic.readthedocs.io, Troubleshooting); then"
             " run `make backup`",
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 from groundwork_backup.restic import Restic
 
-MANIFEST = "manifest"
+MANIFEST, COMPLETE = "manifest", "complete"
+"""Tags of a manifest, and of one that has every store."""
 FILE = "/manifest.json"
 
 
@@ -72,6 +73,7 @@ class Entry:
     sequence: int
     started: datetime
     size: int
+    entries: int
     stores: tuple[str, ...]
     failed: tuple[str, ...]
     partial: bool
@@ -89,6 +91,7 @@ def listed(restic: Restic, stack: str) -> list[Entry]:
                 sequence=int(tags["sequence"][0]),
                 started=datetime.fromisoformat(tags["started"][0]),
                 size=int(tags["size"][0]),
+                entries=int(tags["entries"][0]),
                 stores=tuple(tags.get("saved", ())),
                 failed=tuple(tags.get("failed", ())),
                 partial="partial" in tags,

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, IOBase
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,25 +100,26 @@ class Restic:
         )
 
     @contextmanager
-    def reading(self, snapshot: str, name: str) -> Iterator[IO[bytes]]:
+    def reading(self, snapshot: str, name: str) -> Iterator[Any]:
         """A saved stream. Raises Failed at its end if it could not be read whole."""
         with (
             tempfile.TemporaryFile() as told,
             self._popen("dump", "--no-lock", snapshot, name, stderr=told) as process,
         ):
-            complete = False
-            try:
-                yield process.stdout or BytesIO()
-                complete = process.stdout is None or process.stdout.read(1) == b""
-            finally:
-                if process.stdout is not None:
-                    process.stdout.close()
+
+            def end() -> None:
                 status = process.wait()
                 told.seek(0)
-                text = told.read().decode(errors="replace")
-                # Where the reader failed because restic did, this is the reason.
-                if status != 0 and (complete or "Fatal" in text) and "broken pipe" not in text:
-                    raise self._explained(status, "dump", text)
+                if status != 0:
+                    raise self._explained(status, "dump", told.read().decode(errors="replace"))
+
+            stream = _Whole(process.stdout or BytesIO(), end)
+            try:
+                yield stream
+            except BaseException:
+                process.terminate()
+                raise
+            stream.read(1)
 
     def snapshots(self, *, of: str = "", tag: str = "") -> list[dict[str, Any]]:
         """Snapshots of this stack, or `of` another one, with a tag or with any."""
@@ -142,22 +143,31 @@ class Restic:
         if snapshots:
             self._run("forget", "--retry-lock", _WAIT_FOR_LOCK, "--prune", *snapshots)
 
-    def copy_to(self, second: "Restic", snapshots: Sequence[str]) -> None:
-        """Copies snapshots to another repository, which is made if there is none."""
+    def copy_to(self, second: "Restic") -> None:
+        """Copies this stack's snapshots that another repository does not have; it is made if there
+        is none.
+        """
         origin = {
             "RESTIC_FROM_PASSWORD": self.repository.password,
             "RESTIC_FROM_REPOSITORY": self.repository.url,
             **self.repository.environment,
             **second.repository.environment,
         }
-        if second._run("cat", "config", allowed=(_NO_REPOSITORY,)).returncode == _NO_REPOSITORY:
+        done = second._run("unlock", "--remove-all", allowed=(_NO_REPOSITORY,))
+        if done.returncode == _NO_REPOSITORY:
             # The same chunks, or nothing would be found equal.
             second._run("init", "--copy-chunker-params", environment=origin)
-        second._run("copy", "--retry-lock", _WAIT_FOR_LOCK, *snapshots, environment=origin)
+        second._run(
+            "copy", "--retry-lock", _WAIT_FOR_LOCK, "--host", self._stack, environment=origin
+        )
 
     def check(self, subset: str) -> None:
         """Checks the structure, and reads that part of the data. Raises Failed for damage."""
         self._run("check", "--retry-lock", _WAIT_FOR_LOCK, "--read-data-subset", subset)
+
+    def unlock(self) -> None:
+        """Removes locks of processes that were killed."""
+        self._run("unlock", "--remove-all")
 
     def size(self) -> int:
         """Bytes in the repository."""
@@ -223,6 +233,22 @@ class Restic:
             f"restic {command}: {last or f'exit code {status}'}",
             f"check that the {where} can be reached, then run `make backup-check`",
         )
+
+
+class _Whole(IOBase):
+    """A stream whose end is one only if all of it could be read."""
+
+    def __init__(self, stream: IO[bytes], end: Callable[[], None]) -> None:
+        self._stream, self._end = stream, end
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._stream.read(size)
+        if size < 0 or not chunk:
+            self._end()
+        return chunk
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 def _messages(stream: IO[bytes] | None) -> Iterator[dict[str, Any]]:

@@ -122,7 +122,7 @@ def _refuse(saved: Sequence[Saved], stores: Mapping[str, Store], replace: Collec
     for item in saved:
         store = stores[item.store]
         version = store.version()
-        if _major(version) < _major(item.version):
+        if _reads(version, item.kind) < _reads(item.version, item.kind):
             raise Failed(
                 f"{item.store} is version {version}, which cannot read what {item.version} saved",
                 "deploy the version that made the backup, or a newer one",
@@ -181,9 +181,12 @@ def _restore(
     )
 
 
-def _major(version: str) -> int:
-    head = version.lstrip("v").split(".")[0]
-    return int(head) if head.isdigit() else 0
+def _reads(version: str, kind: str) -> tuple[int, ...]:
+    """The part of a version that decides what it can read: Postgres reads dumps of its major
+    version, others may change their format in a minor one.
+    """
+    parts = version.lstrip("v").split(".")[: 1 if kind == "postgres" else 2]
+    return tuple(int(part) if part.isdigit() else 0 for part in parts)
 
 
 def _few(held: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -87,9 +87,7 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
         made = [item for item in first.snapshots() if item not in known]
         _tidy(config, first, [*known, *made], say)
         for other in others:
-            first.copy_to(other, [item["id"] for item in made])
-            _tidy(config, other, other.snapshots(), say)
-            say(f"copied to repository `{other.repository.name}`")
+            _copy(config, first, other, say)
         status.sized(config, first)
     return manifest
 
@@ -156,6 +154,7 @@ class _Run:
 
 def _conclude(config: Config, restic: Restic, manifest: Manifest) -> None:
     """Writes the manifest, which makes the run one that can be restored."""
+    partial = len(manifest.stores) < len(config.sources)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "manifest.json"
         file.write_text(json.dumps(asdict(manifest), indent=1))
@@ -168,34 +167,55 @@ def _conclude(config: Config, restic: Restic, manifest: Manifest) -> None:
                 f"sequence={manifest.sequence}",
                 f"started={manifest.started}",
                 f"size={sum(item.size for item in manifest.stores)}",
+                f"entries={sum(item.count for item in manifest.stores)}",
                 *(f"failed={name}" for name in manifest.failed),
                 *(f"saved={item.store}" for item in manifest.stores if not item.error),
-                *(["partial"] if len(manifest.stores) < len(config.sources) else []),
+                *(["partial"] if partial else []),
+                *([manifests.COMPLETE] if not partial and not manifest.failed else []),
             ],
             environment={},
         )
 
 
 def _tidy(config: Config, restic: Restic, snapshots: Sequence[Mapping[str, Any]], say: Say) -> None:
-    """Removes what the policy does not keep, and what interrupted runs left."""
-    surplus = set(restic.surplus(manifests.MANIFEST, config.keep))
-    kept = {
-        manifests.tags_of(item)["run"][0]
+    """Removes complete runs that the policy does not keep, incomplete ones that are older than all
+    that it keeps, and what interrupted runs left.
+    """
+    surplus = set(restic.surplus(manifests.COMPLETE, config.keep))
+    ended = {
+        item["id"]: manifests.tags_of(item)
         for item in snapshots
-        if manifests.MANIFEST in item.get("tags", ()) and item["id"] not in surplus
+        if manifests.MANIFEST in manifests.tags_of(item)
+    }
+    complete = [
+        int(tags["sequence"][0])
+        for name, tags in ended.items()
+        if manifests.COMPLETE in tags and name not in surplus
+    ]
+    kept = {
+        tags["run"][0]
+        for name, tags in ended.items()
+        if name not in surplus and int(tags["sequence"][0]) >= min(complete, default=0)
     }
     gone = [
         item["id"] for item in snapshots if not kept & set(manifests.tags_of(item).get("run", ()))
     ]
     if gone:
-        runs = {
-            run
-            for item in snapshots
-            if item["id"] in gone
-            for run in manifests.tags_of(item)["run"]
-        }
+        runs = {run for item in snapshots for run in manifests.tags_of(item)["run"]} - kept
         restic.forget(gone)
         say(f"removed {len(runs)} backups that the policy does not keep or that were interrupted")
+
+
+def _copy(config: Config, first: Restic, other: Restic, say: Say) -> None:
+    """Brings another repository to the same backups. Raises Failed if it cannot."""
+    try:
+        first.copy_to(other)
+        _tidy(config, other, other.snapshots(), say)
+    except Failed:
+        status.copied(config, other.repository, good=False)
+        raise
+    status.copied(config, other.repository, good=True)
+    say(f"copied to repository `{other.repository.name}`")
 
 
 def leave_facts(facts: Mapping[str, Any]) -> None:

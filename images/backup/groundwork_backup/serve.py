@@ -89,7 +89,9 @@ class _Status(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """One family after another."""
         config, known = self._config, status.read(self._config)
-        stores = {source.name: known["stores"].get(source.name, {}) for source in config.sources}
+        copies = [status.copy_of(item) for item in config.repositories[1:]]
+        names = [*(source.name for source in config.sources), *copies]
+        stores = {name: known["stores"].get(name, {}) for name in names}
         yield _family(
             "last_success_timestamp_seconds",
             "Time of each store's last successful backup; of the first start, before any.",

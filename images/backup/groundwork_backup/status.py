@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundwork_backup.config import Config
+from groundwork_backup.config import Config, Repository
 
 if TYPE_CHECKING:
     from groundwork_backup.manifests import Manifest
@@ -46,6 +46,19 @@ def saved(config: Config, manifest: "Manifest") -> None:
                 "count": item.count,
             }
     _write(config, known)
+
+
+def copied(config: Config, repository: Repository, *, good: bool) -> None:
+    """A copy to another repository has ended; it ages as a store does."""
+    known = read(config)
+    entry = known["stores"].setdefault(copy_of(repository), {})
+    entry |= {"failed": not good, **({"at": time.time()} if good else {})}
+    _write(config, known)
+
+
+def copy_of(repository: Repository) -> str:
+    """The name under which a copy is measured."""
+    return f"copy in {repository.name}"
 
 
 def sized(config: Config, restic: "Restic") -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import IO, Any
 
 import httpx
@@ -44,9 +45,12 @@ class Alertmanager:
         with streams[_ITEM]() as stream:
             saved = json.load(stream)
         present = [_meaning(item) for item in self._silences()]
+        now = datetime.now(UTC)
         for item in saved:
-            if _meaning(item) not in present:
-                self._http.post("/silences", json=_meaning(item)).raise_for_status()
+            ended = datetime.fromisoformat(item["endsAt"]) <= now
+            if not ended and _meaning(item) not in present:
+                given = {**_meaning(item), "startsAt": item["startsAt"]}
+                self._http.post("/silences", json=given).raise_for_status()
         return {"silences": len(self._silences())}
 
     def _silences(self) -> list[dict[str, Any]]:
@@ -61,6 +65,6 @@ class Alertmanager:
 
 
 def _meaning(silence: Mapping[str, Any]) -> dict[str, Any]:
-    """A silence without its id and state."""
-    fields = ("matchers", "startsAt", "endsAt", "createdBy", "comment")
+    """A silence without its id, its state, and its start, which a server moves to now."""
+    fields = ("matchers", "endsAt", "createdBy", "comment")
     return {name: silence[name] for name in fields}

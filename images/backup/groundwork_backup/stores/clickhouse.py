@@ -6,6 +6,7 @@ the same version or a newer one reads them.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -18,9 +19,15 @@ from groundwork_backup.stores.interface import Counts, Opener
 _SCHEMA, _SUFFIX = "schema.json", ".native"
 _CHUNK = 1 << 20
 _RESTORING = "__restoring"
-# A view without a table of its own has its rows in one that is hidden.
 _OWN_ROWS = "engine LIKE '%MergeTree' OR engine LIKE '%Log'"
-_FOREIGN = "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema', 'default')"
+_FOREIGN = "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')"
+_CREATED = re.compile(r"^CREATE TABLE (?:`(?:[^`\\]|\\.)*`|\w+)\.(?:`(?:[^`\\]|\\.)*`|\w+)")
+# Rows come as they were: not merged while they are inserted, nor into columns that are not there.
+_AS_THEY_WERE = {
+    "optimize_on_insert": "0",
+    "max_partitions_per_insert_block": "0",
+    "input_format_skip_unknown_fields": "0",
+}
 
 
 class Clickhouse:
@@ -45,6 +52,7 @@ class Clickhouse:
     def dump(self, item: str, out: IO[bytes]) -> dict[str, Any]:
         """A table is read in one query, which sees the parts that were there at its start."""
         if item == _SCHEMA:
+            self._refuse_hidden_rows()
             rows = self._rows(
                 f"SELECT database, name, create_table_query FROM system.tables WHERE {_FOREIGN}"  # noqa: S608
                 " AND NOT startsWith(name, '.inner') ORDER BY engine LIKE '%View', database, name"
@@ -77,17 +85,23 @@ class Clickhouse:
         for item in definitions:
             if (item["database"], item["name"]) not in present:
                 self._ask(item["create_table_query"])
+        created = {
+            f"{item['database']}.{item['name']}": item["create_table_query"] for item in definitions
+        }
         for item, opened in streams.items():
             if item != _SCHEMA:
-                self._restore(item.removesuffix(_SUFFIX), opened, facts[item]["counts"])
+                name = item.removesuffix(_SUFFIX)
+                self._restore(name, created[name], opened, facts[item]["counts"])
         return {name: self._count(name) for name in self._tables()}
 
-    def _restore(self, name: str, opened: Opener, counts: Counts) -> None:
+    def _restore(self, name: str, created: str, opened: Opener, counts: Counts) -> None:
         database, _, table = name.partition(".")
         scratch = f"{_name(database)}.{_name(table + _RESTORING)}"
         self._ask(f"DROP TABLE IF EXISTS {scratch} SYNC")
-        self._ask(f"CREATE TABLE {scratch} AS {_quoted(name)}")
-        query = {"query": f"INSERT INTO {scratch} FORMAT Native"}
+        self._ask(_CREATED.sub(lambda _: f"CREATE TABLE {scratch}", created, count=1))
+        for what in ("MERGES", "TTL MERGES"):
+            self._ask(f"SYSTEM STOP {what} {scratch}")
+        query = {"query": f"INSERT INTO {scratch} FORMAT Native", **_AS_THEY_WERE}
         with opened() as stream:
             self._good(self._http.post("/", params=query, content=_blocks(stream)))
         rows = int(self._ask(f"SELECT count() FROM {scratch}"))  # noqa: S608 - quoted
@@ -99,8 +113,22 @@ class Clickhouse:
                 " is as it was",
                 "run `make backup-check`, then restore an earlier backup",
             )
+        for what in ("TTL MERGES", "MERGES"):
+            self._ask(f"SYSTEM START {what} {scratch}")
         self._ask(f"EXCHANGE TABLES {scratch} AND {_quoted(name)}")
         self._ask(f"DROP TABLE {scratch} SYNC")
+
+    def _refuse_hidden_rows(self) -> None:
+        """A view without a table of its own keeps its rows in one that is hidden."""
+        hidden = self._rows(
+            f"SELECT database FROM system.tables WHERE {_FOREIGN} AND startsWith(name, '.inner')"  # noqa: S608
+        )
+        if hidden:
+            raise Failed(
+                f"{len(hidden)} materialized views have no table of their own, and a backup cannot"
+                " bring theirs back",
+                "create them with TO and a table",
+            )
 
     def _known(self) -> list[dict[str, Any]]:
         return self._rows(f"SELECT database, name FROM system.tables WHERE {_FOREIGN}")  # noqa: S608

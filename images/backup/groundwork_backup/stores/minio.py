@@ -140,6 +140,8 @@ class Minio:
             if error.code in ("NoSuchKey", "NoSuchVersion"):
                 return False
             raise
+        # As it is stored: what a client has compressed is not to be unpacked here.
+        response.decode_content = False
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             about["etag"] = headers["etag"].strip('"')

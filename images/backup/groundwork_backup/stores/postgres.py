@@ -16,7 +16,14 @@ from groundwork_backup.stores.interface import Counts, Opener
 
 _ROLES = "roles.sql"
 _SUFFIX = ".dump"
-_RESTORING, _REPLACED = "{}__restoring", "{}__replaced"
+_RESTORING, _REPLACED = "groundwork__restoring", "groundwork__replaced"
+# While a database is dumped the connection that holds its snapshot does nothing.
+_SESSION = (
+    "-c statement_timeout=0 -c lock_timeout=60s -c row_security=off"
+    " -c idle_in_transaction_session_timeout=0"
+)
+# Their value is a list, as Postgres itself quotes it.
+_LISTS = ("search_path", "session_preload_libraries", "local_preload_libraries", "temp_tablespaces")
 _TABLES = """
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -80,9 +87,11 @@ class Postgres:
             return {**_about(connection, database), "counts": _counts(connection, database)}
 
     def holds(self) -> Counts:
-        """The tables that have rows."""
+        """The tables that have rows, but for those of databases that are the platform's own."""
         found: Counts = {}
         for database in self._databases():
+            if database == self._source.options.get("own"):
+                continue
             with self._connected(database) as connection:
                 found |= {
                     name: rows for name, rows in _counts(connection, database).items() if rows
@@ -100,13 +109,15 @@ class Postgres:
         return found
 
     def _restore(self, database: str, opened: Opener, facts: Mapping[str, Any]) -> Counts:
-        scratch, replaced = _RESTORING.format(database), _REPLACED.format(database)
+        scratch, replaced = _RESTORING, _REPLACED
         with self._connected() as server:
             known = {name for (name,) in server.execute("SELECT datname FROM pg_database")}
             if database not in known and replaced in known:
                 # A restore was interrupted between the two renames.
                 _execute(server, "ALTER DATABASE {} RENAME TO {}", replaced, database)
                 known = known - {replaced} | {database}
+            if database in known:
+                _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
             _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", scratch)
             _execute(
                 server,
@@ -134,15 +145,27 @@ class Postgres:
                 _apply(server, scratch, about)
             if database in known:
                 _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", replaced)
-                _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
-                server.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                    (database,),
-                )
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", database, replaced)
-            _execute(server, "ALTER DATABASE {} RENAME TO {}", scratch, database)
-            _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", replaced)
+                self._swap(server, database)
+            else:
+                _execute(server, "ALTER DATABASE {} RENAME TO {}", scratch, database)
         return found
+
+    @staticmethod
+    def _swap(server: psycopg.Connection[Any], database: str) -> None:
+        """Puts the restored database in the place of the present one, which stays if that fails."""
+        _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
+        try:
+            server.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+                (database,),
+            )
+            with server.transaction():
+                _execute(server, "ALTER DATABASE {} RENAME TO {}", database, _REPLACED)
+                _execute(server, "ALTER DATABASE {} RENAME TO {}", _RESTORING, database)
+        except psycopg.Error:
+            _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
+            raise
+        _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
 
     def _create_roles(self, script: str) -> None:
         """Roles that the deploy did not make; those it made keep their present passwords."""
@@ -160,11 +183,14 @@ class Postgres:
     def _databases(self) -> list[str]:
         with self._connected() as connection:
             rows = connection.execute(
-                "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate"
+                "SELECT datname, datallowconn FROM pg_database WHERE NOT datistemplate"
                 " AND datname <> 'postgres' ORDER BY 1"
+            ).fetchall()
+        if closed := [name for name, open_ in rows if not open_ or name == _REPLACED]:
+            raise Failed(
+                f"a restore of {', '.join(closed)} was interrupted", "run `make restore` again"
             )
-            unfinished = (_RESTORING.format(""), _REPLACED.format(""))
-            return [name for (name,) in rows if not name.endswith(unfinished)]
+        return [name for name, _ in rows if name != _RESTORING]
 
     @contextmanager
     def _connected(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
@@ -178,7 +204,7 @@ class Postgres:
             connect_timeout=10,
             autocommit=True,
             application_name="groundwork-backup",
-            options="-c statement_timeout=0 -c lock_timeout=60s -c row_security=off",
+            options=_SESSION,
         ) as connection:
             yield connection
 
@@ -197,11 +223,11 @@ class Postgres:
             stderr=subprocess.PIPE,
             check=False,
         )
-        if end is not None:
-            end.read()
         if done.returncode != 0:
             told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
             raise Failed(f"{command[0]}: {told}", "check the log of postgres")
+        while end is not None and end.read(1 << 20):
+            continue
 
 
 def _about(connection: psycopg.Connection[Any], database: str) -> dict[str, Any]:
@@ -233,7 +259,8 @@ def _apply(server: psycopg.Connection[Any], database: str, about: Mapping[str, A
         names = [name] if role is None else [sql.Identifier(role), name]
         statement = sql.SQL("ALTER {} SET {} = {}")
         setting = sql.Identifier(*key.split("."))
-        server.execute(statement.format(of.format(*names), setting, sql.Literal(value)))
+        given = sql.SQL(value) if key in _LISTS else sql.Literal(value)
+        server.execute(statement.format(of.format(*names), setting, given))
 
 
 def _counts(connection: psycopg.Connection[Any], database: str) -> Counts:

@@ -30,7 +30,15 @@ class Qdrant:
         return str(self._ask("GET", "/")["version"])
 
     def items(self) -> Sequence[str]:
-        """The aliases, and each collection."""
+        """The aliases, and each collection. Raises Failed for several nodes: a snapshot is one
+        node's.
+        """
+        peers = self._ask("GET", "/cluster")["result"].get("peers") or {}
+        if len(peers) > 1:
+            raise Failed(
+                f"Qdrant runs on {len(peers)} nodes, and a snapshot has the shards of one",
+                "back each node up with Qdrant's own tools, or set groundwork:qdrant.replicas to 1",
+            )
         return [_ALIASES, *(f"{name}{_SUFFIX}" for name in self._collections())]
 
     def dump(self, item: str, out: IO[bytes]) -> dict[str, Any]:

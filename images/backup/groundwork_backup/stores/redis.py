@@ -55,13 +55,12 @@ class Redis:
 
     def holds(self) -> Counts:
         """Keys that are not the platform's own."""
+        found = self._keys()
         own = self._source.options.get("own")
-        with self._client() as client:
-            if own is None:
-                return self._keys()
-            mine = sum(1 for _ in client.scan_iter(match=own, count=1000))
-            total = client.dbsize()
-        return {"db0": total - mine} if total > mine else {}
+        if own is not None and "db0" in found:
+            with self._client() as client:
+                found["db0"] -= sum(1 for _ in client.scan_iter(match=own, count=1000))
+        return {name: count for name, count in found.items() if count > 0}
 
     def restore(self, streams: Mapping[str, Opener], facts: Mapping[str, Any]) -> Counts:
         """The instance becomes a replica of what was saved, and a primary again once it has it."""
@@ -77,10 +76,23 @@ class Redis:
                 client.replicaof(here, self._port)
                 self._wait(client, primary)
             finally:
-                client.replicaof("NO", "ONE")
-                client.config_set("masterauth", "")
+                self._end(client)
             self._written(client)
         return self._keys()
+
+    def _end(self, client: "redis.Redis") -> None:
+        """Makes it a primary again, as soon as it takes commands."""
+        deadline = time.monotonic() + _SYNC_SECONDS
+        while True:
+            try:
+                client.replicaof("NO", "ONE")
+                client.config_set("masterauth", "")
+            except redis.exceptions.BusyLoadingError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def _wait(self, client: "redis.Redis", primary: "_Primary") -> None:
         deadline = time.monotonic() + _SYNC_SECONDS
@@ -92,9 +104,9 @@ class Redis:
                     return
             time.sleep(0.1)
         raise Failed(
-            f"{self._source.name} did not load the snapshot within {_SYNC_SECONDS} s; it has what"
-            " it had before",
-            f"check the log of {self._source.name}: its memory must hold the snapshot",
+            f"{self._source.name} did not load the snapshot within {_SYNC_SECONDS} s",
+            f"check the log of {self._source.name}: its memory must hold the snapshot; then run the"
+            " same command again",
         )
 
     def _written(self, client: "redis.Redis") -> None:
@@ -102,8 +114,14 @@ class Redis:
         for _ in range(_SYNC_SECONDS):
             found = client.info("persistence")
             if not (found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"]):
-                return
+                if found["aof_last_bgrewrite_status"] == "ok":
+                    return
+                break
             time.sleep(1)
+        raise Failed(
+            f"{self._source.name} has loaded the snapshot, but not written it to its disk",
+            "check its disk and its log, then run the same command again",
+        )
 
     def _keys(self) -> Counts:
         with self._client() as client:
