@@ -20,7 +20,7 @@ from ops.sites import engine
 from tests.kubernetes.cluster import packages as cluster_packages
 from tests.kubernetes.cluster import tools as cluster_tools
 
-_CODE = ("infra", "ops", "tests")
+_CODE = ("images/backup", "infra", "ops", "tests")
 _PYTEST = (sys.executable, "-m", "pytest")
 _ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
 _LIVE = {

@@ -199,16 +199,18 @@ class Sentinels:
             if not item.is_delete_marker:
                 response = client.get_object(bucket, key, version_id=item.version_id)
                 headers = {name.lower(): value for name, value in response.headers.items()}
+                # Before anything else is asked: a forward into a cluster is one stream.
+                content = hashlib.sha256(response.read()).hexdigest()
+                response.close()
+                response.release_conn()
                 tags = client.get_object_tags(bucket, key, version_id=item.version_id)
                 about = (
-                    hashlib.sha256(response.read()).hexdigest(),
+                    content,
                     headers["etag"],
                     headers["content-type"],
                     headers.get("x-amz-meta-number"),
                     sorted((tags or {}).items()),
                 )
-                response.close()
-                response.release_conn()
             found.append(
                 (
                     key,

@@ -155,11 +155,10 @@ def test_no_acknowledged_write_is_lost(safe: Clone, say: Callable[[str], None]) 
         lost = {}
         say(f"{'store':<12} {'kills':>5} {'acknowledged':>12} {'lost':>5}")
         for writer in running:
-            lost[writer.store] = sorted(set(writer.acknowledged) - writer.stored())
-            say(
-                f"{writer.store:<12} {kills[writer.store]:>5} {writer.batch * len(writer.acknowledged):>12}"
-                f" {writer.batch * len(lost[writer.store]):>5}"
-            )
+            missing = sorted(set(writer.acknowledged) - writer.stored())
+            lost[writer.store] = missing
+            counts = [writer.batch * len(found) for found in (writer.acknowledged, missing)]
+            say(f"{writer.store:<12} {kills[writer.store]:>5} {counts[0]:>12} {counts[1]:>5}")
         assert not any(lost.values()), lost
         assert min(len(writer.acknowledged) for writer in running) > ROUNDS
 
