@@ -33,8 +33,8 @@ _ORDER = (
     "test_isolation",
     "test_fault_injection",
     "test_mirror",
-    "test_chaos",
     "test_backup",
+    "test_chaos",
     "test_lifecycle",
 )
 

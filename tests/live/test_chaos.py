@@ -30,7 +30,7 @@ from tests.support.waiting import wait_until
 
 STORES = ("postgres", "redis-queue", "minio")
 ROUNDS = 4
-KILLED_UPS = 5
+KILLED_UPS = 3
 _BATCH = 100  # writes to Redis that wait for one fsync together, which comes once a second
 _FAILURES = (
     psycopg.Error,
