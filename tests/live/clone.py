@@ -80,6 +80,11 @@ class Clone:
             **self.environment,
         }
 
+    def forget(self) -> None:
+        """Forgets what was learnt of a stack whose tree has been replaced."""
+        self._exports.clear()
+        self._outputs = (0, {})
+
     def ops(
         self, *arguments: str, check: bool = True, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:

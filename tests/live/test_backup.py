@@ -429,6 +429,7 @@ def test_everything_lost_comes_back_from_the_repository_and_the_kit(
     shutil.rmtree(safe.private)
     copy_tree(safe.root)
     safe.ops("recover", str(kit))
+    safe.forget()
     safe.ops("up")
     safe.ops("restore")
     assert Sentinels(safe.outputs()).read() == saved
