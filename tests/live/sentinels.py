@@ -189,7 +189,7 @@ class Sentinels:
                     )
             client.remove_object(bucket, "folder/3 ä?.bin")
         large = content.randbytes(12 << 20)
-        client.put_object("documents", "large", io.BytesIO(large), len(large))
+        client.put_object("documents", "large", io.BytesIO(large), len(large), part_size=16 << 20)
 
     def _read_minio(self, bucket: str) -> list[tuple[Any, ...]]:
         client, found = self._minio(), []
