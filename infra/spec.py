@@ -273,17 +273,17 @@ class Service:
 
     `depends_on` names services that must be ready first, `connects_to` networks it joins without
     waiting; it shares a network with both. `calls_back` names clients of its own that it connects
-    to in turn. `reaches_out` gives it outbound access, which others
-    lack. `settings` is the path of its settings, as attribute names, if not under its own name.
-    `reload` is a command, run in the container, that makes its engine read its live files again.
-    `binds` maps host paths to container paths, read-only. Its root file system is read-only except
-    for `writable`: folders in memory with their size in bytes; `writable_root` says why an image
-    needs more. `open_files` is the number of descriptors it may need. `devices` are the host's,
-    readable; `capabilities` are the only ones it keeps. In a cluster `node_metrics` lets it read
-    the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it may
-    list. Where the target has many nodes, `per_node` runs one on each, `replicas` that many
-    (replica i of a service with volumes is reached as `<name>-<i>.<name>-members`), and up to
-    `max_replicas` while they are busy.
+    to in turn. `reaches_out` gives it outbound access, which others lack. `settings` is the path of
+    its settings, as attribute names, if not under its own name. `reload` is a command, run in the
+    container, that makes its engine read its live files again. `binds` maps host paths to container
+    paths, read-only. Its root file system is read-only except for `writable`: folders in memory
+    with their size in bytes; `writable_root` says why an image needs more. `open_files` is the
+    number of descriptors it may need. `devices` are the host's, readable; `capabilities` are the
+    only ones it keeps. In a cluster `node_metrics` lets it read the nodes' own metrics, and
+    `pod_discovery_namespaces` names the namespaces whose pods it may list. Where the target has
+    many nodes, `per_node` runs one on each, `replicas` that many (replica i of a service with
+    volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are
+    busy.
     """
 
     name: str

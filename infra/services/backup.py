@@ -8,6 +8,7 @@ from infra.refusal import Violation
 from infra.secret import Keyring, Secret
 from infra.services.context import Context, limits
 from infra.services.definition import Definition, Stage
+from infra.services.platform import why_not
 from infra.services.redis import BACKUP as NAME
 from infra.services.redis import SYNC_PORT
 from infra.services.registry import definitions
@@ -38,7 +39,7 @@ def stores(context: Context) -> list[Store]:
     return [
         store
         for definition in definitions()
-        if _deployed(context, definition)
+        if why_not(context, definition) is None
         for store in definition.stores(context)
     ]
 
@@ -82,15 +83,6 @@ def build(context: Context) -> Iterator[Service]:
         metrics=(Metrics(port=METRICS_PORT),),
         checks={"stores": ",".join(store.name for store in saved)},
         credentials={"repository": repository_key(context.settings.master_secret)},
-    )
-
-
-def _deployed(context: Context, definition: Definition) -> bool:
-    group = getattr(context.settings, definition.group)
-    return (
-        getattr(group, "enabled", True)
-        and not getattr(group, "external", None)
-        and (definition.image is None or context.available(definition.image))
     )
 
 

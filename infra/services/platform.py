@@ -17,7 +17,7 @@ def build(settings: Settings) -> Platform:
     left_out: list[LeftOut] = []
     notes: list[str] = []
     for definition in definitions():
-        why = _why_not(context, definition)
+        why = why_not(context, definition)
         if why is not None:
             left_out.extend(LeftOut(service=definition.name, reason=reason) for reason in why)
             continue
@@ -32,7 +32,7 @@ def build(settings: Settings) -> Platform:
     return Platform(services=tuple(services), left_out=tuple(left_out), notes=tuple(notes))
 
 
-def _why_not(context: Context, definition: Definition) -> Sequence[str] | None:
+def why_not(context: Context, definition: Definition) -> Sequence[str] | None:
     """None if it is deployed; otherwise the reasons, which are empty for a disabled service."""
     group = getattr(context.settings, definition.group)
     if getattr(group, "external", None):

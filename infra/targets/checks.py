@@ -2,7 +2,7 @@
 record. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from infra.refusal import Violation
@@ -115,6 +115,16 @@ def version_tuple(version: str) -> tuple[int, ...]:
 def ledger(platform: Platform) -> dict[str, str]:
     """The version of each service that keeps data, which has opened its volumes."""
     return {service.name: service.image.version for service in platform.services if service.volumes}
+
+
+def newest(records: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The newest version of each service in several records."""
+    found: dict[str, str] = {}
+    for record in records:
+        for name, version in record.items():
+            if version_tuple(version) > version_tuple(found.get(name, "0")):
+                found[name] = version
+    return found
 
 
 def version_problems(service: Service, before: str, volume: str) -> Iterator[Violation]:

@@ -12,7 +12,7 @@ from infra.units import format_size
 from ops import console
 from ops.sites import site
 from ops.sites.interface import Site
-from ops.stacks.stack import Stack, open_stack
+from ops.stacks.stack import Stack
 
 SERVICE = "backup"
 """The service that makes them."""
@@ -110,8 +110,7 @@ def keep_stack(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
 
 def opened() -> tuple[Stack, Site, Mapping[str, Any]]:
     """The stack, its site, and its container for backups. Raises Failed if it has none."""
-    site.ensure_engine()
-    stack = open_stack()
+    stack = site.open_target()
     services = stack.outputs()["services"]
     if SERVICE not in services:
         raise console.Failed(

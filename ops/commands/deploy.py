@@ -105,7 +105,7 @@ def initialise() -> None:
 
 def verify() -> None:
     """Verifies the deployed stack again."""
-    stack = open_target()
+    stack = site.open_target()
     place, outputs = site.of(stack), stack.outputs()
     health.verify(stack, place, outputs)
     summary.show(place, outputs)
@@ -113,7 +113,7 @@ def verify() -> None:
 
 def preview() -> None:
     """Shows what `up` would change. Nothing is changed, built or stored."""
-    stack = open_target()
+    stack = site.open_target()
     if stack.export() is None:
         raise console.Failed(
             f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}"
@@ -125,7 +125,7 @@ def preview() -> None:
 
 def diagnose(folder: Path) -> None:
     """Writes states, logs and events of what is deployed into a folder."""
-    stack = open_target()
+    stack = site.open_target()
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in site.of(stack).diagnosis(stack):
         (folder / name).write_text(text)
@@ -139,7 +139,7 @@ def down() -> None:
 
 
 def _down() -> None:
-    stack = open_target()
+    stack = site.open_target()
     resources = stack.export()
     place = site.of(stack)
     if resources is None:
@@ -170,7 +170,7 @@ def purge(*, confirmation: str | None = None) -> None:
 
 
 def _purge(confirmation: str | None) -> None:
-    stack = open_target()
+    stack = site.open_target()
     place = site.of(stack)
     console.out.print(f"This deletes the stack `{stack.name}` and its data permanently:")
     for name in place.data(stack):
@@ -213,9 +213,3 @@ def _held(command: str) -> AbstractContextManager[None]:
 
 def _again(stack: Stack) -> str:
     return "make up" if stack.name == "dev" else f"make up STACK={stack.name}"
-
-
-def open_target() -> Stack:
-    """The stack that STACK names, with a Docker engine started where that is its target."""
-    site.ensure_engine()
-    return open_stack()

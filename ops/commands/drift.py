@@ -1,7 +1,6 @@
 """`make drift`: where what runs differs from the stack's state."""
 
 from ops import console
-from ops.commands import deploy
 from ops.review import publish
 from ops.sites import site
 from ops.stacks.stack import Stack
@@ -11,7 +10,7 @@ def run(*, issue: bool) -> None:
     """Prints it; opens, updates or closes the stack's issue if asked. Raises Failed if there is
     any.
     """
-    stack = deploy.open_target()
+    stack = site.open_target()
     found = find(stack)
     text = "\n".join(f"- {line}" for line in found)
     if issue:

@@ -19,6 +19,8 @@ import yaml
 
 from infra.configuration import NAMESPACE
 from infra.identity import name_prefix
+from infra.services.platform import build
+from infra.targets.checks import published
 from ops import console, ports
 from ops.commands import backups
 from ops.paths import ROOT
@@ -139,15 +141,8 @@ def _folder(entry: Mapping[str, Any]) -> Path:
 
 
 def _published(stack: Stack) -> list[int]:
-    from infra.services.platform import build
-
     settings = stack.settings()
-    return [
-        port.host - settings.port_offset
-        for service in build(settings).services
-        for port in service.ports
-        if port.host is not None
-    ]
+    return [number - settings.port_offset for _, _, number in published(build(settings))]
 
 
 def _remote(config: Mapping[str, Any]) -> bool:

@@ -62,7 +62,7 @@ def write(path: Path | None) -> None:
     text = json.dumps(kit, indent=1).encode()
     sealed = pyrage.passphrase.encrypt(text, _phrase(new=True), armored=True)
     private.write(target, sealed.decode())
-    remember(stack)
+    _record(stack).touch()
     console.out.print(
         f"The recovery kit is in {target} (0600). Keep it away from this machine: with it and the"
         " phrase anyone can open the backups; without it, nobody once this machine is lost."
@@ -87,12 +87,6 @@ def recover(path: Path) -> None:
         f"{file.name} is as it was on {kit['made'][:10]}; its passphrase is in {place} (0600).\n"
         f"Next: `make up STACK={kit['stack']}`, then `make restore STACK={kit['stack']}`."
     )
-
-
-def remember(stack: Stack) -> None:
-    """Notes that this stack's kit has been written."""
-    _record(stack).parent.mkdir(parents=True, exist_ok=True)
-    _record(stack).touch()
 
 
 def reminder(stack: Stack) -> str | None:

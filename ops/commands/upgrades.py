@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from infra.services.platform import build as build_platform
-from infra.spec import Platform
+from infra.description import describe
 from ops import console
 from ops.commands import backups
+from ops.review import sources
 from ops.sites.interface import Site
 from ops.stacks.stack import Stack
 
@@ -17,7 +17,9 @@ def back_up_before(stack: Stack, place: Site, services: Mapping[str, Any]) -> No
     `services` are those of the last deploy. Raises Failed, before anything changes, if that backup
     is not complete.
     """
-    moved = moves(services, build_platform(stack.settings())) if services else {}
+    if not services:
+        return
+    moved = moves(services, describe(sources.file_of(stack.name), stack.name)["services"])
     if not moved:
         return
     told = ", ".join(f"{name} {before} → {after}" for name, (before, after) in moved.items())
@@ -38,19 +40,16 @@ def back_up_before(stack: Stack, place: Site, services: Mapping[str, Any]) -> No
         ) from None
 
 
-def moves(services: Mapping[str, Any], platform: Platform) -> dict[str, tuple[str, str]]:
-    """Stores whose image changes to one of another version: name to the versions before and
-    after.
+def moves(
+    services: Mapping[str, Any], described: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[str, str]]:
+    """Stores whose image changes to one of another version: name to the versions before and after.
+    `described` are the services of a description.
     """
-    found = {}
-    for service in platform.services:
-        before = services.get(service.name, {})
-        if (
-            service.volumes
-            and before
-            and service.name != backups.SERVICE
-            and before["image"] != service.image.reference
-            and before["version"] != service.image.version
-        ):
-            found[service.name] = (str(before["version"]), service.image.version)
-    return found
+    return {
+        name: (services[name]["version"], after["version"])
+        for name, after in described.items()
+        if name in services.keys() - {backups.SERVICE}
+        and after["volumes"]
+        and all(services[name][key] != after[key] for key in ("image", "version"))
+    }

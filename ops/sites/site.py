@@ -5,7 +5,7 @@ from typing import Any
 
 from ops.build import images
 from ops.sites.interface import Site
-from ops.stacks.stack import Stack, stack_name, target_of
+from ops.stacks.stack import Stack, open_stack, stack_name, target_of
 
 
 def of(stack: Stack) -> Site:
@@ -31,3 +31,9 @@ def ensure_engine() -> None:
         from ops.sites import engine
 
         engine.ensure()
+
+
+def open_target() -> Stack:
+    """The stack that STACK names, with a Docker engine started where that is its target."""
+    ensure_engine()
+    return open_stack()

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from tests.kubernetes.cluster import tools as cluster_tools
 from tests.kubernetes.cluster.lifecycle import Cluster
 from tests.kubernetes.installer import ROOT, Installer
 from tests.live.stubs import Stubs
+from tests.support import nested
 from tests.support.waiting import wait_until
 
 _STACK = "live"
@@ -129,24 +129,7 @@ class Deployment:
         }
         if not record:
             environment.pop("GROUNDWORK_OUTCOMES", None)
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "--tb=short",
-                *arguments,
-            ],
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        return nested.run(*arguments, cwd=ROOT, env=environment)
 
     def pods(
         self, service: str | None = None, *, namespace: str | None = None

@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 import yaml
 from docker.errors import APIError, ImageNotFound
 
+from infra.targets.checks import published
 from ops import ports
-from tests.support import lanes
+from tests.support import lanes, nested
 from tests.support.waiting import wait_until
 from tests.unit.conftest import make_platform
 
@@ -29,12 +31,7 @@ SOURCE = os.environ.get("GROUNDWORK_TEST_IMAGES", "packages")
 
 LEFT_OUT = {item.service: item.reason for item in make_platform(images=SOURCE).left_out}
 """Services that this source has no image of, with the reason; none of the official ones."""
-BASE_PORTS = [
-    port.host
-    for service in make_platform().services
-    for port in service.ports
-    if port.host is not None
-]
+BASE_PORTS = [number for _, _, number in published(make_platform())]
 
 
 def free_offset() -> int:
@@ -161,24 +158,7 @@ class Clone:
             environment.pop(name, None)
         if patience is not None:
             environment["GROUNDWORK_PATIENCE"] = str(patience)
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "--tb=short",
-                *arguments,
-            ],
-            cwd=self.root,
-            env=environment,
-            text=True,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        return nested.run(*arguments, cwd=self.root, env=environment)
 
     @property
     def file(self) -> Path:
@@ -272,10 +252,9 @@ class Clone:
         for network in self.docker.networks.list(filters=self.own()):
             network.remove()
 
-    def start_and_kill(self, arguments: Sequence[str], *, when: Any, seconds: float = 60) -> None:
-        """Starts a command and kills its whole process group with SIGKILL as soon as `when()` is
-        true.
-        """
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command in a process group of its own, which is killed with SIGKILL at the end."""
         with subprocess.Popen(
             self.command(*arguments),
             cwd=self.root,
@@ -285,6 +264,15 @@ class Clone:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def start_and_kill(self, arguments: Sequence[str], *, when: Any, seconds: float = 60) -> None:
+        """Starts a command and kills it as soon as `when()` is true."""
+        with self.started(*arguments) as process:
 
             def due() -> bool:
                 if when():
@@ -293,7 +281,6 @@ class Clone:
                 return False
 
             wait_until(due, timeout=seconds, interval=0.1, reason="it is time to kill the command")
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _resources(path: Path) -> Any:

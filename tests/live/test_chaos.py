@@ -173,19 +173,8 @@ def test_an_up_that_is_killed_at_any_moment_converges(
         safe.configure(redis={"queue": {"memory": f"{300 + attempt}MiB"}})
         moment = moments.uniform(1, 14)
         stored.append(f"{moment:.1f}")
-        with subprocess.Popen(
-            safe.command("up"),
-            cwd=safe.root,
-            env=safe.env(),
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=moment)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with safe.started("up") as process, suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moment)
     safe.ops("up")
     say(f"`up` killed after {', '.join(stored)} s; the next one converged")
     assert "nothing has changed" in safe.ops("up").stdout

@@ -210,7 +210,7 @@ def test_metrics_name_every_store_before_its_first_backup(made: Config) -> None:
 
 
 def test_metrics_follow_the_last_backup(made: Config) -> None:
-    stream = Stream(item="a", snapshot="s", size=10, added=4, seconds=2, facts={"counts": {"t": 7}})
+    stream = Stream(item="a", size=10, added=4, seconds=2, facts={"counts": {"t": 7}})
     manifest = Manifest(
         run="r",
         sequence=1,
@@ -379,17 +379,20 @@ class _Repository:
 
     def __init__(self, keep: int) -> None:
         self.keep, self.gone = keep, list[str]()
-        self.snapshots: list[dict[str, object]] = []
+        self._snapshots: list[dict[str, object]] = []
 
     def add(self, run: int, *tags: str) -> None:
         """A run of one stream and, if it has ended, its manifest."""
         about = [f"run={run}", f"sequence={run}"]
-        self.snapshots.append({"id": f"{run}-stream", "tags": about[:1]})
+        self._snapshots.append({"id": f"{run}-stream", "tags": about[:1]})
         if tags:
-            self.snapshots.append({"id": f"{run}-manifest", "tags": [*about, *tags]})
+            self._snapshots.append({"id": f"{run}-manifest", "tags": [*about, *tags]})
+
+    def snapshots(self) -> list[dict[str, object]]:
+        return self._snapshots
 
     def surplus(self, tag: str, _: object) -> list[str]:
-        with_tag = [str(item["id"]) for item in self.snapshots if tag in str(item["tags"])]
+        with_tag = [str(item["id"]) for item in self._snapshots if tag in str(item["tags"])]
         return with_tag[: -self.keep]
 
     def forget(self, snapshots: Sequence[str]) -> None:
@@ -419,6 +422,6 @@ def test_what_is_kept(made: Config, states: list[str], kept: set[int]) -> None:
     repository = _Repository(keep=2)
     for number, state in enumerate(states, 1):
         repository.add(number, *(["manifest", state] if state else []))
-    runs._tidy(made, repository, repository.snapshots, lambda _: None)  # type: ignore[arg-type]
+    runs._tidy(made, repository, lambda _: None)  # type: ignore[arg-type]
     gone = {int(item.partition("-")[0]) for item in repository.gone}
     assert set(range(1, len(states) + 1)) - gone == kept

@@ -1,26 +1,29 @@
 """What is an upgrade of a store, before which a backup is made."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from infra.spec import Platform
+from infra.description import describe
 from ops.commands.upgrades import moves
-from tests.unit.conftest import make_platform
 
-PLATFORM = make_platform(images="packages")
+CONFIG = {
+    "groundwork:images": "packages",
+    "groundwork:instance": "abc123",
+    "groundwork:masterSecret": {"secure": "v1:made-up"},
+}
+DESCRIBED = describe({"config": CONFIG}, "dev")["services"]
 
 
 def deployed(**changes: dict[str, str]) -> dict[str, Any]:
-    """The services of the last deploy: those of PLATFORM, but for some changes."""
+    """The services of the last deploy: those of DESCRIBED, but for some changes."""
     return {
-        service.name: {
-            "image": service.image.reference,
-            "version": service.image.version,
-            **changes.get(service.name.replace("-", "_"), {}),
+        name: {
+            "image": service["image"],
+            "version": service["version"],
+            **changes.get(name.replace("-", "_"), {}),
         }
-        for service in PLATFORM.services
+        for name, service in DESCRIBED.items()
     }
 
 
@@ -49,18 +52,17 @@ def deployed(**changes: dict[str, str]) -> dict[str, Any]:
 def test_a_store_moves(
     changes: dict[str, dict[str, str]], moved: dict[str, tuple[str, str]]
 ) -> None:
-    assert moves(deployed(**changes), PLATFORM) == moved
+    assert moves(deployed(**changes), DESCRIBED) == moved
 
 
 def test_a_new_store_does_not() -> None:
     known = deployed()
     del known["minio"]
-    assert moves(known, PLATFORM) == {}
+    assert moves(known, DESCRIBED) == {}
 
 
 def test_a_way_back_is_a_move_too() -> None:
-    (older, *others) = PLATFORM.services
-    image = replace(older.image, version="0.1", reference="groundwork/x:0.1-a")
-    going_back = Platform(services=(replace(older, image=image), *others))
-    expected = {older.name: (older.image.version, "0.1")} if older.volumes else {}
-    assert moves(deployed(), going_back) == expected
+    (name, newer), *_ = DESCRIBED.items()
+    older = {**newer, "version": "0.1", "image": "groundwork/x:0.1-a"}
+    expected = {name: (newer["version"], "0.1")} if newer["volumes"] else {}
+    assert moves(deployed(), {**DESCRIBED, name: older}) == expected

@@ -16,7 +16,7 @@ import redis
 from groundwork_backup import config as configuration
 from groundwork_backup import manifests, restoring, runs, status
 from groundwork_backup.config import Config
-from groundwork_backup.failure import Failed
+from groundwork_backup.failure import Failed, told
 from groundwork_backup.stores import kinds, stack
 
 
@@ -30,8 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     except Failed as failed:
         _end(options, failed)
     except (OSError, ConnectionError, httpx.HTTPError, psycopg.Error, redis.RedisError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        _end(options, Failed(told, "check that all stores are healthy (`make health`)"))
+        _end(options, Failed(told(error), "check that all stores are healthy (`make health`)"))
 
 
 def _end(options: argparse.Namespace, failed: Failed) -> NoReturn:
@@ -122,9 +121,10 @@ def _check(config: Config, options: argparse.Namespace) -> None:
                 restic.check(options.subset or config.check_subset)
             except Failed as failure:
                 damaged.append(f"repository `{name}` is damaged: {failure.what}")
+                status.checked(config, name, good=False)
             else:
                 _say(options)(f"repository `{name}`: no damage found")
-            status.checked(config, name, good=not damaged)
+                status.checked(config, name, good=True)
     if damaged:
         raise Failed(
             "; ".join(damaged),
@@ -134,13 +134,7 @@ def _check(config: Config, options: argparse.Namespace) -> None:
 
 
 def _keep_stack(config: Config, _: argparse.Namespace) -> None:
-    path = stack.kept(config.folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = sys.stdin.read()
-    json.loads(text)
-    scratch = path.with_suffix(".new")
-    scratch.write_text(text)
-    scratch.replace(path)
+    status.write(stack.kept(config.folder), json.load(sys.stdin))
 
 
 def _dump(config: Config, options: argparse.Namespace) -> None:
@@ -151,8 +145,7 @@ def _dump(config: Config, options: argparse.Namespace) -> None:
         facts = store.dump(options.item, out)
         out.flush()
     except Exception as error:
-        told = error.what if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
-        runs.leave_facts({"error": told})
+        runs.leave_facts({"error": told(error)})
         sys.exit(1)
     runs.leave_facts(facts)
 

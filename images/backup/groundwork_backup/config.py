@@ -58,11 +58,6 @@ class Config:
     sync_port: int = 6399
     read_only: bool = False
 
-    @property
-    def repository(self) -> Repository:
-        """The one that is written to and restored from."""
-        return self.repositories[0]
-
     def source(self, name: str) -> Source:
         """The store of that name. Raises Failed if there is none."""
         for source in self.sources:

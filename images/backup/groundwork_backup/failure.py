@@ -1,4 +1,4 @@
-"""Known failures: what is wrong, and the fix."""
+"""Failures: what is wrong, and the fix."""
 
 
 class Failed(Exception):
@@ -7,3 +7,9 @@ class Failed(Exception):
     def __init__(self, what: str, fix: str = "") -> None:
         self.what, self.fix = what, fix
         super().__init__(what)
+
+
+def told(error: Exception) -> str:
+    """Any error in one line."""
+    text = error.what if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

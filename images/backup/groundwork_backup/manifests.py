@@ -18,7 +18,6 @@ class Stream:
     """A saved stream: bytes, bytes added to the repository, seconds, and facts of its store."""
 
     item: str
-    snapshot: str
     size: int
     added: int
     seconds: float

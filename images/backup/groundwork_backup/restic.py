@@ -23,11 +23,8 @@ _WAIT_FOR_LOCK = "5m"
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A stream in the repository: its snapshot, bytes read, and bytes added after deduplication
-    and compression.
-    """
+    """A saved stream: bytes read, and bytes added after deduplication and compression."""
 
-    snapshot: str
     size: int
     added: int
 
@@ -51,11 +48,7 @@ class Restic:
         if read_only:
             self._run("cat", "config", "--no-lock")
             return
-        # Locks are what a killed process left. Nobody else writes here: the key is this stack's,
-        # and one of its processes at a time is at work.
-        done = self._run("unlock", "--remove-all", allowed=(_NO_REPOSITORY,))
-        if done.returncode == _NO_REPOSITORY:
-            self._run("init")
+        self._make()
 
     def save(
         self,
@@ -95,9 +88,7 @@ class Restic:
             told.seek(0)
             if status != 0 or "snapshot_id" not in summary:
                 raise self._explained(status, "backup", told.read().decode(errors="replace"))
-        return Saved(
-            summary["snapshot_id"], summary["total_bytes_processed"], summary["data_added_packed"]
-        )
+        return Saved(summary["total_bytes_processed"], summary["data_added_packed"])
 
     @contextmanager
     def reading(self, snapshot: str, name: str) -> Iterator[Any]:
@@ -153,10 +144,8 @@ class Restic:
             **self.repository.environment,
             **second.repository.environment,
         }
-        done = second._run("unlock", "--remove-all", allowed=(_NO_REPOSITORY,))
-        if done.returncode == _NO_REPOSITORY:
-            # The same chunks, or nothing would be found equal.
-            second._run("init", "--copy-chunker-params", environment=origin)
+        # The same chunks, or nothing would be found equal.
+        second._make("--copy-chunker-params", environment=origin)
         second._run(
             "copy", "--retry-lock", _WAIT_FOR_LOCK, "--host", self._stack, environment=origin
         )
@@ -176,6 +165,16 @@ class Restic:
             return sum(path.stat().st_size for path in files)
         done = self._run("stats", "--json", "--no-lock", "--mode", "raw-data")
         return int(json.loads(done.stdout)["total_size"])
+
+    def _make(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """Makes the repository where there is none; removes locks where there is one.
+
+        They are what a killed process left. Nobody else writes here: the key is this stack's, and
+        one of its processes at a time is at work.
+        """
+        done = self._run("unlock", "--remove-all", allowed=(_NO_REPOSITORY,))
+        if done.returncode == _NO_REPOSITORY:
+            self._run("init", *options, environment=environment)
 
     def _run(
         self,

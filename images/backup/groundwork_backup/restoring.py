@@ -10,7 +10,7 @@ from typing import IO
 
 from groundwork_backup import manifests, runs
 from groundwork_backup.config import Config
-from groundwork_backup.failure import Failed
+from groundwork_backup.failure import Failed, told
 from groundwork_backup.manifests import Entry, Saved
 from groundwork_backup.restic import Restic
 from groundwork_backup.stores import kinds
@@ -164,9 +164,8 @@ def _restore(
     except Failed:
         raise
     except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:400]
         raise Failed(
-            f"{item.store} could not be restored: {told}",
+            f"{item.store} could not be restored: {told(error)[:400]}",
             f"check the log of {item.store}, then run the same command again",
         ) from error
     seconds = time.monotonic() - began

@@ -19,7 +19,7 @@ from typing import Any
 
 from groundwork_backup import manifests, status
 from groundwork_backup.config import Config, Source
-from groundwork_backup.failure import Failed
+from groundwork_backup.failure import Failed, told
 from groundwork_backup.manifests import Manifest, Saved, Stream, stream_name
 from groundwork_backup.restic import Restic
 from groundwork_backup.stores import kinds
@@ -70,13 +70,13 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
         status.attempted(config)
         first, *others = repositories(config)
         first.open()
-        known = first.snapshots()
+        last = manifests.last_sequence(first.snapshots())
         started = datetime.now(UTC)
         run = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         stores = tuple(_Run(run, config, first, say).save(source) for source in chosen)
         manifest = Manifest(
             run=run,
-            sequence=manifests.last_sequence(known) + 1,
+            sequence=last + 1,
             stack=config.stack,
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -84,8 +84,7 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
         )
         _conclude(config, first, manifest)
         status.saved(config, manifest)
-        made = [item for item in first.snapshots() if item not in known]
-        _tidy(config, first, [*known, *made], say)
+        _tidy(config, first, say)
         for other in others:
             _copy(config, first, other, say)
         status.sized(config, first)
@@ -108,18 +107,18 @@ class _Run:
             version = store.version()
             streams = tuple(self._stream(source, item) for item in store.items())
         except Exception as error:  # whatever it is, the other stores are saved
-            told = error.what if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
-            self.say(f"{source.name}: FAILED: {told}")
-            return Saved(store=source.name, kind=source.kind, error=" ".join(told.split())[:500])
+            why = told(error)
+            self.say(f"{source.name}: FAILED: {why}")
+            return Saved(store=source.name, kind=source.kind, error=why[:500])
         return Saved(store=source.name, kind=source.kind, version=version, streams=streams)
 
     def _stream(self, source: Source, item: str) -> Stream:
-        began = time.monotonic()
-        told = [began]
+        began = last = time.monotonic()
 
         def progress(done: int) -> None:
-            if done and time.monotonic() - told[0] > _PROGRESS_SECONDS:
-                told[0] = time.monotonic()
+            nonlocal last
+            if done and time.monotonic() - last > _PROGRESS_SECONDS:
+                last = time.monotonic()
                 self.say(f"{source.name}/{item}: {size(done)} …")
 
         with tempfile.TemporaryDirectory() as scratch:
@@ -144,7 +143,6 @@ class _Run:
         )
         return Stream(
             item=item,
-            snapshot=saved.snapshot,
             size=saved.size,
             added=saved.added,
             seconds=seconds,
@@ -177,40 +175,37 @@ def _conclude(config: Config, restic: Restic, manifest: Manifest) -> None:
         )
 
 
-def _tidy(config: Config, restic: Restic, snapshots: Sequence[Mapping[str, Any]], say: Say) -> None:
+def _tidy(config: Config, restic: Restic, say: Say) -> None:
     """Removes complete runs that the policy does not keep, incomplete ones that are older than all
     that it keeps, and what interrupted runs left.
     """
+    snapshots = ((item["id"], manifests.tags_of(item)) for item in restic.snapshots())
+    tags = {snapshot: found for snapshot, found in snapshots if "run" in found}
     surplus = set(restic.surplus(manifests.COMPLETE, config.keep))
     ended = {
-        item["id"]: manifests.tags_of(item)
-        for item in snapshots
-        if manifests.MANIFEST in manifests.tags_of(item)
+        found["run"][0]: found
+        for snapshot, found in tags.items()
+        if manifests.MANIFEST in found and snapshot not in surplus
     }
-    complete = [
-        int(tags["sequence"][0])
-        for name, tags in ended.items()
-        if manifests.COMPLETE in tags and name not in surplus
-    ]
-    kept = {
-        tags["run"][0]
-        for name, tags in ended.items()
-        if name not in surplus and int(tags["sequence"][0]) >= min(complete, default=0)
+    sequences = {run: int(found["sequence"][0]) for run, found in ended.items()}
+    oldest = min(
+        (sequences[run] for run, found in ended.items() if manifests.COMPLETE in found), default=0
+    )
+    kept = {run for run, sequence in sequences.items() if sequence >= oldest}
+    gone = {
+        snapshot: found["run"][0] for snapshot, found in tags.items() if found["run"][0] not in kept
     }
-    gone = [
-        item["id"] for item in snapshots if not kept & set(manifests.tags_of(item).get("run", ()))
-    ]
     if gone:
-        runs = {run for item in snapshots for run in manifests.tags_of(item)["run"]} - kept
-        restic.forget(gone)
-        say(f"removed {len(runs)} backups that the policy does not keep or that were interrupted")
+        restic.forget(list(gone))
+        count = len(set(gone.values()))
+        say(f"removed {count} backups that the policy does not keep or that were interrupted")
 
 
 def _copy(config: Config, first: Restic, other: Restic, say: Say) -> None:
     """Brings another repository to the same backups. Raises Failed if it cannot."""
     try:
         first.copy_to(other)
-        _tidy(config, other, other.snapshots(), say)
+        _tidy(config, other, say)
     except Failed:
         status.copied(config, other.repository, good=False)
         raise

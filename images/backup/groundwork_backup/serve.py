@@ -24,8 +24,7 @@ _TICK_SECONDS = 15
 
 def serve(config: Config) -> None:
     """Runs until it is stopped. Raises Failed if a repository cannot be opened."""
-    for restic in runs.repositories(config)[:1]:
-        restic.open(read_only=config.read_only)
+    runs.repositories(config)[0].open(read_only=config.read_only)
     status.begun(config)
     registry = CollectorRegistry()
     registry.register(_Status(config))

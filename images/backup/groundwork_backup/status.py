@@ -23,12 +23,12 @@ def read(config: Config) -> dict[str, Any]:
 
 def begun(config: Config) -> None:
     """Remembers when the stack was first seen: the age of a backup counts from there."""
-    _write(config, read(config))
+    write(_file(config), read(config))
 
 
 def attempted(config: Config) -> None:
     """A backup begins."""
-    _write(config, {**read(config), "attempted": time.time()})
+    write(_file(config), {**read(config), "attempted": time.time()})
 
 
 def saved(config: Config, manifest: "Manifest") -> None:
@@ -45,7 +45,7 @@ def saved(config: Config, manifest: "Manifest") -> None:
                 "seconds": round(sum(stream.seconds for stream in item.streams), 2),
                 "count": item.count,
             }
-    _write(config, known)
+    write(_file(config), known)
 
 
 def copied(config: Config, repository: Repository, *, good: bool) -> None:
@@ -53,7 +53,7 @@ def copied(config: Config, repository: Repository, *, good: bool) -> None:
     known = read(config)
     entry = known["stores"].setdefault(copy_of(repository), {})
     entry |= {"failed": not good, **({"at": time.time()} if good else {})}
-    _write(config, known)
+    write(_file(config), known)
 
 
 def copy_of(repository: Repository) -> str:
@@ -63,28 +63,28 @@ def copy_of(repository: Repository) -> str:
 
 def sized(config: Config, restic: "Restic") -> None:
     """The repository's size has changed."""
-    _write(config, {**read(config), "repository_size": restic.size()})
+    write(_file(config), {**read(config), "repository_size": restic.size()})
 
 
 def checked(config: Config, repository: str, *, good: bool) -> None:
     """A check of a repository has ended."""
     known = read(config)
     known["checks"][repository] = {"at": time.time(), "good": good}
-    _write(config, known)
+    write(_file(config), known)
 
 
 def checking(config: Config) -> None:
     """A check begins."""
-    _write(config, {**read(config), "check_attempted": time.time()})
+    write(_file(config), {**read(config), "check_attempted": time.time()})
 
 
 def _file(config: Config) -> Path:
     return config.folder / "state" / "status.json"
 
 
-def _write(config: Config, known: dict[str, Any]) -> None:
-    path = _file(config)
+def write(path: Path, content: Any) -> None:
+    """Writes a file of the state, as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")
-    scratch.write_text(json.dumps(known))
+    scratch.write_text(json.dumps(content))
     scratch.replace(path)

@@ -1,6 +1,6 @@
 """Checks against the host before the first resource is declared. Pure: facts in, problems out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from infra.identity import Identity
@@ -225,16 +225,7 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
 
 
 def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
-    ledgers = (
-        labels for labels in facts.volumes.values() if labels.get("groundwork.role") == LEDGER_ROLE
-    )
-    # While a deploy has not ended in a ledger, what is healthy has opened its data too.
-    running = (
-        {f"{_VERSION}{labels['groundwork.service']}": labels["groundwork.version"], **labels}
-        for name, labels in facts.containers.items()
-        if name in facts.healthy and {"groundwork.service", "groundwork.version"} <= labels.keys()
-    )
-    opened = _opened(identity, (*ledgers, *running))
+    opened = checks.newest(_records(identity, facts))
     for service in platform.services:
         before = opened.get(service.name)
         if before is None or not any(
@@ -244,19 +235,22 @@ def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Itera
         yield from checks.version_problems(service, before, identity.name(service.volumes[0].name))
 
 
-def _opened(identity: Identity, records: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """The newest version of each service in this stack's records."""
-    newest: dict[str, str] = {}
-    for labels in records:
-        if not identity.same_stack(labels):
-            continue
-        for key, version in labels.items():
-            name = key.removeprefix(_VERSION)
-            if key.startswith(_VERSION) and checks.version_tuple(version) > checks.version_tuple(
-                newest.get(name, "0")
-            ):
-                newest[name] = version
-    return newest
+def _records(identity: Identity, facts: HostFacts) -> Iterator[dict[str, str]]:
+    """Service to version: each ledger of this stack, and what is healthy, which has opened its data
+    although the deploy has not ended in a ledger.
+    """
+    for labels in facts.volumes.values():
+        if labels.get("groundwork.role") == LEDGER_ROLE and identity.same_stack(labels):
+            yield {
+                key.removeprefix(_VERSION): version
+                for key, version in labels.items()
+                if key.startswith(_VERSION)
+            }
+    for name in facts.healthy:
+        labels = facts.containers[name]
+        known = {"groundwork.service", "groundwork.version"} <= labels.keys()
+        if known and identity.same_stack(labels):
+            yield {labels["groundwork.service"]: labels["groundwork.version"]}
 
 
 def _images(platform: Platform, facts: HostFacts) -> Iterator[Violation]:

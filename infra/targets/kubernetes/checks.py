@@ -64,15 +64,10 @@ def opened(settings: Settings, identity: Identity, facts: ClusterFacts) -> dict[
     """The newest version of each service that has opened this stack's data: as recorded, or ready
     now, while a deploy has not ended in a record.
     """
-    newest: dict[str, str] = {}
     metadata = facts.namespaces.get(settings.namespace)
     if metadata is None or not identity.same_stack(metadata.get("labels") or {}):
-        return newest
-    for record in (annotated(settings, facts), facts.ledger, facts.ready):
-        for name, version in record.items():
-            if checks.version_tuple(version) > checks.version_tuple(newest.get(name, "0")):
-                newest[name] = version
-    return newest
+        return {}
+    return checks.newest((annotated(settings, facts), facts.ledger, facts.ready))
 
 
 def annotated(settings: Settings, facts: ClusterFacts) -> dict[str, str]:

@@ -17,6 +17,7 @@ from infra.configuration import NAMESPACE
 from infra.images import BASE_TAG
 from infra.services.platform import build as build_platform
 from infra.settings import Settings
+from infra.targets.checks import published
 from infra.units import MIB, format_size
 from ops import console, ports
 from ops.development.bench import tools
@@ -202,10 +203,8 @@ def _plain(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _free_offset(settings: Settings) -> int:
     """A port offset at which all ports are free, for each of the tools."""
     wanted = [
-        port.host - settings.port_offset + _SHIFT * number
-        for service in build_platform(settings).services
-        for port in service.ports
-        if port.host is not None
+        port - settings.port_offset + _SHIFT * number
+        for _, _, port in published(build_platform(settings))
         for number in range(3)
     ]
     return ports.free_offset(wanted, range(10000, ports.EPHEMERAL, 13))

@@ -7,17 +7,16 @@ the same version or a newer one reads them.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import httpx
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
-from groundwork_backup.stores.interface import Counts, Opener
+from groundwork_backup.stores.interface import CHUNK, Counts, Opener, blocks
 
 _SCHEMA, _SUFFIX = "schema.json", ".native"
-_CHUNK = 1 << 20
 _RESTORING = "__restoring"
 _OWN_ROWS = "engine LIKE '%MergeTree' OR engine LIKE '%Log'"
 _FOREIGN = "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')"
@@ -66,7 +65,7 @@ class Clickhouse:
             if response.is_error:
                 response.read()
             self._good(response)
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes(CHUNK):
                 out.write(chunk)
         return {"counts": {name: counts}}
 
@@ -103,7 +102,7 @@ class Clickhouse:
             self._ask(f"SYSTEM STOP {what} {scratch}")
         query = {"query": f"INSERT INTO {scratch} FORMAT Native", **_AS_THEY_WERE}
         with opened() as stream:
-            self._good(self._http.post("/", params=query, content=_blocks(stream)))
+            self._good(self._http.post("/", params=query, content=blocks(stream)))
         rows = int(self._ask(f"SELECT count() FROM {scratch}"))  # noqa: S608 - quoted
         # Rows that were written after they were counted may have been read.
         if rows < counts[name]:
@@ -158,11 +157,6 @@ class Clickhouse:
                 f"clickhouse: status {response.status_code}: {told}", "check its log and its disk"
             )
         return response
-
-
-def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    while chunk := stream.read(_CHUNK):
-        yield chunk
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,6 @@
 """The interface of a store."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any, Protocol
 
@@ -9,6 +9,22 @@ Counts = dict[str, int]
 
 Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 """Opens a saved stream for reading."""
+
+
+CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """What can be read."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
+def blocks(stream: Readable) -> Iterator[bytes]:
+    """The content of a stream, a CHUNK at a time."""
+    while chunk := stream.read(CHUNK):
+        yield chunk
 
 
 class Store(Protocol):

@@ -18,13 +18,12 @@ from minio.error import S3Error
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
-from groundwork_backup.stores.interface import Counts, Opener
+from groundwork_backup.stores.interface import Counts, Opener, blocks
 from groundwork_backup.stores.s3 import REGION, S3, Request
 
 _ITEM = "objects.tar"
 _FORMAT = "GROUNDWORK.object"
 _NULL = "null"
-_CHUNK = 1 << 20
 # Headers that come back with an object and are given again with it.
 _KEPT_HEADERS = (
     "cache-control",
@@ -103,7 +102,7 @@ class Minio:
                 # A version never changes: what is there already need not be given again.
                 if version not in present:
                     self._put(bucket, about, member.size, hashed)
-                for _ in _blocks(hashed):
+                for _ in blocks(hashed):
                     continue
                 digest.update("\0".join((bucket, *version, "")).encode())
                 saved[bucket].add(version)
@@ -191,7 +190,7 @@ class Minio:
             headers["x-amz-tagging"] = "&".join(
                 f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in tags.items()
             )
-        self._s3.call(request(method="PUT", headers=headers, content=_blocks(content), size=size))
+        self._s3.call(request(method="PUT", headers=headers, content=blocks(content), size=size))
 
     def _make(self, bucket: str, settings: Mapping[str, str]) -> None:
         if not self._client.bucket_exists(bucket):
@@ -223,11 +222,6 @@ class _Hashed:
         chunk: bytes = self._stream.read(size)
         self._digest.update(chunk)
         return chunk
-
-
-def _blocks(stream: _Hashed) -> Iterator[bytes]:
-    while chunk := stream.read(_CHUNK):
-        yield chunk
 
 
 def _add(

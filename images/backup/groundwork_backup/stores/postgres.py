@@ -12,7 +12,7 @@ from psycopg import sql
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
-from groundwork_backup.stores.interface import Counts, Opener
+from groundwork_backup.stores.interface import Counts, Opener, blocks
 
 _ROLES = "roles.sql"
 _SUFFIX = ".dump"
@@ -109,27 +109,26 @@ class Postgres:
         return found
 
     def _restore(self, database: str, opened: Opener, facts: Mapping[str, Any]) -> Counts:
-        scratch, replaced = _RESTORING, _REPLACED
         with self._connected() as server:
             known = {name for (name,) in server.execute("SELECT datname FROM pg_database")}
-            if database not in known and replaced in known:
+            if database not in known and _REPLACED in known:
                 # A restore was interrupted between the two renames.
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", replaced, database)
-                known = known - {replaced} | {database}
+                _execute(server, "ALTER DATABASE {} RENAME TO {}", _REPLACED, database)
+                known = known - {_REPLACED} | {database}
             if database in known:
                 _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
-            _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", scratch)
+            _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _RESTORING)
             _execute(
                 server,
                 "CREATE DATABASE {} OWNER {} TEMPLATE template0",
-                scratch,
+                _RESTORING,
                 facts.get("owner") or self._source.username,
             )
         with opened() as stream:
-            self._client(
-                "pg_restore", "--exit-on-error", f"--dbname={scratch}", stdin=stream, end=stream
-            )
-        with self._connected(scratch) as connection:
+            self._client("pg_restore", "--exit-on-error", f"--dbname={_RESTORING}", stdin=stream)
+            for _ in blocks(stream):
+                continue
+        with self._connected(_RESTORING) as connection:
             _execute(connection, "ANALYZE")
             found = _counts(connection, database)
         if found != facts["counts"]:
@@ -142,12 +141,12 @@ class Postgres:
         with self._connected() as server:
             # The deploy's own settings win over those that were saved.
             for about in (facts, _about(server, database) if database in known else {}):
-                _apply(server, scratch, about)
+                _apply(server, _RESTORING, about)
             if database in known:
-                _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", replaced)
+                _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
                 self._swap(server, database)
             else:
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", scratch, database)
+                _execute(server, "ALTER DATABASE {} RENAME TO {}", _RESTORING, database)
         return found
 
     @staticmethod
@@ -213,7 +212,6 @@ class Postgres:
         *command: str,
         stdout: IO[bytes] | None = None,
         stdin: IO[bytes] | None = None,
-        end: IO[bytes] | None = None,
     ) -> None:
         done = subprocess.run(
             command,
@@ -226,8 +224,6 @@ class Postgres:
         if done.returncode != 0:
             told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
             raise Failed(f"{command[0]}: {told}", "check the log of postgres")
-        while end is not None and end.read(1 << 20):
-            continue
 
 
 def _about(connection: psycopg.Connection[Any], database: str) -> dict[str, Any]:

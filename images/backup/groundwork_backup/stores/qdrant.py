@@ -8,10 +8,9 @@ import httpx
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
-from groundwork_backup.stores.interface import Counts, Opener
+from groundwork_backup.stores.interface import CHUNK, Counts, Opener
 
 _ALIASES, _SUFFIX = "aliases.json", ".snapshot"
-_CHUNK = 1 << 20
 
 
 class Qdrant:
@@ -54,7 +53,7 @@ class Qdrant:
         try:
             with self._http.stream("GET", f"{place}/{made}") as response:
                 response.raise_for_status()
-                for chunk in response.iter_bytes(_CHUNK):
+                for chunk in response.iter_bytes(CHUNK):
                     out.write(chunk)
         finally:
             self._http.delete(f"{place}/{made}", params={"wait": "true"})

@@ -15,10 +15,9 @@ from redis.retry import Retry
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
-from groundwork_backup.stores.interface import Counts, Opener
+from groundwork_backup.stores.interface import Counts, Opener, blocks
 
 _ITEM = "dump.rdb"
-_CHUNK = 1 << 20
 _END_MARK = b"groundwork-backup-end-of-the-snapshot---"  # 40 bytes, as the protocol asks
 _SYNC_SECONDS = 600
 
@@ -200,7 +199,7 @@ class _Primary:
     def _send(self, connection: socket.socket) -> None:
         connection.sendall(b"+FULLRESYNC " + b"0" * 40 + b" 0\r\n")
         connection.sendall(b"$EOF:" + _END_MARK + b"\r\n")
-        while chunk := self._snapshot.read(_CHUNK):
+        for chunk in blocks(self._snapshot):
             connection.sendall(chunk)
         connection.sendall(_END_MARK)
 
