@@ -19,7 +19,7 @@ venv:
 	@$(PYTHON) ops/bootstrap.py
 
 up: venv ## Set up the prerequisites, deploy the stack, verify that it is healthy
-	@$(GROUNDWORK) up
+	@$(GROUNDWORK) up $(if $(EMPTY),--empty '$(EMPTY)')
 
 init: venv ## Create the stack and its generated keys without deploying anything
 	@$(GROUNDWORK) init

@@ -7,7 +7,8 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra import backend, configuration, outputs, policies, validation
+from infra import backend, configuration, consent, outputs, policies, validation
+from infra.consent import Consent
 from infra.description import describe
 from infra.identity import Identity
 from infra.refusal import PreflightError
@@ -27,8 +28,9 @@ def main() -> None:
     problems = [*validation.check(settings), *configuration.plain_text_in(_stack_file())]
     if problems:
         raise PreflightError(problems)
-    context = Context(settings, Keyring(settings.master_secret))
-    platform = build_platform(settings)
+    allowed = consent.given()
+    context = Context(settings, Keyring(settings.master_secret), allowed)
+    platform = build_platform(settings, allowed)
     problems = policies.violations(settings, platform)
     if problems:
         raise PreflightError(problems)
@@ -40,18 +42,18 @@ def main() -> None:
     )
 
     deploy = _kubernetes if settings.clustered else _docker
-    platform, notes = deploy(settings, identity, platform)
+    platform, notes = deploy(settings, identity, platform, allowed)
     notes += policies.notes(settings, platform)
     for name, value in outputs.build(settings, platform, context, identity, notes).items():
         pulumi.export(name, _reveal(value))
     # What a later change is compared with, by whoever may read the state.
     file = _stack_file()
     if file:
-        pulumi.export("description", describe(file, pulumi.get_stack()))
+        pulumi.export("description", describe(file, pulumi.get_stack(), allowed))
 
 
 def _docker(
-    settings: Settings, identity: Identity, platform: Platform
+    settings: Settings, identity: Identity, platform: Platform, allowed: Consent
 ) -> tuple[Platform, list[str]]:
     """Declares the platform on a Docker host; returns it as deployed, with notes on the host."""
     # Imported here: the engine starts a provider's plugin for every SDK package that is imported.
@@ -63,7 +65,8 @@ def _docker(
         platform,
         identity,
         settings.bind_address,
-        nothing_recorded=backend.records_nothing(identity),
+        recorded=backend.recorded(identity),
+        consent=allowed,
     )
     platform = checks.as_built(platform, facts)
     problems = checks.check(platform, identity, facts)
@@ -79,7 +82,7 @@ def _docker(
 
 
 def _kubernetes(
-    settings: Settings, identity: Identity, platform: Platform
+    settings: Settings, identity: Identity, platform: Platform, allowed: Consent
 ) -> tuple[Platform, list[str]]:
     """Declares the platform in a cluster; returns it, with notes on the cluster."""
     from infra.targets.kubernetes import checks
@@ -87,7 +90,7 @@ def _kubernetes(
     from infra.targets.kubernetes.plan import build
     from infra.targets.kubernetes.resources import KubernetesTarget
 
-    facts = read_facts(settings)
+    facts = read_facts(settings, allowed)
     problems = checks.check(settings, platform, identity, facts)
     if problems:
         raise PreflightError(problems)

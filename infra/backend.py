@@ -2,19 +2,28 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from infra.identity import Identity
 
+_VOLUME = "docker:index/volume:Volume"
 
-def records_nothing(identity: Identity) -> bool:
-    """True if the stack's state is known to record no resource; False for a backend that is not
-    local.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the state is known to record: `nothing` at all, or these `volumes`."""
+
+    nothing: bool = False
+    volumes: frozenset[str] = frozenset()
+
+
+def recorded(identity: Identity) -> Recorded:
+    """What the stack's state records; nothing is known of a backend that is not local."""
     url = urlsplit(os.environ.get("PULUMI_BACKEND_URL", ""))
     if url.scheme != "file":
-        return False
+        return Recorded()
     file = (
         Path(unquote(url.path)).expanduser()
         / ".pulumi"
@@ -24,11 +33,17 @@ def records_nothing(identity: Identity) -> bool:
     )
     try:
         latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+        resources = latest.get("resources") or ()
+        return Recorded(
+            # While `up` runs the stack itself is a resource already.
+            nothing=all(item.get("type") == "pulumi:pulumi:Stack" for item in resources),
+            volumes=frozenset(
+                str(item["id"])
+                for item in resources
+                if item.get("type") == _VOLUME and "id" in item and not item.get("delete")
+            ),
+        )
     except FileNotFoundError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    # While `up` runs the stack itself is a resource already.
-    return all(
-        resource.get("type") == "pulumi:pulumi:Stack" for resource in latest.get("resources") or ()
-    )
+        return Recorded(nothing=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Recorded()

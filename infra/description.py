@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator
 
 from infra import configuration, policies, validation
 from infra.configuration import NAMESPACE
+from infra.consent import Consent
 from infra.refusal import PreflightError
 from infra.secret import Secret
 from infra.services.platform import build
@@ -33,12 +34,12 @@ FORMAT = 1
 _MASTER = "q8ZbW3nYc6Rk1LfJ5vHx0TgMs7Pd2EuA9iOy4KjC"
 
 
-def describe(file: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    """The description of a stack from its file's content. Raises PreflightError, with every reason
-    why the stack would be refused that needs no engine.
+def describe(file: Mapping[str, Any], stack: str, consent: Consent | None = None) -> dict[str, Any]:
+    """The description of a stack from its file's content, and from what a run was allowed. Raises
+    PreflightError, with every reason why the stack would be refused that needs no engine.
     """
     settings = _settings(file, stack)
-    platform = build(settings)
+    platform = build(settings, consent)
     problems = [*validation.check(settings), *configuration.plain_text_in(file)]
     problems += policies.violations(settings, platform)
     if problems:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from infra import consent
 from ops import console, reviews
 from ops.cli import app, command
 
@@ -20,10 +21,20 @@ def up(
         Path | None,
         typer.Option(help="Refuse what this file, from `review --json`, does not name."),
     ] = None,
+    empty: Annotated[
+        str | None,
+        typer.Option(
+            envvar=consent.EMPTY,
+            help="Services that may start empty although their volume is gone.",
+        ),
+    ] = None,
 ) -> None:
     """Set up the prerequisites, deploy the stack, verify that it is healthy."""
     from ops.commands import deploy
 
+    if empty is not None:
+        # The program reads it too, which plain `pulumi up` runs without this command.
+        os.environ[consent.EMPTY] = empty
     deploy.up(reviewed=reviewed)
 
 

@@ -1,8 +1,9 @@
 """The context that services are built from: settings, keys and images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from infra import images
+from infra.consent import Consent
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
 from infra.settings.common import External, Rotatable, Sized
@@ -16,10 +17,13 @@ OBSERVABILITY_NETWORK = "observability"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One stack's settings and keyring; every service is a pure function of these."""
+    """One stack's settings and keyring, and what is allowed this time; every service is a pure
+    function of these.
+    """
 
     settings: Settings
     keyring: Keyring
+    consent: Consent = field(default_factory=Consent)
 
     def secret(
         self, service: str, purpose: str, *, length: int = 32, of: Rotatable | None = None
@@ -30,14 +34,15 @@ class Context:
         settings: Rotatable = of or getattr(self.settings, service)
         return self.keyring.derive(service, purpose, settings.secret_generation, length=length)
 
-    def image(self, name: str) -> Image:
-        """The image of a service. Raises KeyError if packages provide none; check `available`
-        first.
+    def image(self, name: str, service: str | None = None) -> Image:
+        """The image `name` for a service, which has its name if none is given. Raises KeyError if
+        packages provide none; check `available` first.
         """
         found = images.image(self.settings, name)
         if found is None:
             raise KeyError(name)
-        return found
+        kept = self.consent.previous.get(service or name)
+        return replace(found, reference=kept["image"], version=kept["version"]) if kept else found
 
     def available(self, name: str) -> bool:
         """True if the stack's image source has this service."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from infra.consent import Consent
 from infra.secret import Keyring
 from infra.services.context import Context
 from infra.services.definition import Definition
@@ -10,9 +11,9 @@ from infra.settings import Settings
 from infra.spec import LeftOut, Platform, Service
 
 
-def build(settings: Settings) -> Platform:
+def build(settings: Settings, consent: Consent | None = None) -> Platform:
     """Every service that is enabled and available. Pure: nothing is read or changed."""
-    context = Context(settings, Keyring(settings.master_secret))
+    context = Context(settings, Keyring(settings.master_secret), consent or Consent())
     services: list[Service] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []

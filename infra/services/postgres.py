@@ -56,7 +56,7 @@ def endpoint(context: Context, role: str) -> Endpoint:
 def build(context: Context) -> Service:
     """Postgres with its roles, databases and the vector table."""
     settings = context.settings.of(Postgres)
-    image = context.image("postgres-cluster" if settings.replicas > 1 else NAME)
+    image = context.image("postgres-cluster" if settings.replicas > 1 else NAME, NAME)
     superuser = _superuser(context)
     several = settings.replicas > 1
     tuning = sizing.postgres(
@@ -141,6 +141,7 @@ def _provision(context: Context) -> Job:
             "PGHOST": NAME,
             "PGUSER": "postgres",
             "PGCONNECT_TIMEOUT": "5",
+            "PGOPTIONS": "-c default_transaction_read_only=off",
             "APP_DATABASE": settings.database,
         },
         script=render(
@@ -165,6 +166,8 @@ def _provision(context: Context) -> Job:
                     database=settings.database,
                     litellm_database=LITELLM_DATABASE,
                     search=search,
+                    roles=("app", "app_owner"),
+                    frozen=NAME in context.consent.majors,
                 ),
             ),
             File(path=f"{CONFIG_DIR}/extensions.sql", content=render("postgres/extensions.sql.j2")),

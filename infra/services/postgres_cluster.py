@@ -61,7 +61,7 @@ def _spec(context: Context, settings: Postgres, configuration: str) -> dict[str,
         storage["storageClass"] = cluster.storage_class
     return {
         "instances": settings.replicas,
-        "imageName": context.image("postgres-cluster").reference,
+        "imageName": context.image("postgres-cluster", "postgres").reference,
         "storage": storage,
         "resources": {
             "limits": {"memory": memory, "cpu": f"{cores}m"},

@@ -66,7 +66,7 @@ def build(context: Context, name: str) -> Service:
         name=name,
         settings=("redis", name.removeprefix("redis-")),
         kind="redis",
-        image=context.image("redis"),
+        image=context.image("redis", name),
         limits=limits(settings),
         user="999:0",
         entrypoint=("redis-server",),

@@ -2,9 +2,10 @@
 record. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from infra.consent import Consent
 from infra.refusal import Violation
 from infra.spec import Platform, Port, Service
 from infra.units import MIB, format_size
@@ -127,19 +128,47 @@ def newest(records: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
-def version_problems(service: Service, before: str, volume: str) -> Iterator[Violation]:
+def lost_volumes(service: Service, missing: Collection[str], why: str) -> Iterator[Violation]:
+    """The violation for volumes that held data and are `missing`."""
+    if not missing:
+        return
+    yield Violation(
+        key=f"{service.settings_key} (volume {', '.join(sorted(missing))})",
+        reason=f"{why}, but it no longer exists: {service.name} would start empty",
+        fix=(
+            "bring it back (is the disk mounted?); or accept the loss by name, `make up"
+            f" EMPTY={service.name}`, and restore the backup, `make restore ONLY={service.name}`"
+        ),
+    )
+
+
+def version_problems(
+    service: Service, before: str, volume: str, consent: Consent
+) -> Iterator[Violation]:
     """Reasons why a service's version cannot open a volume that the version `before` has opened."""
     had, wanted = version_tuple(before), version_tuple(service.image.version)
     if service.kind == "postgres" and had[:1] != wanted[:1]:
+        if service.name in consent.majors:
+            return
         yield Violation(
             key="groundwork:images",
             reason=(
                 f"the volume {volume} holds a Postgres {had[0]} data directory; this deploy would"
                 f" run Postgres {wanted[0]}"
             ),
+            fix="`make upgrade-postgres` moves the data; or keep the previous image source",
+        )
+    elif service.kind == "qdrant" and wanted[:2] > (*had[:1], had[1] + 1):
+        yield Violation(
+            key="groundwork:images",
+            reason=(
+                f"{before} has opened the volume {volume}, and this deploy would run"
+                f" {service.image.version}: Qdrant migrates its data by one minor version at a time"
+                " (qdrant.tech, upgrades)"
+            ),
             fix=(
-                "keep the previous image source, or dump with the old major version and restore"
-                " into a new volume"
+                "deploy a version of Groundwork for each minor version between them; or restore a"
+                " backup into another stack"
             ),
         )
     elif wanted < had:

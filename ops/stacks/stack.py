@@ -6,14 +6,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from infra import validation
+from infra import consent, validation
 from infra.configuration import NAMESPACE, load
+from infra.consent import Consent
 from infra.refusal import PreflightError
 from infra.secret import Secret
 from infra.settings import Settings
@@ -61,6 +62,11 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """The variables under which the CLI is run."""
         return {**self.backend.environment, "PULUMI_STACK": self.name}
+
+    def allowing(self, allowed: Consent) -> "Stack":
+        """The same stack, whose program is allowed more."""
+        environment = {**self.backend.environment, **consent.variables(allowed)}
+        return replace(self, backend=replace(self.backend, environment=environment))
 
     def config(self) -> dict[str, Any]:
         """The stack file's own keys, encrypted values as they stand."""

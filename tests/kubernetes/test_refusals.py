@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.consent import Consent
 from infra.refusal import PreflightError, Violation
 from infra.targets.kubernetes import checks as cluster_checks
 from infra.targets.kubernetes import facts as kubernetes_api
@@ -18,7 +19,7 @@ def problems(deployment: Deployment) -> list[Violation]:
     """What the program would refuse a deployment for, before its first resource."""
     settings = deployment.settings
     try:
-        facts = kubernetes_api.read_facts(settings)
+        facts = kubernetes_api.read_facts(settings, Consent())
     except PreflightError as refused:
         return list(refused.problems)
     return cluster_checks.check(settings, deployment.platform, deployment.identity, facts)

@@ -286,12 +286,16 @@ def test_a_failed_job_fails_the_up_and_says_why(deployed: Clone) -> None:
 
 
 def test_a_lost_volume_is_provisioned_again(deployed: Clone) -> None:
-    """The stack's settings are unchanged, the volume is gone: buckets, key and policy are made
-    anew.
+    """The stack's settings are unchanged, the volume is gone: an empty one is refused until the
+    loss is accepted by name; then buckets, key and policy are made anew.
     """
     deployed.docker.containers.get(deployed.name("minio")).remove(force=True)
     deployed.docker.volumes.get(deployed.name("minio-data")).remove()
-    deployed.ops("up")
+    refused = deployed.ops("up", check=False)
+    assert refused.returncode != 0
+    assert "make up EMPTY=minio" in " ".join(refused.stdout.split())
+    assert deployed.name("minio-data") not in deployed.volumes()
+    deployed.ops("up", "--empty", "minio")
     done = deployed.health(deployed.outputs(), "tests/health/test_minio.py")
     assert done.returncode == 0, done.stdout
 

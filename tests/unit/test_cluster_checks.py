@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.consent import Consent
 from infra.identity import Identity
 from infra.refusal import Violation
 from infra.targets.kubernetes import checks as cluster_checks
@@ -50,7 +51,24 @@ def kubernetes(**keys: Any) -> dict[str, Any]:
     [
         (ROOMY, {}),
         (replace(ROOMY, namespaces=owned(postgres="18")), {}),
-        (replace(ROOMY, namespaces=owned(), ledger={"postgres": "18"}), {}),
+        (
+            replace(
+                ROOMY,
+                namespaces=owned(),
+                ledger={"postgres": "18"},
+                claims=frozenset({"postgres-data-postgres-0"}),
+            ),
+            {},
+        ),
+        (
+            replace(
+                ROOMY,
+                namespaces=owned(),
+                ledger={"postgres": "18"},
+                consent=Consent(empty=frozenset({"postgres"})),
+            ),
+            {},
+        ),
         (replace(ROOMY, namespaces=owned(postgres="17"), claims=frozenset()), {}),
         (replace(ROOMY, storage_classes={"fast": False}), kubernetes(storageClass="fast")),
         (
@@ -210,6 +228,13 @@ CASES: list[tuple[str, ClusterFacts, dict[str, Any], str, str]] = [
         {},
         "groundwork:kubernetes.context",
         "1.29",
+    ),
+    (
+        "a store whose claim is gone",
+        replace(ROOMY, namespaces=owned(), ledger={"postgres": "18"}),
+        {},
+        "groundwork:postgres (volume postgres-data-postgres-0)",
+        "postgres would start empty",
     ),
     (
         "a downgrade",

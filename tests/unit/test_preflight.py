@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from infra.backend import Recorded
+from infra.consent import Consent
 from infra.identity import Identity
 from infra.refusal import Violation
 from infra.targets import checks as shared_checks
@@ -145,6 +147,20 @@ CASES: list[tuple[str, HostFacts, dict[str, Any], str, str]] = [
         "holds a Postgres 17 data directory",
     ),
     (
+        "a store whose volume is gone",
+        replace(ROOMY, volumes={"l": ledger(postgres="17.12")}),
+        {},
+        f"groundwork:postgres (volume {DATA})",
+        "postgres 17.12 keeps its data there, but it no longer exists",
+    ),
+    (
+        "a volume that only the state remembers",
+        replace(ROOMY, recorded=Recorded(volumes=frozenset({DATA}))),
+        {},
+        f"groundwork:postgres (volume {DATA})",
+        "postgres would start empty",
+    ),
+    (
         "a downgrade",
         replace(
             ROOMY,
@@ -226,7 +242,7 @@ OWN = {IDENTITY.name("postgres"): IDENTITY.labels}
         (replace(ROOMY, foreign_address="8.8.8.8"), "groundwork:bindAddress", "127.0.0.1"),
         (replace(ROOMY, network_room=3), "Docker's address pools", "docker network prune"),
         (
-            replace(ROOMY, nothing_recorded=True, containers=OWN),
+            replace(ROOMY, recorded=Recorded(nothing=True), containers=OWN),
             "containers of gw-",
             "make up STACK=",
         ),
@@ -254,8 +270,12 @@ def test_refuses_what_would_fail_half_way(facts: HostFacts, key: str, fix: str) 
                 for name in networks_of(make_platform(images="packages"))
             },
         ),
-        replace(ROOMY, nothing_recorded=True),
-        replace(ROOMY, nothing_recorded=True, containers={OTHER.name("postgres"): OTHER.labels}),
+        replace(ROOMY, recorded=Recorded(nothing=True)),
+        replace(
+            ROOMY,
+            recorded=Recorded(nothing=True),
+            containers={OTHER.name("postgres"): OTHER.labels},
+        ),
     ],
     ids=[
         "room for networks",
@@ -297,11 +317,21 @@ def test_counts_the_networks_that_still_find_a_range(
     [
         replace(
             ROOMY,
-            volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12", minio="2026.02.12")},
+            volumes={
+                **{
+                    IDENTITY.name(name): IDENTITY.labels for name in ("postgres-data", "minio-data")
+                },
+                "l": ledger(postgres="17.12", minio="2026.02.12"),
+            },
         ),
         replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.1")}),
         replace(ROOMY, volumes={DATA: IDENTITY.labels, "l": ledger(OTHER, postgres="18")}),
-        replace(ROOMY, volumes={"l": ledger(postgres="18")}),
+        replace(
+            ROOMY,
+            volumes={"l": ledger(postgres="17.12")},
+            consent=Consent(empty=frozenset({"postgres"})),
+        ),
+        replace(ROOMY, recorded=Recorded(volumes=frozenset({IDENTITY.name("other-data")}))),
         replace(
             ROOMY,
             volumes={DATA: IDENTITY.labels, "l": ledger(postgres="17.12")},
@@ -315,7 +345,8 @@ def test_counts_the_networks_that_still_find_a_range(
         "own volumes",
         "older minor",
         "another instance's ledger",
-        "ledger without its volume",
+        "a volume that is given up by name",
+        "a recorded volume of no service",
         "a newer version that never was healthy",
         "own port",
         "engine elsewhere",

@@ -33,6 +33,7 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Viol
         *_lost_state(identity, facts),
         *_ownership(platform, identity, facts),
         *_versions(platform, identity, facts),
+        *_lost_volumes(platform, identity, facts),
         *_images(platform, facts),
         *_mounts(platform, facts),
     ]
@@ -171,7 +172,7 @@ def _lost_state(identity: Identity, facts: HostFacts) -> Iterator[Violation]:
     would be taken.
     """
     own = sorted(name for name, labels in facts.containers.items() if identity.owns(labels))
-    if facts.nothing_recorded and own:
+    if facts.recorded.nothing and own:
         yield Violation(
             key=f"containers of {identity.name('')}*",
             reason=(
@@ -232,7 +233,24 @@ def _versions(platform: Platform, identity: Identity, facts: HostFacts) -> Itera
             identity.name(volume.name) in facts.volumes for volume in service.volumes
         ):
             continue
-        yield from checks.version_problems(service, before, identity.name(service.volumes[0].name))
+        volume = identity.name(service.volumes[0].name)
+        yield from checks.version_problems(service, before, volume, facts.consent)
+
+
+def _lost_volumes(platform: Platform, identity: Identity, facts: HostFacts) -> Iterator[Violation]:
+    opened = checks.newest(_records(identity, facts))
+    for service in platform.services:
+        names = {identity.name(volume.name) for volume in service.volumes}
+        missing = names - facts.volumes.keys()
+        if service.name in facts.consent.empty or not missing:
+            continue
+        # A later version may give a service one more volume.
+        if service.name in opened and missing == names:
+            why = f"{service.name} {opened[service.name]} keeps its data there"
+            yield from checks.lost_volumes(service, missing, why)
+        else:
+            why = "the stack's state records it"
+            yield from checks.lost_volumes(service, missing & facts.recorded.volumes, why)
 
 
 def _records(identity: Identity, facts: HostFacts) -> Iterator[dict[str, str]]:

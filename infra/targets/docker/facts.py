@@ -16,6 +16,8 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.images import Image as LocalImage
 from requests import RequestException
 
+from infra.backend import Recorded
+from infra.consent import Consent
 from infra.identity import Identity
 from infra.images import VERSION_LABEL
 from infra.refusal import PreflightError, Violation
@@ -30,11 +32,11 @@ class HostFacts:
     """Facts about a Docker host. Sizes are bytes.
 
     `foreign_address` is the bind address if it is not one of the host's, `network_room` how many
-    more networks the engine has address ranges for, `nothing_recorded` whether the state is known
-    to record no resource, and `open_files` how many descriptors the engine may grant a container;
-    `image_versions` are the versions inside images built here, by reference, which differ from the
-    pinned ones if Debian has replaced a version; `absent` are folders to be mounted into containers
-    that this kind of engine does not have.
+    more networks the engine has address ranges for, `recorded` what the state is known to record,
+    `consent` what is allowed this time, and `open_files` how many descriptors the engine may grant
+    a container; `image_versions` are the versions inside images built here, by reference, which
+    differ from the pinned ones if Debian has replaced a version; `absent` are folders to be mounted
+    into containers that this kind of engine does not have.
     """
 
     memory: int
@@ -51,7 +53,8 @@ class HostFacts:
     own_ports: frozenset[int] = frozenset()
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     foreign_address: str | None = None
-    nothing_recorded: bool = False
+    recorded: Recorded = field(default_factory=Recorded)
+    consent: Consent = field(default_factory=Consent)
     open_files: int | None = None
     absent: frozenset[str] = frozenset()
     network_room: int | None = None
@@ -99,7 +102,12 @@ def unreachable(error: Exception) -> Violation:
 
 
 def read_facts(
-    platform: Platform, identity: Identity, bind_address: str, *, nothing_recorded: bool
+    platform: Platform,
+    identity: Identity,
+    bind_address: str,
+    *,
+    recorded: Recorded,
+    consent: Consent,
 ) -> HostFacts:
     """Everything that the checks ask about. Raises PreflightError if the engine does not answer."""
     client = connect()
@@ -138,7 +146,8 @@ def read_facts(
         ),
         networks={item["Name"]: item.get("Labels") or {} for item in networks},
         foreign_address=bind_address if local and not _own(bind_address) else None,
-        nothing_recorded=nothing_recorded,
+        recorded=recorded,
+        consent=consent,
         open_files=_open_files() if local else None,
         absent=_absent(platform, root) if local else frozenset(),
         network_room=_network_room(info, networks),

@@ -34,6 +34,7 @@ def check(
         *_forms(platform, facts),
         *_ingress(settings, facts),
         *_versions(settings, platform, identity, facts),
+        *_lost_claims(settings, platform, facts),
     ]
 
 
@@ -244,7 +245,25 @@ def _versions(
     for service in platform.services:
         before, claim = recorded.get(service.name), _claim(settings, service)
         if before is not None and claim in facts.claims:
-            yield from checks.version_problems(service, before, str(claim))
+            yield from checks.version_problems(service, before, str(claim), facts.consent)
+
+
+def _lost_claims(
+    settings: Settings, platform: Platform, facts: ClusterFacts
+) -> Iterator[Violation]:
+    """Judged by the record that a successful deploy has left, not by what one has only begun."""
+    for service in platform.services:
+        claim = _claim(settings, service)
+        # An operator numbers its claims anew when it replaces an instance.
+        if (
+            service.name not in facts.ledger
+            or service.operated
+            or service.name in facts.consent.empty
+        ):
+            continue
+        if claim is not None and claim not in facts.claims:
+            why = f"{service.name} {facts.ledger[service.name]} keeps its data there"
+            yield from checks.lost_volumes(service, {claim}, why)
 
 
 def _claim(settings: Settings, service: Service) -> str | None:

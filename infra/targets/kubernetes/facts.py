@@ -13,6 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+from infra.consent import Consent
 from infra.refusal import PreflightError, Violation
 from infra.settings import Settings
 from infra.targets.kubernetes.plan import LEDGER
@@ -38,7 +39,8 @@ class Node:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """Facts about a cluster. `namespaces` holds the metadata of the stack's own, where they exist;
-    `ledger` is its record of versions, `ready` the versions of its stores that are ready now.
+    `ledger` is its record of versions, `ready` the versions of its stores that are ready now,
+    `consent` what is allowed this time.
     """
 
     version: str
@@ -50,9 +52,10 @@ class ClusterFacts:
     claims: frozenset[str] = frozenset()
     ledger: Mapping[str, str] = field(default_factory=dict)
     ready: Mapping[str, str] = field(default_factory=dict)
+    consent: Consent = field(default_factory=Consent)
 
 
-def read_facts(settings: Settings) -> ClusterFacts:
+def read_facts(settings: Settings, consent: Consent) -> ClusterFacts:
     """Everything that the checks ask about. Raises PreflightError for an unknown context or a
     cluster that does not answer.
     """
@@ -87,6 +90,7 @@ def read_facts(settings: Settings) -> ClusterFacts:
             ready=dict(
                 _ready(_items(api, f"/apis/apps/v1/namespaces/{settings.namespace}/statefulsets"))
             ),
+            consent=consent,
         )
     except ApiException as error:
         reason = f"the cluster denied read access: {error.status} {error.reason}"
