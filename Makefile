@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check restore drill kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
+.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check upgrade-postgres restore drill kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -62,6 +62,9 @@ backups: venv ## List the backups
 
 backup-check: venv ## Check the repositories of backups for damage
 	@$(GROUNDWORK) backup-check
+
+upgrade-postgres: venv ## Move Postgres to the next major version; DROP=<major> deletes the kept data
+	@$(GROUNDWORK) upgrade-postgres $(if $(DROP),--drop $(DROP))
 
 restore: venv ## Restore a backup: make restore AT=<number or time> ONLY=postgres REPLACE=postgres
 	@$(GROUNDWORK) restore $(if $(AT),--at '$(AT)') $(if $(ONLY),--only '$(ONLY)') $(if $(REPLACE),--replace '$(REPLACE)') $(if $(OF),--of '$(OF)')

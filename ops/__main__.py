@@ -135,6 +135,19 @@ def purge(
 
 
 @command
+def upgrade_postgres(
+    drop: Annotated[
+        int | None,
+        typer.Option(help="Delete the kept data directory of this major version instead."),
+    ] = None,
+) -> None:
+    """Move Postgres to the next major version, with its data."""
+    from ops.commands import deploy
+
+    deploy.upgrade_postgres(drop=drop)
+
+
+@command
 def backup() -> None:
     """Back up every store now."""
     from ops.commands import backups as commands

@@ -167,7 +167,7 @@ def _provision(context: Context) -> Job:
                     litellm_database=LITELLM_DATABASE,
                     search=search,
                     roles=("app", "app_owner"),
-                    frozen=NAME in context.consent.majors,
+                    frozen=NAME in context.consent.majors - context.consent.previous.keys(),
                 ),
             ),
             File(path=f"{CONFIG_DIR}/extensions.sql", content=render("postgres/extensions.sql.j2")),

@@ -25,8 +25,10 @@ def back_up() -> None:
     save(stack, place, {SERVICE: entry})
 
 
-def save(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
-    """The same for a stack that is open, with its deployed services."""
+def save(stack: Stack, place: Site, services: Mapping[str, Any]) -> int:
+    """The same for a stack that is open, with its deployed services; returns the number of the
+    backup.
+    """
     keep_stack(stack, place, services)
     manifest: dict[str, Any] = {}
     try:
@@ -35,6 +37,7 @@ def save(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
     finally:
         if manifest:
             _show_manifest(manifest)
+    return int(manifest["sequence"])
 
 
 def listing() -> None:
@@ -65,12 +68,18 @@ def restore(*, at: str, only: Sequence[str], replace: Sequence[str], of: str) ->
     named in `replace`.
     """
     _, place, entry = opened()
-    arguments = ["restore", f"--at={at}", f"--of={of}"]
+    arguments = [f"--at={at}", f"--of={of}"]
     arguments += [f"--only={','.join(only)}", f"--replace={','.join(replace)}"]
+    restore_into(place, {SERVICE: entry}, *arguments)
+    console.out.print("`make health` verifies the platform with the restored data.")
+
+
+def restore_into(place: Site, services: Mapping[str, Any], *options: str) -> None:
+    """The same for deployed services, with the program's own options."""
     table = Table(title="Restored", title_justify="left")
     for column in ("store", "size", "saved", "holds now", "seconds", "per second"):
         table.add_column(column)
-    for message in _ask(place, entry, *arguments):
+    for message in _ask(place, services[SERVICE], "restore", *options):
         if item := message.get("restored"):
             table.add_row(
                 item["store"],
@@ -81,7 +90,6 @@ def restore(*, at: str, only: Sequence[str], replace: Sequence[str], of: str) ->
                 _size(item["size"] / max(item["seconds"], 0.001)),
             )
     console.out.print(table)
-    console.out.print("`make health` verifies the platform with the restored data.")
 
 
 def check() -> None:

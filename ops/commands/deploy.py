@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra.identity import name_prefix
 from ops import console
-from ops.commands import backups, early, health, interruptions, kit, summary, upgrades
+from ops.commands import backups, early, health, interruptions, kit, majors, summary, upgrades
 from ops.review import held
 from ops.sites import site
 from ops.sites.interface import Resources, Site
@@ -34,6 +35,7 @@ def _up(reviewed: Path | None) -> None:
     total = time.monotonic()
     site.ensure_engine()
     stack = open_stack(meanwhile=_begin)
+    majors.refuse_half_way(stack)
     resources = stack.initialise()
     if reviewed is not None:
         held.hold(stack, outputs_of(resources), reviewed)
@@ -54,8 +56,7 @@ def _up(reviewed: Path | None) -> None:
         console.out.print("nothing has changed: same files, state, images and containers")
         outputs = before
     else:
-        upgrades.back_up_before(stack, place, before.get("services", {}))
-        watch = _deploy(stack, place, resources, mending)
+        watch = _upgrade(stack, place, resources, before, mending)
         resources = stack.export() or []
         outputs = outputs_of(resources)
         interruptions.remember(stack, watch, resources, place.facts(outputs))
@@ -73,6 +74,57 @@ def _up(reviewed: Path | None) -> None:
         f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
         f" {time.monotonic() - total:.1f} s in total."
     )
+
+
+def _upgrade(
+    stack: Stack,
+    place: Site,
+    resources: Resources,
+    before: Mapping[str, Any],
+    mending: list[str],
+) -> Watch:
+    """Deploys. Stores that change their version are backed up before, and go back to the one before
+    if they do not become healthy.
+    """
+    moved = upgrades.back_up_before(stack, place, before.get("services", {}))
+    was = place.identities(before) if moved else {}
+    try:
+        return _deploy(stack, place, resources, mending)
+    except console.Failed as failed:
+        names = moved and upgrades.unhealthy(
+            moved, was, place.identities(before), place.states(before)
+        )
+        if not names:
+            raise
+        upgrades.go_back(
+            stack, place, upgrades.kept(before["services"], names), partial(_redeploy, place)
+        )
+        told = ", ".join(f"{name} {moved[name][1]}" for name in sorted(names))
+        raise console.Failed(
+            f"{told} did not become healthy; the version before runs again, with its data."
+            f" {failed.what}",
+            failed.fix,
+        ) from None
+
+
+def _redeploy(place: Site, stack: Stack) -> Watch:
+    """Deploys over what the last deploy, which may have failed, has left."""
+    _, mending = place.repairs(stack.export() or [])
+    return _deploy(stack, place, [], mending)
+
+
+def upgrade_postgres(*, drop: int | None) -> None:
+    """Moves Postgres to the major version of this version of Groundwork, or drops an old one."""
+    with _held("make upgrade-postgres"):
+        stack = site.open_target()
+        place = site.of(stack)
+        if drop is not None:
+            majors.drop(stack, place, drop)
+            return
+        resources = stack.export() or []
+        place.prepare(stack)
+        place.recover(stack, resources)
+        majors.upgrade(stack, place, partial(_redeploy, place))
 
 
 def _begin(declared: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -13,6 +14,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
+from infra.identity import PREFIX
 from infra.images import bases
 from infra.services.platform import build as build_platform
 from infra.targets.docker.naming import JOB_GAVE_UP
@@ -24,6 +26,8 @@ from ops.stacks import progress
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack
 
+# Starts of a container in one deploy; the engine doubles the pause between them from 0.1 s on.
+_ENDS = 6
 # What the engine says of itself, as far as the program asks.
 _ENGINE = ("DockerRootDir", "Driver", "ID", "MemTotal", "NCPU", "ServerVersion")
 
@@ -71,8 +75,8 @@ class DockerSite:
         return {"images": ids, **{key: info.get(key) for key in _ENGINE}} if wanted else {}
 
     def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
-        """Watches the engine's events, and ends the wait for a job that has given up."""
-        return progress.watching(recovery.owner_labels(stack), _end_wait)
+        """Watches the engine's events, and ends the wait for what fails again and again."""
+        return progress.watching(recovery.owner_labels(stack), _Patience().ended)
 
     def show_failed(self, stack: Stack) -> None:
         """The last lines of this stack's containers that are not healthy: a job's error is only
@@ -165,6 +169,16 @@ class DockerSite:
             volume.remove()
             yield f"volume {volume.name}"
 
+    def unrecord(self, stack: Stack, service: str, version: str) -> None:
+        """Removes the ledgers that say so; the last deploy has left a newer one."""
+        client = docker.from_env()
+        try:
+            labels = [*recovery.owner_labels(stack), f"{PREFIX}version.{service}={version}"]
+            for volume in client.volumes.list(filters={"label": labels}):
+                volume.remove()
+        finally:
+            client.close()
+
     def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:
         """`docker exec`."""
         return ("docker", "exec", "--interactive", entry["container"])
@@ -176,12 +190,23 @@ class DockerSite:
         )
 
 
-def _end_wait(container_id: str, status: int) -> None:
-    """Removes a job that failed several times in a row, after showing why: the provider would wait
-    for the rest of its two minutes, and fails at once without the container.
+class _Patience:
+    """Ends the wait for a job that has given up, and for a service that ends whenever it starts."""
+
+    def __init__(self) -> None:
+        self._ends: Counter[str] = Counter()
+
+    def ended(self, container_id: str, status: int) -> None:
+        """Takes note that a container has ended."""
+        self._ends[container_id] += 1
+        if status == JOB_GAVE_UP or self._ends[container_id] == _ENDS:
+            _end_wait(container_id)
+
+
+def _end_wait(container_id: str) -> None:
+    """Removes a container that failed several times in a row, after showing why: the provider would
+    wait for the rest of its minutes, and fails at once without the container.
     """
-    if status != JOB_GAVE_UP:
-        return
     client = docker.from_env()
     try:
         container = client.containers.get(container_id)

@@ -59,6 +59,9 @@ class Site(Protocol):
     def delete_data(self, stack: Stack) -> Iterator[str]:
         """Deletes it, one name at a time."""
 
+    def unrecord(self, stack: Stack, service: str, version: str) -> None:
+        """Forgets that a version of a service has opened its volume."""
+
     def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:
         """The beginning of a command that runs in a service's container, with its input."""
 

@@ -35,6 +35,7 @@ _ORDER = (
     "test_mirror",
     "test_backup",
     "test_chaos",
+    "test_upgrades",
     "test_lifecycle",
 )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.targets.docker.naming import JOB_GAVE_UP
 from ops import console
 from ops.build import downloads, toolchain
 from ops.sites import docker as docker_site
@@ -92,3 +93,25 @@ def test_a_clusters_capacity_is_what_its_nodes_give_to_pods(
     site = kubernetes_site.KubernetesSite({"context": "c", "kubeconfig": ""}, ("a", "a-host"))
     monkeypatch.setattr(kubernetes_site.KubernetesSite, "_run", lambda *_: answers)
     assert site.capacity() == {"memory": 16 * 1024**3, "cpus": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("ends", "ended"),
+    [
+        ([("a", 1)] * 5, []),
+        ([("a", 1)] * 6, ["a"]),
+        ([("a", 1)] * 9, ["a"]),
+        ([("a", 1), ("b", 137)] * 4, []),
+        ([("job", JOB_GAVE_UP)], ["job"]),
+    ],
+    ids=["now and then", "again and again", "once only", "several", "a job that gave up"],
+)
+def test_a_deploy_does_not_wait_for_what_ends_whenever_it_starts(
+    monkeypatch: pytest.MonkeyPatch, ends: list[tuple[str, int]], ended: list[str]
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(docker_site, "_end_wait", found.append)
+    patience = docker_site._Patience()
+    for container, status in ends:
+        patience.ended(container, status)
+    assert found == ended
