@@ -6,7 +6,7 @@ export STACK
 GROUNDWORK = .venv/bin/python -m ops
 
 .DEFAULT_GOAL := help
-.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check upgrade-postgres restore drill kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
+.PHONY: help init up preview review upgrade-check drift health forward env logs down purge backup backups backup-check upgrade-postgres restore migrate-chroma drill kit recover test test-unit test-live test-kubernetes lint bench lock docs pictures shellenv venv
 
 help: ## Show this help
 	@echo "Groundwork: the backend under a data or AI application."
@@ -68,6 +68,9 @@ upgrade-postgres: venv ## Move Postgres to the next major version; DROP=<major> 
 
 restore: venv ## Restore a backup: make restore AT=<number or time> ONLY=postgres REPLACE=postgres
 	@$(GROUNDWORK) restore $(if $(AT),--at '$(AT)') $(if $(ONLY),--only '$(ONLY)') $(if $(REPLACE),--replace '$(REPLACE)') $(if $(OF),--of '$(OF)')
+
+migrate-chroma: venv ## Move ChromaDB's collections: make migrate-chroma FROM=./chroma TO=qdrant (DRY=1 lists them)
+	@$(GROUNDWORK) migrate-chroma '$(FROM)' --to '$(TO)' $(if $(ONLY),--only '$(ONLY)') $(if $(DRY),--dry-run)
 
 drill: venv ## Restore the last backup into a scratch stack, which is removed again
 	@$(GROUNDWORK) drill

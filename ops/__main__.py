@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from infra import consent
-from ops import console, reviews
+from ops import console, data, reviews
 from ops.cli import app, command
 
-__all__ = ["reviews"]
+__all__ = ["data", "reviews"]
 
 
 @command
@@ -132,93 +132,6 @@ def purge(
     from ops.commands import deploy
 
     deploy.purge(confirmation=confirm)
-
-
-@command
-def upgrade_postgres(
-    drop: Annotated[
-        int | None,
-        typer.Option(help="Delete the kept data directory of this major version instead."),
-    ] = None,
-) -> None:
-    """Move Postgres to the next major version, with its data."""
-    from ops.commands import deploy
-
-    deploy.upgrade_postgres(drop=drop)
-
-
-@command
-def backup() -> None:
-    """Back up every store now."""
-    from ops.commands import backups as commands
-
-    commands.back_up()
-
-
-@command
-def backups() -> None:
-    """List the backups."""
-    from ops.commands import backups as commands
-
-    commands.listing()
-
-
-@command
-def backup_check() -> None:
-    """Check the repositories of backups for damage."""
-    from ops.commands import backups as commands
-
-    commands.check()
-
-
-@command
-def restore(
-    at: Annotated[
-        str, typer.Option(help="A backup's number or id, a time (UTC), or `latest`.")
-    ] = "latest",
-    only: Annotated[str, typer.Option(help="Stores, separated by commas; all, if empty.")] = "",
-    replace: Annotated[
-        str, typer.Option(help="Stores whose present content may be replaced, or `all`.")
-    ] = "",
-    of: Annotated[
-        str, typer.Option(help="Instance id of another stack in the same repository.")
-    ] = "",
-) -> None:
-    """Restore a backup into the deployed stack."""
-    from ops.commands import backups as commands
-
-    def names(text: str) -> list[str]:
-        return [name for name in text.replace(" ", "").split(",") if name]
-
-    commands.restore(at=at, only=names(only), replace=names(replace), of=of)
-
-
-@command
-def drill() -> None:
-    """Restore the last backup into a scratch stack beside this one, and report the time."""
-    from ops.commands import drill as drills
-
-    drills.run()
-
-
-@command
-def kit(
-    path: Annotated[
-        Path | None, typer.Argument(help="The file to write; one in your home, if not given.")
-    ] = None,
-) -> None:
-    """Write the recovery kit: what opens the backups and makes the stack again."""
-    from ops.commands import kit as kits
-
-    kits.write(path)
-
-
-@command
-def recover(path: Annotated[Path, typer.Argument(help="The kit's file.")]) -> None:
-    """Make a stack's file and passphrase again from its recovery kit."""
-    from ops.commands import kit as kits
-
-    kits.recover(path)
 
 
 @command

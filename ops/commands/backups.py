@@ -116,6 +116,12 @@ def keep_stack(stack: Stack, place: Site, services: Mapping[str, Any]) -> None:
     _run(place, entry, "keep-stack", stdin=json.dumps(kept))
 
 
+def keep_drill(place: Site, entry: Mapping[str, Any], *, good: bool, seconds: float) -> None:
+    """Leaves the result of a drill for the metrics."""
+    failed = () if good else ("--failed",)
+    _run(place, entry, "keep-drill", f"--seconds={seconds:.1f}", *failed, stdin="")
+
+
 def opened() -> tuple[Stack, Site, Mapping[str, Any]]:
     """The stack, its site, and its container for backups. Raises Failed if it has none."""
     stack = site.open_target()

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.description import describe
 from infra.identity import name_prefix
 from ops import console
 from ops.commands import backups, early, health, interruptions, kit, majors, summary, upgrades
-from ops.review import held
+from ops.review import held, sources
 from ops.sites import site
 from ops.sites.interface import Resources, Site
 from ops.stacks import failures, key_backup, lock
@@ -56,7 +57,7 @@ def _up(reviewed: Path | None) -> None:
         console.out.print("nothing has changed: same files, state, images and containers")
         outputs = before
     else:
-        watch = _upgrade(stack, place, resources, before, mending)
+        watch = _change(stack, place, resources, mending, facts)
         resources = stack.export() or []
         outputs = outputs_of(resources)
         interruptions.remember(stack, watch, resources, place.facts(outputs))
@@ -76,20 +77,29 @@ def _up(reviewed: Path | None) -> None:
     )
 
 
-def _upgrade(
+def _change(
     stack: Stack,
     place: Site,
     resources: Resources,
-    before: Mapping[str, Any],
     mending: list[str],
+    facts: Mapping[str, Any],
 ) -> Watch:
-    """Deploys. Stores that change their version are backed up before, and go back to the one before
-    if they do not become healthy.
+    """Deploys, after telling what is interrupted. Stores that change their version are backed up
+    before, and go back to the one before if they do not become healthy.
     """
-    moved = upgrades.back_up_before(stack, place, before.get("services", {}))
+    before = outputs_of(resources)
+    after = describe(sources.file_of(stack.name), stack.name) if before else None
+    if resources:
+        prefix = name_prefix(stack.name, instance_of(stack.name))
+        interruptions.announce(stack, prefix, resources, facts, after)
+    moved = (
+        upgrades.back_up_before(stack, place, before["services"], after["services"])
+        if after
+        else {}
+    )
     was = place.identities(before) if moved else {}
     try:
-        return _deploy(stack, place, resources, mending)
+        return _deploy(stack, place, mending)
     except console.Failed as failed:
         names = moved and upgrades.unhealthy(
             moved, was, place.identities(before), place.states(before)
@@ -110,7 +120,7 @@ def _upgrade(
 def _redeploy(place: Site, stack: Stack) -> Watch:
     """Deploys over what the last deploy, which may have failed, has left."""
     _, mending = place.repairs(stack.export() or [])
-    return _deploy(stack, place, [], mending)
+    return _deploy(stack, place, mending)
 
 
 def upgrade_postgres(*, drop: int | None) -> None:
@@ -133,10 +143,7 @@ def _begin(declared: Mapping[str, Any]) -> None:
     site.begin(declared)
 
 
-def _deploy(stack: Stack, place: Site, resources: Resources, mending: list[str]) -> Watch:
-    prefix = name_prefix(stack.name, instance_of(stack.name))
-    if resources:
-        interruptions.announce(stack, prefix)
+def _deploy(stack: Stack, place: Site, mending: list[str]) -> Watch:
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
         with place.watching(stack) as watch:
@@ -145,6 +152,7 @@ def _deploy(stack: Stack, place: Site, resources: Resources, mending: list[str])
             )
         if status != 0:
             place.show_failed(stack)
+            prefix = name_prefix(stack.name, instance_of(stack.name))
             raise failures.explain(failures.read(events), prefix=prefix, again=_again(stack))
     return watch
 

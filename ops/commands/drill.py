@@ -35,7 +35,7 @@ _OFFSETS = range(10000, ports.EPHEMERAL, 13)
 
 def run() -> None:
     """Restores the last backup into a scratch stack, verifies it, and reports the time."""
-    stack, _, entry = backups.opened()
+    stack, place, entry = backups.opened()
     config = stack.config()
     if config.get(f"{NAMESPACE}:target") == "kubernetes" and not _remote(config):
         raise console.Failed(
@@ -43,10 +43,19 @@ def run() -> None:
             "set groundwork:backup.repository or .second to an S3 bucket",
         )
     began = time.monotonic()
+    try:
+        _drill(stack, entry, began)
+    except console.Failed:
+        backups.keep_drill(place, entry, good=False, seconds=time.monotonic() - began)
+        raise
+    backups.keep_drill(place, entry, good=True, seconds=time.monotonic() - began)
+
+
+def _drill(stack: Stack, entry: Mapping[str, Any], began: float) -> None:
+    instance = str(stack.config()[f"{NAMESPACE}:instance"])
     with _scratch(stack, entry) as scratch:
         scratch.do("up")
         deployed = time.monotonic()
-        instance = str(config[f"{NAMESPACE}:instance"])
         scratch.do("restore", f"--of={instance}", "--replace=all")
         restored = time.monotonic()
         scratch.do("health")

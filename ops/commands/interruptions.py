@@ -1,5 +1,5 @@
-"""Announces which services an `up` will interrupt, and for about how long, judging by their last
-starts.
+"""What an `up` will interrupt, and for about how long, judging by the last starts; and whether it
+has anything to do at all.
 """
 
 import hashlib
@@ -9,9 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.description import FORMAT
 from infra.targets.docker.naming import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
+from ops.review.compare import compare
+from ops.review.findings import Severity
 from ops.sites.interface import Resources
 from ops.stacks import private
 from ops.stacks.progress import Watch
@@ -32,17 +35,51 @@ def unchanged(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> b
     return _record(stack).get("inputs") == _inputs(stack, resources, facts)
 
 
-def announce(stack: Stack, prefix: str) -> None:
-    """Prints them, judging by a preview."""
-    done = stack.pulumi("preview", "--json", "--suppress-outputs", "--stack", stack.name)
-    if done.returncode != 0:
-        # The `up` that follows is refused for the same reasons, and shows them.
-        return
-    names = sorted(set(replaced(json.loads(done.stdout), prefix)))
-    if names:
+def announce(
+    stack: Stack,
+    prefix: str,
+    resources: Resources,
+    facts: Mapping[str, Any],
+    after: Mapping[str, Any] | None,
+) -> None:
+    """Prints them: by the description `after` beside the deployed one, in milliseconds, as long as
+    the program is that of the last deploy; else by a preview, which takes as long as a deploy.
+    """
+    known = outputs_of(resources).get("description") or {}
+    if after and known.get("format") == FORMAT and _record(stack).get("program") == _program():
+        found = {*described(known, after), *rebuilt(resources, facts)}
+    else:
+        done = stack.pulumi("preview", "--json", "--suppress-outputs", "--stack", stack.name)
+        if done.returncode != 0:
+            # The `up` that follows is refused for the same reasons, and shows them.
+            return
+        found = set(replaced(json.loads(done.stdout), prefix))
+    if names := sorted(found):
         taken = seconds(stack.name)
         told = (f"{name} (about {taken[name]:.0f} s)" if name in taken else name for name in names)
         console.out.print(f"will be interrupted while being replaced: {', '.join(told)}")
+
+
+def described(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """The services that are replaced, by two descriptions of a stack."""
+    review = compare(before, after, compared_with="what is deployed")
+    for finding in review.findings:
+        if finding.severity == Severity.INTERRUPTION and finding.subject in after["services"]:
+            yield finding.subject
+
+
+def rebuilt(resources: Resources, facts: Mapping[str, Any]) -> Iterator[str]:
+    """The services whose image has been built again under the same tag."""
+    ids = facts.get("images", {})
+    running = {
+        resource["inputs"].get("name"): resource["inputs"].get("image")
+        for resource in resources
+        if resource["type"] == _CONTAINER
+    }
+    for name, service in outputs_of(resources).get("services", {}).items():
+        image = ids.get(service["image"])
+        if image and running.get(service["container"], image) != image:
+            yield name
 
 
 def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -65,7 +102,8 @@ def remember(stack: Stack, watch: Watch, resources: Resources, facts: Mapping[st
         if taken is not None:
             known[name] = round(taken, 1)
     inputs = _inputs(stack, resources, facts)
-    private.write(_path(stack.name), json.dumps({"inputs": inputs, "seconds": known}))
+    record = {"inputs": inputs, "program": _program(), "seconds": known}
+    private.write(_path(stack.name), json.dumps(record))
 
 
 def seconds(stack: str) -> dict[str, float]:
@@ -87,9 +125,15 @@ def _inputs(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> str
         "facts": dict(facts),
         "tools": stack.tools.origin,
         "environment": {name: os.environ.get(name) for name in _ENVIRONMENT},
+        "program": _program(),
     }
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     digest.update(stack.file.read_bytes() if stack.file.exists() else b"")
+    return digest.hexdigest()
+
+
+def _program() -> str:
+    digest = hashlib.sha256()
     for folder in _PROGRAM:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:

@@ -4,12 +4,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from infra.consent import Consent
-from infra.description import describe
 from infra.services import postgres
 from infra.targets.checks import version_tuple
 from ops import console
 from ops.commands import backups, health
-from ops.review import sources
 from ops.sites.interface import Site
 from ops.stacks.stack import Stack, outputs_of
 
@@ -17,16 +15,16 @@ Moves = Mapping[str, tuple[str, str]]
 """Store to its versions before and after."""
 
 
-def back_up_before(stack: Stack, place: Site, services: Mapping[str, Any]) -> Moves:
+def back_up_before(
+    stack: Stack, place: Site, services: Mapping[str, Any], described: Mapping[str, Any]
+) -> Moves:
     """Backs up and checks, if a deploy would change the version of a store that runs; returns which
     stores move.
 
-    `services` are those of the last deploy. Raises Failed, before anything changes, if that backup
-    is not complete.
+    `services` are those of the last deploy, `described` those of the description of this one.
+    Raises Failed, before anything changes, if that backup is not complete.
     """
-    if not services:
-        return {}
-    moved = moves(services, describe(sources.file_of(stack.name), stack.name)["services"])
+    moved = moves(services, described)
     if not moved or any(_refused(name, *versions) for name, versions in moved.items()):
         return moved
     told = ", ".join(f"{name} {before} → {after}" for name, (before, after) in moved.items())

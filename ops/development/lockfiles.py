@@ -10,6 +10,7 @@ _LOCKS = (
     ("requirements/runtime", ("--python-version", "3.11")),
     ("requirements/dev", ("--python-version", "3.11")),
     ("requirements/bootstrap", ("--python-version", "3.11")),
+    ("requirements/chroma", ("--python-version", "3.11")),
     ("images/backup/requirements", _IN_IMAGES),
     ("images/litellm/requirements", _IN_IMAGES),
 )

@@ -27,7 +27,7 @@ _LIVE = {
     "faults": ("fault_injection",),
     "refusals and reviews": ("config_validation", "images", "rules", "refusals", "review"),
     "observability and isolation": ("observability", "isolation", "mirror"),
-    "backup and recovery": ("backup", "chaos", "upgrades"),
+    "backup and recovery": ("backup", "chaos", "migrate", "upgrades"),
     "life cycle": ("lifecycle",),
 }
 # Two keep two cores busy: a third made each take half as long again. An engine with its default

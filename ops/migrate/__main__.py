@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.migrate import chroma
-from ops.migrate.interface import BATCH, Collection, Failed, Record, Source, Target
+from ops.migrate.interface import Collection, Failed, Record, Source, Target
 
 
 def main() -> int:
     """Exit status 0 if every collection has arrived."""
+    from ops.migrate import chroma
+
     job: dict[str, Any] = json.load(sys.stdin)
     try:
         with tempfile.TemporaryDirectory() as scratch:

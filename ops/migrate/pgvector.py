@@ -1,5 +1,6 @@
 """Postgres: a table for each collection, in the schema `chroma`."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,10 @@ class Pgvector:
             "SELECT id, embedding::real[], document, metadata FROM {} WHERE id = ANY(%s)"
         ).format(_table(name if arrived else name + _MOVING))
         return {
-            row[0]: Record(id=row[0], vector=tuple(row[1]), document=row[2], metadata=row[3])
+            # The text of a single-precision number is the shortest that names it.
+            row[0]: Record(
+                id=row[0], vector=tuple(array("f", row[1])), document=row[2], metadata=row[3]
+            )
             for row in self._db.execute(query, [list(ids)])
         }
 
@@ -110,7 +114,7 @@ class Pgvector:
 
     def undo(self, name: str) -> str:
         """A statement for psql."""
-        return f'psql "$DATABASE_OWNER_URL" -c \'DROP TABLE {_table(name).as_string()}\''
+        return f"psql \"$DATABASE_OWNER_URL\" -c 'DROP TABLE {_table(name).as_string()}'"
 
     def _one(self, query: Any, *values: Any) -> Any:
         row = self._db.execute(query, values).fetchone()

@@ -233,7 +233,7 @@ def _version(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             severity=Severity.REFUSED,
             subject=name,
             text=f"Postgres {becomes[0]} cannot open the data directory of {was[0]}",
-            fix="dump with the old version and restore into a new volume",
+            fix="`make upgrade-postgres` moves the data",
         )
     elif becomes < was:
         yield Finding(

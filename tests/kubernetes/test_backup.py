@@ -1,6 +1,7 @@
 """Backup and restore in a real cluster: the same program, exec'd in its pod, over the same data."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,25 +11,38 @@ from tests.kubernetes.conftest import Deployment
 from tests.live.sentinels import Sentinels
 
 _PROGRAM = "python -m groundwork_backup"
+_STORES = ("postgres", "redis-cache", "redis-queue", "minio", "alertmanager")
 
 
-@pytest.fixture
-def sentinels(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sentinels]:
-    """The stores through forwards, as `make forward` gives them."""
+@contextmanager
+def reached(deployed: Deployment) -> Iterator[Sentinels]:
+    """The stores through forwards to the pods of now, as `make forward` gives them."""
     outputs = deployed.outputs()
-    monkeypatch.setenv("PATH", f"{deployed.installer.tools}:/usr/bin:/bin")
     forwards = Forwards(outputs["target"])
     addresses = {
         f"127.0.0.1:{end['port']}": f"127.0.0.1:"
         f"{forwards.local_port(service['namespace'], name, end['servicePort'])}"
         for name, service in outputs["services"].items()
-        if name in ("postgres", "redis-cache", "redis-queue", "minio", "alertmanager")
+        if name in _STORES
         for end in service["endpoints"].values()
     }
     try:
         yield Sentinels({**outputs, **_readdressed(outputs, addresses)})
     finally:
         forwards.close()
+
+
+@pytest.fixture(autouse=True)
+def kubectl(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster's own, first on the PATH."""
+    monkeypatch.setenv("PATH", f"{deployed.installer.tools}:/usr/bin:/bin")
+
+
+@pytest.fixture
+def sentinels(deployed: Deployment, kubectl: None) -> Iterator[Sentinels]:
+    """The stores of the running pods."""
+    with reached(deployed) as stores:
+        yield stores
 
 
 def _readdressed(outputs: dict[str, Any], addresses: dict[str, str]) -> dict[str, Any]:
@@ -56,6 +70,31 @@ def test_damage_is_undone_in_every_store(deployed: Deployment, sentinels: Sentin
     }
     deployed.execute("backup-0", f"{_PROGRAM} restore --replace all")
     assert sentinels.read() == saved
+
+
+def test_stores_whose_volumes_are_lost_come_back(deployed: Deployment) -> None:
+    """Their releases and claims are gone; installed again they start empty, and a restore that
+    replaces nothing fills them.
+    """
+    with reached(deployed) as sentinels:
+        saved = sentinels.read()
+    deployed.execute("backup-0", f"{_PROGRAM} run")
+    releases = [item for item in deployed.plan().releases if item.name in _STORES]
+    for release in releases:
+        deployed.installer.helm("uninstall", release.name, "--namespace", release.namespace)
+    where = ("--namespace", deployed.namespace)
+    claims = deployed.installer.get("persistentvolumeclaims", *where)["items"]
+    lost = [
+        claim["metadata"]["name"]
+        for claim in claims
+        if claim["metadata"]["name"].partition("-data-")[0] in _STORES
+    ]
+    assert len(lost) == len(_STORES)
+    deployed.installer.kubectl(*where, "delete", "persistentvolumeclaims", *lost, "--timeout=90s")
+    deployed.installer.install(deployed.plan())
+    deployed.execute("backup-0", f"{_PROGRAM} restore")
+    with reached(deployed) as sentinels:
+        assert sentinels.read() == saved
 
 
 def test_backups_outlive_their_pod(deployed: Deployment, sentinels: Sentinels) -> None:

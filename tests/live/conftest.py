@@ -35,6 +35,7 @@ _ORDER = (
     "test_mirror",
     "test_backup",
     "test_chaos",
+    "test_migrate",
     "test_upgrades",
     "test_lifecycle",
 )
@@ -161,6 +162,7 @@ def safe(
         target="docker",
         images=SOURCE,
         portOffset=free_offset(),
+        postgres={"vectors": {"dimensions": 64}},
         observability={"enabled": False},
         alertmanager={"enabled": True},
         litellm={"enabled": False},

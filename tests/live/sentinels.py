@@ -71,7 +71,8 @@ class Sentinels:
         return int(row[0]) if row else 0
 
     @contextmanager
-    def _superuser(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
+    def superuser(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
+        """A connection of Postgres' superuser."""
         at = urlsplit(self._administration["DATABASE_OWNER_URL"])
         with psycopg.connect(
             host=at.hostname,
@@ -84,10 +85,10 @@ class Sentinels:
             yield connection
 
     def _write_postgres(self) -> None:
-        with self._superuser() as db:
+        with self.superuser() as db:
             db.execute("CREATE ROLE auditor LOGIN PASSWORD 'of-a-person'")
             db.execute("CREATE DATABASE ledger_of_sales OWNER app_owner")
-        with self._superuser("ledger_of_sales") as db:
+        with self.superuser("ledger_of_sales") as db:
             db.execute("CREATE TABLE sales AS SELECT i FROM generate_series(1, 50) i")
             db.execute("GRANT SELECT ON sales TO auditor")
         with psycopg.connect(self._administration["DATABASE_OWNER_URL"]) as db:
@@ -109,7 +110,7 @@ class Sentinels:
                 "EXPLAIN SELECT id FROM sentinel ORDER BY v <-> '[1,1,1]' LIMIT 1"
             ).fetchall()
             search = db.execute("SHOW hnsw.ef_search").fetchone()
-        with self._superuser() as db:
+        with self.superuser() as db:
             late = db.execute("SELECT rolname FROM pg_roles WHERE rolname = 'auditor'").fetchone()
             owners = db.execute(
                 "SELECT datname, datdba::regrole::text, datacl::text FROM pg_database"

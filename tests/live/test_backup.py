@@ -23,6 +23,7 @@ from tests.live.sentinels import ROWS, Sentinels
 from tests.support.waiting import wait_until
 
 _PHRASE = "nine yellow tractors sing at dawn"
+_SMALL = "/tmp/small"  # noqa: S108 - in its own container
 _PROGRAM = ("python", "-m", "groundwork_backup")
 STORES = {"postgres", "redis-cache", "redis-queue", "minio", "alertmanager"}
 
@@ -316,6 +317,32 @@ def test_the_second_repository_restores_when_the_first_is_lost(
         place.remove()
 
 
+def test_a_bucket_holds_a_repository_too(safe: Clone, saved: dict[str, Any]) -> None:
+    """MinIO stands for any S3; what it holds itself is another matter."""
+    known = configuration(safe)
+    minio = next(source for source in known["sources"] if source["kind"] == "minio")
+    bucket = {
+        **known["repositories"][0],
+        "url": f"s3:http://{minio['host']}:{minio['port']}/backups/safe",
+        "environment": {
+            "AWS_ACCESS_KEY_ID": minio["username"],
+            "AWS_SECRET_ACCESS_KEY": minio["password"],
+        },
+    }
+    there = {**known, "repositories": [bucket]}
+    options = ("--volume", "/backup")
+    made = program(safe, there, "run", "--only", "postgres", options=options)
+    assert made.returncode == 0, made.stdout + made.stderr
+    sentinels = Sentinels(safe.outputs())
+    sentinels.damage()
+    arguments = ("restore", "--only", "postgres", "--replace", "postgres")
+    done = program(safe, there, *arguments, options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sentinels.read()["postgres"] == saved["postgres"]
+    safe.ops("restore", "--replace", "all")
+    assert sentinels.read() == saved
+
+
 def test_a_full_repository_says_so_and_keeps_what_it_has(
     safe: Clone, saved: dict[str, Any]
 ) -> None:
@@ -355,6 +382,44 @@ def test_a_full_repository_says_so_and_keeps_what_it_has(
     assert Sentinels(safe.outputs()).read() == saved
 
 
+def test_a_disk_that_is_full_during_a_restore_harms_nothing(
+    safe: Clone, saved: dict[str, Any]
+) -> None:
+    """New databases are made on a small disk, which the restored rows do not fit."""
+    container = safe.docker.containers.get(safe.name("postgres"))
+    sentinels = Sentinels(safe.outputs())
+    sentinels.damage()
+    damaged = sentinels.read()
+    assert container.exec_run(["mkdir", _SMALL]).exit_code == 0
+    with sentinels.superuser() as db:
+        db.execute(f"CREATE TABLESPACE small LOCATION '{_SMALL}'")
+        db.execute("ALTER DATABASE template0 SET TABLESPACE small")
+    try:
+        # Of the 64 MiB of /tmp there is room for an empty database and half a MiB.
+        free = "df -Pk /tmp | awk 'NR == 2 {print $4}'"
+        script = (
+            f"room=$((512 + $(du -sk {_SMALL} | cut -f1)));"
+            f" head -c $(($({free}) - room))k /dev/zero > {_SMALL}/filler"
+        )
+        assert container.exec_run(["sh", "-c", script]).exit_code == 0
+        done = safe.ops("restore", "--only", "postgres", "--replace", "postgres", check=False)
+        assert done.returncode == 1
+        assert "the disk of postgres is full or broken; its databases are as they were" in " ".join(
+            done.stdout.split()
+        )
+        assert sentinels.read() == damaged
+        with sentinels.superuser() as db:
+            left = db.execute("SELECT datname FROM pg_database WHERE datname LIKE '%restor%'")
+            assert left.fetchall() == []
+    finally:
+        container.exec_run(["rm", "-f", f"{_SMALL}/filler"])
+        with sentinels.superuser() as db:
+            db.execute("ALTER DATABASE template0 SET TABLESPACE pg_default")
+            db.execute("DROP TABLESPACE small")
+    safe.ops("restore", "--replace", "all")
+    assert sentinels.read() == saved
+
+
 def test_a_store_that_moves_to_another_version_is_saved_before(
     safe: Clone, saved: dict[str, Any]
 ) -> None:
@@ -388,6 +453,8 @@ def test_the_drill_restores_beside_the_stack_and_leaves_it_alone(
     assert {**safe.snapshot(), "state": 0} == {**before, "state": 0}
     assert listed(safe) == backups
     assert not safe.file.with_name("Pulumi.safe-drill.yaml").exists()
+    status = json.loads(inside(safe, "cat", "/backup/state/status.json").stdout)
+    assert status["drill"]["good"] is True
     assert Sentinels(safe.outputs()).read() == saved
 
 

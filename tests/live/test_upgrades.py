@@ -110,6 +110,7 @@ def old(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -
         target="docker",
         images=SOURCE,
         portOffset=free_offset(),
+        postgres={"vectors": {"dimensions": 64}},
         observability={"enabled": False},
         litellm={"enabled": False},
         minio={"enabled": False},

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from infra import templating
+from infra.description import describe
 from infra.templating import Quoted
 from ops import console
 from ops.build import downloads
@@ -192,6 +193,50 @@ def test_a_preview_tells_which_services_are_interrupted() -> None:
         },
     ]
     assert set(interruptions.replaced({"steps": steps}, "gw-dev-abc123-")) == {"litellm"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({}, set()),
+        ({"redis": {"queue": {"memory": "320MiB"}}}, {"redis-queue"}),
+        ({"prometheus": {"scrapeInterval": "3s"}}, set()),
+        ({"minio": {"enabled": False}}, {"backup", "prometheus"}),
+    ],
+    ids=["nothing", "a limit", "a file that is read again", "a service that is removed"],
+)
+def test_two_descriptions_tell_which_services_are_interrupted(
+    keys: dict[str, Any], names: set[str]
+) -> None:
+    config = {
+        "groundwork:images": "packages",
+        "groundwork:instance": "abc123",
+        "groundwork:masterSecret": {"secure": "v1:made-up"},
+    }
+    before = describe({"config": config}, "dev")
+    changed = {f"groundwork:{key}": value for key, value in keys.items()}
+    assert set(interruptions.described(before, describe({"config": config | changed}, "dev"))) == (
+        names
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [({"redis:8": "sha256:1"}, []), ({"redis:8": "sha256:2"}, ["redis-queue"]), ({}, [])],
+    ids=["the same image", "another under the same tag", "an image that is gone"],
+)
+def test_an_image_that_was_built_again_interrupts(images: dict[str, str], names: list[str]) -> None:
+    resources: list[dict[str, Any]] = [
+        {
+            "type": "pulumi:pulumi:Stack",
+            "outputs": {"services": {"redis-queue": {"image": "redis:8", "container": "gw-q"}}},
+        },
+        {
+            "type": "docker:index/container:Container",
+            "inputs": {"name": "gw-q", "image": "sha256:1"},
+        },
+    ]
+    assert list(interruptions.rebuilt(resources, {"images": images})) == names
 
 
 class TestUnchanged:

@@ -62,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--subset", default="", help="how much of the data to read, such as 100%%")
     check.set_defaults(command=_check)
     commands.add_parser("keep-stack").set_defaults(command=_keep_stack)
+    drill = commands.add_parser("keep-drill")
+    drill.add_argument("--seconds", type=float, required=True)
+    drill.add_argument("--failed", action="store_true")
+    drill.set_defaults(command=_keep_drill)
     dump = commands.add_parser("dump")
     dump.add_argument("store")
     dump.add_argument("item")
@@ -135,6 +139,10 @@ def _check(config: Config, options: argparse.Namespace) -> None:
 
 def _keep_stack(config: Config, _: argparse.Namespace) -> None:
     status.write(stack.kept(config.folder), json.load(sys.stdin))
+
+
+def _keep_drill(config: Config, options: argparse.Namespace) -> None:
+    status.drilled(config, good=not options.failed, seconds=options.seconds)
 
 
 def _dump(config: Config, options: argparse.Namespace) -> None:

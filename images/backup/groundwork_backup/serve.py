@@ -123,6 +123,17 @@ class _Status(Collector):
             "repository",
             {name: float(not entry["good"]) for name, entry in known["checks"].items()},
         )
+        if drill := known.get("drill"):
+            for name, text, value in (
+                ("drill_timestamp_seconds", "Time of the last drill.", drill["at"]),
+                (
+                    "drill_failed",
+                    "1 if the last drill did not restore the platform.",
+                    float(not drill["good"]),
+                ),
+                ("drill_duration_seconds", "Time to recover in the last drill.", drill["seconds"]),
+            ):
+                yield GaugeMetricFamily(f"groundwork_backup_{name}", text, value=value)
         if config.schedule is not None:
             yield GaugeMetricFamily(
                 "groundwork_backup_interval_seconds",

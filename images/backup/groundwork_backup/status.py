@@ -78,6 +78,12 @@ def checking(config: Config) -> None:
     write(_file(config), {**read(config), "check_attempted": time.time()})
 
 
+def drilled(config: Config, *, good: bool, seconds: float) -> None:
+    """A drill has ended: what was saved last could be restored elsewhere, or not."""
+    drill = {"at": time.time(), "good": good, "seconds": seconds}
+    write(_file(config), {**read(config), "drill": drill})
+
+
 def _file(config: Config) -> Path:
     return config.folder / "state" / "status.json"
 

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import psycopg
@@ -12,6 +12,7 @@ from psycopg import sql
 
 from groundwork_backup.config import Source
 from groundwork_backup.failure import Failed
+from groundwork_backup.stores.databases import about, apply, execute, one
 from groundwork_backup.stores.interface import Counts, Opener, blocks
 
 _ROLES = "roles.sql"
@@ -22,8 +23,6 @@ _SESSION = (
     "-c statement_timeout=0 -c lock_timeout=60s -c row_security=off"
     " -c idle_in_transaction_session_timeout=0"
 )
-# Their value is a list, as Postgres itself quotes it.
-_LISTS = ("search_path", "session_preload_libraries", "local_preload_libraries", "temp_tablespaces")
 _TABLES = """
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -31,18 +30,6 @@ _TABLES = """
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                           AND d.deptype = 'e')
      ORDER BY 1, 2"""
-# What belongs to a database itself is not in a dump of its contents. A role is null for PUBLIC, and
-# for settings that hold for every role.
-_GRANTS = """
-    SELECT privilege_type, CASE grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(grantee) END
-      FROM pg_database, aclexplode(datacl) WHERE datname = %s"""
-_RESTRICTED = "SELECT datacl IS NOT NULL FROM pg_database WHERE datname = %s"
-_SETTINGS = """
-    SELECT CASE setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(setrole) END,
-           split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
-      FROM pg_db_role_setting, unnest(setconfig) AS setting
-     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = %s)"""
-_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s"
 
 
 class Postgres:
@@ -62,7 +49,7 @@ class Postgres:
     def version(self) -> str:
         """Such as `17.12`."""
         with self._connected() as connection:
-            return str(_one(connection, "SHOW server_version")).split()[0]
+            return str(one(connection, "SHOW server_version")).split()[0]
 
     def items(self) -> Sequence[str]:
         """The roles, and each database that may be connected to."""
@@ -78,13 +65,13 @@ class Postgres:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             connection.autocommit = False
-            snapshot = str(_one(connection, "SELECT pg_export_snapshot()"))
+            snapshot = str(one(connection, "SELECT pg_export_snapshot()"))
             # Uncompressed: the repository compresses, and finds what has not changed.
             self._client(
                 "pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot}", database,
                 stdout=out,
             )  # fmt: skip
-            return {**_about(connection, database), "counts": _counts(connection, database)}
+            return {**about(connection, database), "counts": _counts(connection, database)}
 
     def holds(self) -> Counts:
         """The tables that have rows, but for those of databases that are the platform's own."""
@@ -113,58 +100,71 @@ class Postgres:
             known = {name for (name,) in server.execute("SELECT datname FROM pg_database")}
             if database not in known and _REPLACED in known:
                 # A restore was interrupted between the two renames.
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", _REPLACED, database)
+                execute(server, "ALTER DATABASE {} RENAME TO {}", _REPLACED, database)
                 known = known - {_REPLACED} | {database}
             if database in known:
-                _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
-            _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _RESTORING)
-            _execute(
+                execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
+            execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _RESTORING)
+            execute(
                 server,
                 "CREATE DATABASE {} OWNER {} TEMPLATE template0",
                 _RESTORING,
                 facts.get("owner") or self._source.username,
             )
+        try:
+            found = self._fill(database, opened, facts["counts"])
+        except BaseException:
+            # What is there may need its room.
+            with suppress(psycopg.Error), self._connected() as server:
+                execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _RESTORING)
+            raise
+        with self._connected() as server:
+            # The deploy's own settings win over those that were saved.
+            for properties in (facts, about(server, database) if database in known else {}):
+                apply(server, _RESTORING, properties)
+            if database in known:
+                execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
+                self._swap(server, database)
+            else:
+                execute(server, "ALTER DATABASE {} RENAME TO {}", _RESTORING, database)
+        return found
+
+    def _fill(self, database: str, opened: Opener, saved: Counts) -> Counts:
+        """Restores into the new database. Raises Failed unless it holds what was saved."""
         with opened() as stream:
             self._client("pg_restore", "--exit-on-error", f"--dbname={_RESTORING}", stdin=stream)
             for _ in blocks(stream):
                 continue
         with self._connected(_RESTORING) as connection:
-            _execute(connection, "ANALYZE")
+            execute(connection, "ANALYZE")
             found = _counts(connection, database)
-        if found != facts["counts"]:
+            # What is in memory only may not fit the disk.
+            with _disk():
+                execute(connection, "CHECKPOINT")
+        if found != saved:
             raise Failed(
                 f"postgres/{database}: restored {sum(found.values())} rows in {len(found)} tables,"
-                f" but {sum(facts['counts'].values())} in {len(facts['counts'])} were saved; the"
-                " database is as it was",
+                f" but {sum(saved.values())} in {len(saved)} were saved; the database is as it was",
                 "run `make backup-check`, then restore an earlier backup",
             )
-        with self._connected() as server:
-            # The deploy's own settings win over those that were saved.
-            for about in (facts, _about(server, database) if database in known else {}):
-                _apply(server, _RESTORING, about)
-            if database in known:
-                _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
-                self._swap(server, database)
-            else:
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", _RESTORING, database)
         return found
 
     @staticmethod
     def _swap(server: psycopg.Connection[Any], database: str) -> None:
         """Puts the restored database in the place of the present one, which stays if that fails."""
-        _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
+        execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
         try:
             server.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
                 (database,),
             )
             with server.transaction():
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", database, _REPLACED)
-                _execute(server, "ALTER DATABASE {} RENAME TO {}", _RESTORING, database)
+                execute(server, "ALTER DATABASE {} RENAME TO {}", database, _REPLACED)
+                execute(server, "ALTER DATABASE {} RENAME TO {}", _RESTORING, database)
         except psycopg.Error:
-            _execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
+            execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
             raise
-        _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
+        execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
 
     def _create_roles(self, script: str) -> None:
         """Roles that the deploy did not make; those it made keep their present passwords."""
@@ -223,61 +223,36 @@ class Postgres:
         )
         if done.returncode != 0:
             told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
+            if "No space left on device" in told:
+                raise _full()
             raise Failed(f"{command[0]}: {told}", "check the log of postgres")
 
 
-def _about(connection: psycopg.Connection[Any], database: str) -> dict[str, Any]:
-    """The owner of a database, who may use it, and its settings."""
-
-    def rows(query: str) -> list[list[Any]]:
-        return [list(row) for row in connection.execute(query.encode(), [database])]
-
-    return {
-        "owner": _one(connection, _OWNER, database),
-        "restricted": _one(connection, _RESTRICTED, database),
-        "grants": rows(_GRANTS),
-        "settings": rows(_SETTINGS),
-    }
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _full() from error
 
 
-def _apply(server: psycopg.Connection[Any], database: str, about: Mapping[str, Any]) -> None:
-    """Gives a database the grants and settings of another."""
-    name = sql.Identifier(database)
-    if about.get("restricted"):
-        server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-    for privilege, role in about.get("grants", ()):
-        grantee = sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
-        # One of the words that Postgres itself gave.
-        statement = sql.SQL(f"GRANT {privilege} ON DATABASE {{}} TO {{}}")
-        server.execute(statement.format(name, grantee))
-    for role, key, value in about.get("settings", ()):
-        of = sql.SQL("DATABASE {}" if role is None else "ROLE {} IN DATABASE {}")
-        names = [name] if role is None else [sql.Identifier(role), name]
-        statement = sql.SQL("ALTER {} SET {} = {}")
-        setting = sql.Identifier(*key.split("."))
-        given = sql.SQL(value) if key in _LISTS else sql.Literal(value)
-        server.execute(statement.format(of.format(*names), setting, given))
+def _full() -> Failed:
+    return Failed(
+        "the disk of postgres is full or broken; its databases are as they were",
+        "free up space, or raise groundwork:postgres.disk, then run the same command again",
+    )
 
 
 def _counts(connection: psycopg.Connection[Any], database: str) -> Counts:
     tables = connection.execute(_TABLES).fetchall()
     return {
         f"{database}.{schema}.{table}": int(
-            _one(
+            one(
                 connection, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
             )
         )
         for schema, table in tables
     }
-
-
-def _one(connection: psycopg.Connection[Any], query: Any, *values: str) -> Any:
-    row = connection.execute(query, values or None).fetchone()
-    return row[0] if row else None
-
-
-def _execute(connection: psycopg.Connection[Any], statement: Any, *names: str) -> None:
-    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _statements(script: str) -> Iterator[str]:

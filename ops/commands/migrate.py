@@ -1,0 +1,148 @@
+"""ChromaDB to Qdrant or pgvector: a backup first, then collection by collection, verified."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ops import console
+from ops.commands import backups
+from ops.paths import ROOT, STATE, VENV_BIN, cache
+from ops.sites import site
+
+_LOCK = ROOT / "requirements" / "chroma.txt"
+_STORES = {"pgvector": "postgres", "qdrant": "qdrant"}
+_EVERY_SECONDS = 2
+
+
+def run(source: str, to: str, *, only: Sequence[str], dry: bool) -> None:
+    """Moves collections, or only lists them. Raises Failed; what has arrived until then stays, and
+    the next run continues.
+    """
+    if to not in _STORES:
+        raise console.Failed(f"`{to}` is no target", f"TO={' or TO='.join(_STORES)}")
+    if "://" not in source:
+        source = str(Path(source).expanduser().resolve())
+    job = {"source": source, "only": list(only), "target": to, "dry": dry}
+    if dry:
+        _show_found(_ask({**job, "url": ""}))
+        return
+    stack = site.open_target()
+    outputs = stack.outputs()
+    services = outputs["services"]
+    if _STORES[to] not in services:
+        raise console.Failed(
+            f"the stack `{stack.name}` does not deploy {_STORES[to]}",
+            f"set groundwork:{_STORES[to]}.enabled to true, then run `make up`",
+        )
+    if outputs["target"]["kind"] != "docker":
+        console.out.print("the cluster's endpoints must be forwarded: `make forward` elsewhere")
+    python = _environment()
+    if backups.SERVICE in services:
+        backups.save(stack, site.of(stack), services)
+    else:
+        console.err.print("warning: this stack makes no backups, so there is none to go back to")
+    messages = _ask({**job, **_access(to, outputs)}, python)
+    _show_moved(stack.name, to, messages)
+
+
+def _access(to: str, outputs: Mapping[str, Any]) -> dict[str, str]:
+    if to == "pgvector":
+        return {"url": outputs["administration"]["DATABASE_OWNER_URL"]}
+    environment = outputs["environment"]
+    return {"url": environment["QDRANT_URL"], "key": environment["QDRANT_API_KEY"]}
+
+
+def _environment() -> Path:
+    """The Python of an environment with ChromaDB's and the targets' clients, made once."""
+    folder = cache() / f"chroma-{sha256(_LOCK.read_bytes()).hexdigest()[:12]}"
+    python = folder / "bin" / "python"
+    if (folder / ".complete").exists():
+        return python
+    fix = "check that PyPI is reachable, then run the same command again"
+    with console.step("migrate: installing ChromaDB and the clients (about 400 MB, once)"):
+        shutil.rmtree(folder, ignore_errors=True)
+        uv = str(VENV_BIN / "uv")
+        console.run([uv, "venv", "--quiet", "--python", VENV_BIN / "python", folder], fix=fix)
+        install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(_LOCK)]
+        console.run([uv, *install, "--python", str(python)], fix=fix)
+        (folder / ".complete").touch()
+    return python
+
+
+def _ask(job: Mapping[str, Any], python: Path | None = None) -> Iterator[dict[str, Any]]:
+    """What the program says. Raises Failed as it fails."""
+    command = [str(python or _environment()), "-m", "ops.migrate"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANONYMIZED_TELEMETRY": "False"}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise AssertionError
+        # It holds a password, so it is no argument.
+        process.stdin.write(json.dumps(job))
+        process.stdin.close()
+        failed: console.Failed | None = None
+        for line in process.stdout:
+            message: dict[str, Any] = json.loads(line)
+            if "failed" in message:
+                failed = console.Failed(message["failed"], message["fix"])
+            else:
+                yield message
+        told = process.stderr.read()
+    if failed is not None:
+        raise failed
+    if process.returncode != 0:
+        last = "\n    ".join(told.strip().splitlines()[-3:]) or f"status {process.returncode}"
+        raise console.Failed(
+            f"the migration ended: {last}", "run the same command again: it continues from here"
+        )
+
+
+def _show_found(messages: Iterator[dict[str, Any]]) -> None:
+    table = Table(title="Collections; nothing was changed", title_justify="left")
+    for column in ("collection", "records", "vector length"):
+        table.add_column(column)
+    for message in messages:
+        item = message["found"]
+        table.add_row(item["name"], str(item["count"]), str(item["length"] or "-"))
+    console.out.print(table)
+
+
+def _show_moved(stack: str, to: str, messages: Iterator[dict[str, Any]]) -> None:
+    table = Table(title=f"Moved to {to}, every record compared", title_justify="left")
+    for column in ("collection", "records", "written now", "seconds"):
+        table.add_column(column)
+    undo, shown = [], time.monotonic()
+    for message in messages:
+        if item := message.get("moved"):
+            table.add_row(
+                item["name"], str(item["count"]), str(item["written"]), f"{item['seconds']:.1f}"
+            )
+            undo += [item["undo"]] if "undo" in item else []
+        elif time.monotonic() - shown > _EVERY_SECONDS:
+            item, shown = message["progress"], time.monotonic()
+            console.out.print(f"  {item['name']}: {item['done']} of {item['of']}", markup=False)
+    console.out.print(table)
+    if undo:
+        path = STATE / f"{stack}.chroma-rollback.sh"
+        with path.open("a") as file:
+            file.writelines(f"{line}\n" for line in undo)
+        console.out.print(
+            f"The source is unchanged. To undo this: {path} (with the variables of .env.admin and"
+            " .env), or `make restore` with the backup above.",
+            markup=False,
+        )
