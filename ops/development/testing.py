@@ -30,6 +30,8 @@ _LIVE = {
     "backup and recovery": ("backup", "chaos", "migrate", "upgrades"),
     "life cycle": ("lifecycle",),
 }
+# What ends the engine, and with it every other test.
+_ALONE = "engine"
 # Two keep two cores busy: a third made each take half as long again. An engine with its default
 # settings has address ranges for the networks of two stacks.
 _AT_ONCE = 2
@@ -63,6 +65,7 @@ def run(*, live: bool) -> None:
         if live:
             _prepare_docker()
             lanes.run(_lanes(), at_once=_AT_ONCE)
+            lanes.run([_alone()], at_once=1)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
 
@@ -87,6 +90,10 @@ def _lanes() -> list[Lane]:
     ]
 
 
+def _alone() -> Lane:
+    return Lane(f"live tests: {_ALONE}", _command(_live(_ALONE)))
+
+
 def _live(module: str) -> str:
     return f"tests/live/test_{module}.py"
 
@@ -101,6 +108,7 @@ def live() -> None:
     _prepare_docker()
     on_docker = [lane for lane in _lanes() if lane.prepare is not _prepare_cluster]
     lanes.run(on_docker, at_once=_AT_ONCE)
+    lanes.run([_alone()], at_once=1)
 
 
 def _prepare_docker() -> None:

@@ -162,7 +162,7 @@ def _of_a_service(
     after: Description,
     seconds: Mapping[str, float],
 ) -> Iterator[Finding]:
-    yield from _version(name, old, new)
+    yield from _version(name, old, new, saved="backup" in after["services"])
     for volume in sorted(old["volumes"].keys() - new["volumes"].keys()):
         yield Finding(
             severity=Severity.REFUSED if after["protect"] else Severity.LOSS,
@@ -224,7 +224,9 @@ def _replaced(
     )
 
 
-def _version(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Finding]:
+def _version(
+    name: str, old: Mapping[str, Any], new: Mapping[str, Any], *, saved: bool
+) -> Iterator[Finding]:
     was, becomes = version_tuple(old["version"]), version_tuple(new["version"])
     if not new["volumes"] or was == becomes:
         return
@@ -248,7 +250,12 @@ def _version(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             subject=name,
             text=(
                 f"`{name}` moves up from {old['version']} to {new['version']}; once it has opened"
-                " its volume there is no way back without a backup"
+                " its volume the only way back is "
+                + (
+                    "the backup that `make up` makes before"
+                    if saved
+                    else "a backup, and this stack makes none"
+                )
             ),
         )
 

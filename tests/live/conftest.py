@@ -38,6 +38,7 @@ _ORDER = (
     "test_migrate",
     "test_upgrades",
     "test_lifecycle",
+    "test_engine",
 )
 
 

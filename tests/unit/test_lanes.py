@@ -56,6 +56,7 @@ def test_preparation_is_begun_beside_the_lanes_before_it() -> None:
 
 def test_every_module_of_live_tests_is_in_one_lane() -> None:
     listed = [module for modules in testing._LIVE.values() for module in modules]
+    listed.append(testing._ALONE)
     found = {path.stem.removeprefix("test_") for path in (ROOT / "tests/live").glob("test_*.py")}
     assert sorted(listed) == sorted(found)
 

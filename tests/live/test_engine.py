@@ -1,0 +1,43 @@
+"""The engine itself is killed under write load. No other test may run meanwhile."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ops.sites import engine
+from tests.live.clone import Clone
+from tests.live.writers import STORES, wait_ready, writing
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(
+    Path("/run/systemd/system").is_dir() or bool(os.environ.get("DOCKER_HOST")),
+    reason="this engine is not the tests' own: killing it would stop what else it runs",
+)
+
+
+def test_no_acknowledged_write_is_lost_when_the_engine_is_killed(
+    safe: Clone, say: Callable[[str], None]
+) -> None:
+    """SIGKILL, with all containers under load; the next engine starts them again, and `up` has
+    nothing to do but to see that.
+    """
+    with writing(safe, say) as kills:
+        time.sleep(3)
+        found = subprocess.run(
+            ["pgrep", "-x", "dockerd"], capture_output=True, text=True, check=True
+        )
+        for pid in found.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        wait_until(lambda: not engine.answers(), timeout=20, reason="the engine is gone")
+        engine.ensure()
+        wait_ready(safe, STORES)
+        for name in STORES:
+            kills[name] += 1
+        time.sleep(1)
+    text = safe.ops("up").stdout
+    assert "Deployed in" in text
