@@ -28,6 +28,9 @@ def up(
             help="Services that may start empty although their volume is gone.",
         ),
     ] = None,
+    health: Annotated[
+        bool, typer.Option(help="Verify at the end; if not, run `make health` later.")
+    ] = True,
 ) -> None:
     """Set up the prerequisites, deploy the stack, verify that it is healthy."""
     from ops.commands import deploy
@@ -35,7 +38,7 @@ def up(
     if empty is not None:
         # The program reads it too, which plain `pulumi up` runs without this command.
         os.environ[consent.EMPTY] = empty
-    deploy.up(reviewed=reviewed)
+    deploy.up(reviewed=reviewed, verify=health)
 
 
 @command

@@ -24,15 +24,16 @@ from ops.stacks.stack import Stack, instance_of, open_stack, outputs_of, stack_n
 _DESTROY = ("destroy", "--yes", "--skip-preview", "--suppress-outputs", "--refresh")
 
 
-def up(*, reviewed: Path | None = None) -> None:
-    """Sets up, deploys, verifies. Raises Failed if the platform is not healthy at the end, and
-    before anything changes if the deploy would cut off or lose what a review does not name.
+def up(*, reviewed: Path | None = None, verify: bool = True) -> None:
+    """Sets up, deploys, and verifies unless told not to. Raises Failed if the platform is not
+    healthy at the end, and before anything changes if the deploy would cut off or lose what a
+    review does not name.
     """
     with _held("make up"):
-        _up(reviewed)
+        _up(reviewed, verify=verify)
 
 
-def _up(reviewed: Path | None) -> None:
+def _up(reviewed: Path | None, *, verify: bool) -> None:
     total = time.monotonic()
     site.ensure_engine()
     stack = open_stack(meanwhile=_begin)
@@ -65,7 +66,8 @@ def _up(reviewed: Path | None) -> None:
     with ThreadPoolExecutor(1) as beside:
         # For the next backup; the checks need not wait for it.
         kept = watch and beside.submit(backups.keep_stack, stack, place, outputs["services"])
-        health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
+        if verify:
+            health.verify(stack, place, outputs, deep=not health.verified(stack, place, outputs))
     if kept:
         kept.result()
     summary.show(place, outputs, watch)

@@ -1,14 +1,19 @@
 """Backup and restore in a real cluster: the same program, exec'd in its pod, over the same data."""
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import docker
 import pytest
 
 from ops.sites.forward import Forwards
 from tests.kubernetes.conftest import Deployment
+from tests.live.clone import SOURCE, Clone, copy_tree, free_offset
 from tests.live.sentinels import Sentinels
+from tests.support import lanes
 
 _PROGRAM = "python -m groundwork_backup"
 _STORES = ("postgres", "redis-cache", "redis-queue", "minio", "alertmanager")
@@ -107,3 +112,59 @@ def test_backups_outlive_their_pod(deployed: Deployment, sentinels: Sentinels) -
     assert deployed.execute("backup-0", f"{_PROGRAM} list") == before
     done = deployed.health("tests/health/test_backup.py")
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.fixture
+def on_docker(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A stack on this machine's engine, with the same master secret, filled and backed up."""
+    engine = docker.from_env()
+    clone = Clone(copy_tree(tmp_path_factory.mktemp("moves") / "clone"), engine, stack="moves")
+    clone.configure(
+        target="docker",
+        images=SOURCE,
+        portOffset=free_offset(),
+        postgres=deployed.keys["postgres"],
+        minio=deployed.keys["minio"],
+        observability={"enabled": False},
+        alertmanager={"enabled": True},
+        litellm={"enabled": False},
+        backup={"schedule": None},
+    )
+    try:
+        secret = ("config", "set", "--secret", "groundwork:masterSecret", "--stack", clone.stack)
+        clone.pulumi("stack", "init", clone.stack)
+        assert clone.pulumi(*secret, deployed.keys["masterSecret"]).returncode == 0
+        clone.ops("up")
+        lanes.register(clone.instance)
+        Sentinels(clone.outputs()).write()
+        clone.ops("backup")
+        yield clone
+    finally:
+        clone.remove_everything()
+        engine.close()
+
+
+def test_a_stack_moves_from_docker(deployed: Deployment, on_docker: Clone) -> None:
+    """Its repository, carried into the cluster, fills the stores of another stack there."""
+    saved = Sentinels(on_docker.outputs()).read()
+    container = on_docker.docker.containers.get(on_docker.name("backup"))
+    parts, _ = container.get_archive("/backup/repository")
+    packed = base64.b64encode(b"".join(parts)).decode()
+    unpack = ("exec", "-i", "backup-0", "--", "sh", "-ec")
+    script = "mkdir -p /backup/carried && base64 -d | tar xf - -C /backup/carried"
+    deployed.installer.kubectl("--namespace", deployed.namespace, *unpack, script, stdin=packed)
+    known = json.loads(deployed.execute("backup-0", "cat /etc/groundwork/backup.json"))
+    known["repositories"] = [{**known["repositories"][0], "url": "/backup/carried/repository"}]
+    script = "cat > /backup/carried/backup.json"
+    deployed.installer.kubectl(
+        "--namespace", deployed.namespace, *unpack, script, stdin=json.dumps(known)
+    )
+    call = (
+        "from pathlib import Path; from groundwork_backup import __main__ as main, config;"
+        " known = config.load(Path('/backup/carried/backup.json')); config.load = lambda: known;"
+        f" main.main(['restore', '--of={on_docker.instance}', '--replace=all'])"
+    )
+    deployed.execute("backup-0", f'python -c "{call}"')
+    with reached(deployed) as sentinels:
+        assert sentinels.read() == saved
+    deployed.execute("backup-0", "rm -rf /backup/carried")

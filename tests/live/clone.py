@@ -191,6 +191,8 @@ class Clone:
         if not container.attrs["State"]["Running"]:
             return False
         _, *command = container.attrs["Config"]["Healthcheck"]["Test"]
+        # Without the pause that it takes before it asks.
+        command = command[command.index("sh", 1) + 1 :] if "sh" in command[1:] else command
         try:
             return bool(container.exec_run(command).exit_code == 0)
         except APIError:

@@ -3,8 +3,10 @@ mocks.
 """
 
 import asyncio
+import subprocess
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -405,6 +407,43 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
     assert binds("alloy-logs") == {"/srv/docker/containers": "/var/lib/docker/containers"}
     assert binds("cadvisor") == {"/proc": "/rootfs/proc", "/sys": "/sys"}
     assert binds("socket-proxy") == {"/var/run/docker.sock": "/var/run/docker.sock"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "interval", "patient"),
+    [
+        ("28.2.2", "redis-queue", "15s", False),
+        ("28.2.2", "postgres-provision", "5m0s", False),
+        ("20.10.24+dfsg1", "redis-queue", "3s", True),
+        ("20.10.24+dfsg1", "node-exporter", "5s", False),
+        ("20.10.24+dfsg1", "postgres-provision", "2s", False),
+    ],
+    ids=["by the engine", "a job", "by itself", "with the host's processes", "a job by itself"],
+)
+def test_what_is_healthy_is_checked_less_often(
+    engine: str, name: str, interval: str, patient: bool
+) -> None:
+    _, recorder = declare("packages", engine=engine)
+    check = recorder.of(CONTAINER)[IDENTITY.name(name)]["healthcheck"]
+    assert check["interval"] == interval
+    assert any("/proc/uptime" in part for part in check["tests"]) is patient
+
+
+@pytest.mark.parametrize(("age", "said"), [(59, "a $b"), (60, "paused a $b"), (-5, "a $b")])
+def test_a_patient_check_pauses_in_a_container_that_is_not_young(
+    age: int, said: str, tmp_path: Path
+) -> None:
+    """By the start of its first process, whose name may be anything."""
+    uptime, stat = tmp_path / "uptime", tmp_path / "stat"
+    uptime.write_text("1000.25 4000.00\n")
+    fields = ["0"] * 30
+    fields[19] = str((1000 - age) * 100)
+    stat.write_text(f"1 (a) b) {' '.join(fields)}\n")
+    script = resources._PATIENT.replace("sleep 10", "echo paused")
+    script = script.replace("/proc/uptime", str(uptime)).replace("/proc/1/stat", str(stat))
+    command = ["sh", "-c", script, "sh", "echo", "a", "$b"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == said.split()
 
 
 @pytest.mark.parametrize(

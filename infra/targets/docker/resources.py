@@ -35,13 +35,14 @@ _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
 JOB_SCRIPT = f"{CONFIG_DIR}/job.sh"
 JOB_UPKEEP = f"{CONFIG_DIR}/upkeep.sh"
+_JOB_SEEN = "/tmp/seen"  # noqa: S108 - inside the job's own container
 JOB_ATTEMPTS = 3
 JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
 # A container that ends would be seen as drift, and the provider takes a failed one for a success.
 # So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
 # One that gives up is started again by the engine, unless a command that sees it ends the wait.
 _JOB_RUNNER = f"""\
-rm -f {JOB_MARKER}
+rm -f {JOB_MARKER} {_JOB_SEEN}
 failures=0
 until sh -eu {JOB_SCRIPT}; do
     failures=$((failures + 1))
@@ -54,6 +55,26 @@ while [ -e {JOB_UPKEEP} ] && sleep {UPKEEP_SECONDS}; do
     sh -eu {JOB_UPKEEP} || echo "upkeep failed; trying again in {UPKEEP_SECONDS} s" >&2
 done
 exec sleep infinity
+"""
+# Seconds between checks once a container is healthy. Each costs a tenth of a second of a core.
+_STEADY, _JOB_STEADY = 15, 300
+# A job that has succeeded stays so: after the first answer its check takes its time.
+_JOB_CHECK = f"""\
+[ -e {JOB_MARKER} ] || exit 1
+if [ -e {_JOB_SEEN} ]; then sleep {_JOB_STEADY}; else touch {_JOB_SEEN}; fi
+"""
+# A check that waits before it asks, once the container's first process (proc(5): its start is the
+# 22nd field, in hundredths of a second) is older than a minute.
+_PAUSE = 10
+_PATIENT = f"""\
+young() {{
+    read -r up _ < /proc/uptime
+    read -r line < /proc/1/stat
+    set -- ${{line##*) }}
+    [ $((${{up%.*}} - ${{20}} / 100)) -lt 60 ]
+}}
+young || sleep {_PAUSE}
+exec "$@"
 """
 _CPU_PERIOD = 100_000
 # The first engine that checks more often while a container starts (docs.docker.com, API 1.44).
@@ -317,7 +338,13 @@ class DockerTarget:
             tmpfs=_tmpfs(service.writable, service.user) if read_only else None,
             ulimits=_ulimits(service.open_files, self._facts.open_files),
             sysctls=self._sysctls(service),
-            healthcheck=self._healthcheck(health) if health else None,
+            healthcheck=(
+                # Images from elsewhere may have no shell; with the host's processes the first one
+                # is not the container's.
+                self._healthcheck(health, patient=service.image.built and not service.host_pid)
+                if health
+                else None
+            ),
             wait=health is not None,
             wait_timeout=health.deadline if health else None,
             destroy_grace_seconds=service.stop_grace,
@@ -346,7 +373,10 @@ class DockerTarget:
         if job.upkeep is not None:
             scripts.append(File(path=JOB_UPKEEP, content=job.upkeep))
         check = HealthCheck(
-            command=("test", "-e", JOB_MARKER), interval=2, start_period=job.timeout
+            command=("sh", "-c", _JOB_CHECK),
+            interval=2,
+            timeout=2 * _JOB_STEADY,
+            start_period=job.timeout,
         )
         return self._declare(
             job.name,
@@ -359,7 +389,7 @@ class DockerTarget:
             uploads=[_upload(item, item.path) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
             ulimits=_ulimits(None, None),
-            healthcheck=self._healthcheck(check),
+            healthcheck=self._healthcheck(check, steady=_JOB_STEADY),
             wait=True,
             wait_timeout=job.timeout,
             destroy_grace_seconds=1,
@@ -368,17 +398,24 @@ class DockerTarget:
             labels=self._container_labels(service=service.name, job=job.name),
         )
 
-    def _healthcheck(self, check: HealthCheck) -> docker.ContainerHealthcheckArgs:
+    def _healthcheck(
+        self, check: HealthCheck, *, steady: int = _STEADY, patient: bool = False
+    ) -> docker.ContainerHealthcheckArgs:
+        """The engine's check of a container: often while it starts, and every `steady` seconds
+        later. An engine that does not tell the two apart checks as often as while it starts, unless
+        the check itself is `patient`.
+        """
+        two = version_tuple(self._facts.engine) >= _START_INTERVAL
+        patient = patient and not two
+        command = ("sh", "-c", _PATIENT, "sh", *check.command) if patient else check.command
         return docker.ContainerHealthcheckArgs(
-            tests=["CMD", *check.command],
-            interval=go_duration(check.interval),
-            timeout=go_duration(check.timeout),
+            tests=["CMD", *command],
+            interval=go_duration(steady if two else check.interval),
+            timeout=go_duration(check.timeout + (_PAUSE if patient else 0)),
             retries=check.retries,
             start_period=go_duration(check.start_period),
             # Older engines forget it, which would be a difference at every `up`.
-            start_interval=(
-                go_duration(1) if version_tuple(self._facts.engine) >= _START_INTERVAL else None
-            ),
+            start_interval=go_duration(1) if two else None,
         )
 
     def _declare(
