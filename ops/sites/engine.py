@@ -17,6 +17,8 @@ _MANUAL = (
     " an engine"
 )
 _SECONDS = 60
+_PID_FILE = Path("/var/run/docker.pid")
+_LOG = Path("/var/log/groundwork-dockerd.log")
 _RANGES = (
     "172.17.0.0/16",
     "172.18.0.0/16",
@@ -60,6 +62,19 @@ def ensure() -> None:
         _start()
 
 
+def forget_dead(file: Path) -> None:
+    """Removes the file with the process id of an engine that was killed: while any process has that
+    id, be it a dead one that nobody has collected, the next engine refuses to start.
+    """
+    try:
+        pid = int(file.read_text())
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (OSError, ValueError):
+        return
+    if not status.startswith("Name:\tdockerd\n") or "\nState:\tZ" in status:
+        file.unlink(missing_ok=True)
+
+
 def _share_root() -> None:
     """Makes `/` a shared mount if no systemd has done so: otherwise node-exporter cannot see the
     host's disks.
@@ -94,25 +109,34 @@ def _pools() -> list[str]:
 
 
 def _start() -> None:
+    process = None
     if Path("/run/systemd/system").is_dir():
         console.run(["systemctl", "start", "docker"], fix="journalctl -u docker -n 50")
     else:
-        # No init runs here (a container, a small virtual machine), so the engine gets a session of
-        # its own.
-        log = Path("/var/log/groundwork-dockerd.log")
-        with log.open("ab") as stream:
-            subprocess.Popen(
-                ["dockerd", *_pools()],
-                stdout=stream,
-                stderr=stream,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        process = _spawn()
     deadline = time.monotonic() + _SECONDS
     while not answers():
         if time.monotonic() > deadline:
             raise console.Failed(
                 f"the Docker engine did not answer within {_SECONDS} s",
-                "see /var/log/groundwork-dockerd.log or `journalctl -u docker`",
+                f"see {_LOG} or `journalctl -u docker`",
             )
         time.sleep(0.3)
+        if process is not None and process.poll() is not None:
+            # Such as while the one before is still ending.
+            process = _spawn()
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    """No init runs here (a container, a small virtual machine), so the engine gets a session of its
+    own.
+    """
+    forget_dead(_PID_FILE)
+    with _LOG.open("ab") as stream:
+        return subprocess.Popen(
+            ["dockerd", *_pools()],
+            stdout=stream,
+            stderr=stream,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )

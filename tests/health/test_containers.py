@@ -11,9 +11,11 @@ from testinfra.host import Host
 
 from infra.units import parse_size
 from tests.health.conftest import Deployed
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.target("docker")
 
+_STARTING_SECONDS = 60
 # Seconds that a container must run without a restart before it counts as stable. Tests that deploy
 # again and again look on for less, but for the first time.
 _WINDOW = float(os.environ.get("GROUNDWORK_WATCH_SECONDS", "30"))
@@ -26,8 +28,11 @@ def containers(host: Host, outputs: dict[str, Any]) -> dict[str, dict[str, Any]]
 
     A container that is missing makes the command fail and the others be shown all the same.
     """
-    names = " ".join(service["container"] for service in outputs["services"].values())
-    listed = json.loads(host.run(f"docker container inspect {names}").stdout or "[]")
+    return _inspect(host, *(service["container"] for service in outputs["services"].values()))
+
+
+def _inspect(host: Host, *names: str) -> dict[str, dict[str, Any]]:
+    listed = json.loads(host.run(f"docker container inspect {' '.join(names)}").stdout or "[]")
     return {item["Name"].lstrip("/"): item for item in listed}
 
 
@@ -49,12 +54,30 @@ def _age(state: dict[str, Any]) -> float:
     return time.time() - started.timestamp()
 
 
-def test_is_running_and_ready(shown: dict[str, Any]) -> None:
-    """The container runs, and where its image can tell, its own readiness check agrees."""
-    assert shown["State"]["Running"], shown["State"]
-    assert shown["State"].get("Health", {}).get("Status", "healthy") == "healthy", shown[
-        "State"
-    ].get("Health")
+def test_is_running_and_ready(host: Host, shown: dict[str, Any], service: Deployed) -> None:
+    """The container runs, and where its image can tell, its own readiness check agrees; one that
+    has just been started, such as by the engine's own start, is waited for.
+    """
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = _inspect(host, service.container)[service.container]["State"]
+        return found
+
+    now = shown["State"]
+    if _health(now) == "starting":
+        now = wait_until(
+            state,
+            until=lambda found: _health(found) != "starting",
+            timeout=patience(_STARTING_SECONDS),
+            interval=1,
+            reason=f"{service.name} has started",
+        )
+    assert now["Running"], now
+    assert _health(now) == "healthy", now.get("Health")
+
+
+def _health(state: dict[str, Any]) -> str:
+    return str((state.get("Health") or {}).get("Status", "healthy"))
 
 
 @pytest.mark.watches
@@ -106,7 +129,7 @@ def test_is_confined(shown: dict[str, Any], service: Deployed) -> None:
     assert config["CpuQuota"] / config["CpuPeriod"] == pytest.approx(
         service.entry["limits"]["cpus"]
     )
-    assert config["RestartPolicy"]["Name"] == "unless-stopped"
+    assert config["RestartPolicy"]["Name"] == "always"
     assert config["ReadonlyRootfs"] == service.entry["readOnlyRoot"]
     assert {"Name": "core", "Hard": 0, "Soft": 0} in config["Ulimits"]
     rotation = config["LogConfig"]["Config"]

@@ -86,7 +86,7 @@ class TestEveryContainer:
         assert not inputs.get("privileged")
 
     def test_starts_again_after_a_crash(self, inputs: dict[str, Any]) -> None:
-        assert inputs["restart"] == "unless-stopped"
+        assert inputs["restart"] == "always"
 
     def test_its_logs_are_rotated_and_tell_whose_they_are(self, inputs: dict[str, Any]) -> None:
         labels = "groundwork.instance,groundwork.job,groundwork.service"

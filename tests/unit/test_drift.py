@@ -12,7 +12,7 @@ SHOWN: dict[str, Any] = {
     "HostConfig": {
         "Memory": 64 * 1024**2,
         "CpuQuota": 25000,
-        "RestartPolicy": {"Name": "unless-stopped"},
+        "RestartPolicy": {"Name": "always"},
     },
     "NetworkSettings": {"Networks": {"a": {"NetworkID": "1"}}},
     "Mounts": [{"Name": "data"}],
@@ -22,7 +22,7 @@ SHOWN: dict[str, Any] = {
 INPUTS: dict[str, Any] = {
     "memory": 64,
     "cpuQuota": 25000,
-    "restart": "unless-stopped",
+    "restart": "always",
     "image": "sha256:1",
     "networksAdvanced": [{}],
     "mounts": [{"type": "volume", "source": "data"}],

@@ -430,7 +430,9 @@ class DockerTarget:
         return docker.Container(
             full,
             name=full,
-            restart="unless-stopped",
+            # After a crash of the engine what still ran counts as stopped by hand, and
+            # `unless-stopped` would leave it so (seen with engine 20.10).
+            restart="always",
             capabilities=docker.ContainerCapabilitiesArgs(
                 drops=["ALL"], adds=[f"CAP_{name}" for name in keeps] or None
             ),
