@@ -77,6 +77,7 @@ def _up(reviewed: Path | None, *, verify: bool) -> None:
         f"Deployed in {deployed:.1f} s; set-up, deploy and checks took"
         f" {time.monotonic() - total:.1f} s in total."
     )
+    kit.offer(stack)
 
 
 def _change(

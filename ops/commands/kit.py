@@ -22,7 +22,7 @@ from infra.services.backup import repository_key
 from ops import console
 from ops.paths import ROOT
 from ops.stacks import passphrase, private
-from ops.stacks.stack import Stack, open_stack
+from ops.stacks.stack import Stack, interactive, open_stack
 
 _FORMAT = 1
 _PHRASE = "GROUNDWORK_KIT_PHRASE"
@@ -31,7 +31,24 @@ _SHORTEST, _WORDS = 20, 5
 
 def write(path: Path | None) -> None:
     """Writes the kit of the stack that STACK names, readable by its owner only (0600)."""
-    stack = open_stack()
+    _write(open_stack(), path)
+
+
+def offer(stack: Stack) -> None:
+    """Asks once, at a terminal, whether to write the kit now."""
+    asked = _record(stack).with_suffix(".kit-asked")
+    if _record(stack).exists() or asked.exists() or not interactive():
+        return
+    asked.touch()
+    if typer.confirm("Write the recovery kit now?"):
+        try:
+            _write(stack, None)
+        except console.Failed as failed:
+            # The stack is deployed all the same.
+            console.err.print(f"{failed.what}: {failed.fix}", markup=False)
+
+
+def _write(stack: Stack, path: Path | None) -> None:
     content = stack.file.read_text() if stack.file.exists() else ""
     known = yaml.safe_load(content) or {}
     if f"{NAMESPACE}:masterSecret" not in (known.get("config") or {}):
