@@ -63,14 +63,14 @@ backups: venv ## List the backups
 backup-check: venv ## Check the repositories of backups for damage
 	@$(GROUNDWORK) backup-check
 
-upgrade-postgres: venv ## Move Postgres to the next major version; DROP=<major> deletes the kept data
-	@$(GROUNDWORK) upgrade-postgres $(if $(DROP),--drop $(DROP))
+upgrade-postgres: venv ## Move Postgres to this version's major; BACK=1 returns, DROP=<major> deletes the old data
+	@$(GROUNDWORK) upgrade-postgres $(if $(DROP),--drop $(DROP)) $(if $(BACK),--back)
 
 restore: venv ## Restore a backup: make restore AT=<number or time> ONLY=postgres REPLACE=postgres
 	@$(GROUNDWORK) restore $(if $(AT),--at '$(AT)') $(if $(ONLY),--only '$(ONLY)') $(if $(REPLACE),--replace '$(REPLACE)') $(if $(OF),--of '$(OF)')
 
-migrate-chroma: venv ## Move ChromaDB's collections: make migrate-chroma FROM=./chroma TO=qdrant (DRY=1 lists them)
-	@$(GROUNDWORK) migrate-chroma '$(FROM)' --to '$(TO)' $(if $(ONLY),--only '$(ONLY)') $(if $(DRY),--dry-run)
+migrate-chroma: venv ## Move ChromaDB's collections: make migrate-chroma FROM=./chroma TO=qdrant (DRY=1, UNDO=1)
+	@$(GROUNDWORK) migrate-chroma '$(FROM)' --to '$(TO)' $(if $(ONLY),--only '$(ONLY)') $(if $(DRY),--dry-run) $(if $(UNDO),--undo)
 
 drill: venv ## Restore the last backup into a scratch stack, which is removed again
 	@$(GROUNDWORK) drill

@@ -14,11 +14,14 @@ def upgrade_postgres(
         int | None,
         typer.Option(help="Delete the kept data directory of this major version instead."),
     ] = None,
+    back: Annotated[
+        bool, typer.Option("--back", help="Return to the version before, if it was interrupted.")
+    ] = False,
 ) -> None:
-    """Move Postgres to the next major version, with its data."""
+    """Move Postgres, with its data, to the major version that this Groundwork deploys."""
     from ops.commands import deploy
 
-    deploy.upgrade_postgres(drop=drop)
+    deploy.upgrade_postgres(drop=drop, back=back)
 
 
 @command
@@ -66,19 +69,22 @@ def restore(
 
 @command
 def migrate_chroma(
-    source: Annotated[str, typer.Argument(help="ChromaDB's folder, or its server's URL.")],
     to: Annotated[str, typer.Option(help="`qdrant` or `pgvector`.")],
+    source: Annotated[str, typer.Argument(help="ChromaDB's folder, or its server's URL.")] = "",
     only: Annotated[
         str, typer.Option(help="Collections, separated by commas; all, if empty.")
     ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the collections, change nothing.")
     ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Remove what earlier runs have moved.")
+    ] = False,
 ) -> None:
     """Move ChromaDB's collections to Qdrant or pgvector."""
     from ops.commands import migrate
 
-    migrate.run(source, to, only=_names(only), dry=dry_run)
+    migrate.run(source, to, only=_names(only), dry=dry_run, undo=undo)
 
 
 @command

@@ -32,6 +32,8 @@ from infra.units import MIB, format_size
 NAME = "postgres"
 LITELLM_DATABASE = "litellm"
 ROLES = ("app", "app_owner", "litellm", "monitoring")
+APPLICATION = ("app", "app_owner")
+"""The roles of applications."""
 _SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
 _OWNER_PASSWORD = f"{CONFIG_DIR}/owner-password"
 
@@ -166,7 +168,7 @@ def _provision(context: Context) -> Job:
                     database=settings.database,
                     litellm_database=LITELLM_DATABASE,
                     search=search,
-                    roles=("app", "app_owner"),
+                    roles=APPLICATION,
                     frozen=NAME in context.consent.majors - context.consent.previous.keys(),
                 ),
             ),

@@ -126,8 +126,10 @@ def _redeploy(place: Site, stack: Stack) -> Watch:
     return _deploy(stack, place, mending)
 
 
-def upgrade_postgres(*, drop: int | None) -> None:
-    """Moves Postgres to the major version of this version of Groundwork, or drops an old one."""
+def upgrade_postgres(*, drop: int | None, back: bool) -> None:
+    """Moves Postgres to the major version of this version of Groundwork; or goes back while that
+    has not ended; or drops an old data directory.
+    """
     with _held("make upgrade-postgres"):
         stack = site.open_target()
         place = site.of(stack)
@@ -137,7 +139,8 @@ def upgrade_postgres(*, drop: int | None) -> None:
         resources = stack.export() or []
         place.prepare(stack)
         place.recover(stack, resources)
-        majors.upgrade(stack, place, partial(_redeploy, place))
+        act = majors.back if back else majors.upgrade
+        act(stack, place, partial(_redeploy, place))
 
 
 def _begin(declared: Mapping[str, Any]) -> None:
@@ -263,6 +266,7 @@ def _purge(confirmation: str | None) -> None:
     for name in place.delete_data(stack):
         console.out.print(f"  deleted {name}")
     key_backup.forget(stack.name)
+    majors.forget(stack)
     console.out.print(
         f"`{stack.name}` and its data have been deleted. Its settings remain in {stack.file.name}."
     )

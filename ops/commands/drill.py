@@ -40,27 +40,23 @@ def run() -> None:
     if config.get(f"{NAMESPACE}:target") == "kubernetes" and not _remote(config):
         raise console.Failed(
             "a scratch stack in a cluster cannot read a volume of another namespace",
-            "set groundwork:backup.repository or .second to an S3 bucket",
+            "set groundwork:backup.repository to an S3 bucket",
         )
+    instance = str(config[f"{NAMESPACE}:instance"])
     began = time.monotonic()
-    try:
-        _drill(stack, entry, began)
-    except console.Failed:
-        backups.keep_drill(place, entry, good=False, seconds=time.monotonic() - began)
-        raise
-    backups.keep_drill(place, entry, good=True, seconds=time.monotonic() - began)
-
-
-def _drill(stack: Stack, entry: Mapping[str, Any], began: float) -> None:
-    instance = str(stack.config()[f"{NAMESPACE}:instance"])
     with _scratch(stack, entry) as scratch:
         # What is deployed is verified once it holds the data.
         scratch.do("up", "--no-health")
         deployed = time.monotonic()
-        scratch.do("restore", f"--of={instance}", "--replace=all")
-        restored = time.monotonic()
-        scratch.do("health")
+        try:
+            scratch.do("restore", f"--of={instance}", "--replace=all")
+            restored = time.monotonic()
+            scratch.do("health")
+        except console.Failed:
+            backups.keep_drill(place, entry, good=False, seconds=time.monotonic() - began)
+            raise
         healthy = time.monotonic()
+        backups.keep_drill(place, entry, good=True, seconds=healthy - began)
     console.out.print(
         f"\n[bold]drill of `{stack.name}`: passed[/bold]\n"
         f"  deploy {deployed - began:.0f} s, restore {restored - deployed:.0f} s, verify"

@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,27 @@ from ops import console
 from ops.commands import backups
 from ops.paths import ROOT, STATE, VENV_BIN, cache
 from ops.sites import site
+from ops.stacks import private
+from ops.stacks.state import read_record
 
 _LOCK = ROOT / "requirements" / "chroma.txt"
 _STORES = {"pgvector": "postgres", "qdrant": "qdrant"}
 _EVERY_SECONDS = 2
 
 
-def run(source: str, to: str, *, only: Sequence[str], dry: bool) -> None:
-    """Moves collections, or only lists them. Raises Failed; what has arrived until then stays, and
-    the next run continues.
+def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> None:
+    """Moves collections, only lists them, or removes what earlier runs have moved. Raises Failed;
+    what has arrived until then stays, and the next run continues.
     """
     if to not in _STORES:
         raise console.Failed(f"`{to}` is no target", f"TO={' or TO='.join(_STORES)}")
+    if not source and not undo:
+        raise console.Failed(
+            "the source is missing", "FROM=<ChromaDB's folder, or its server's URL>"
+        )
     if "://" not in source:
         source = str(Path(source).expanduser().resolve())
-    job = {"source": source, "only": list(only), "target": to, "dry": dry}
+    job = {"source": source, "only": list(only), "target": to, "dry": dry, "undo": []}
     if dry:
         _show_found(_ask({**job, "url": ""}))
         return
@@ -45,12 +52,31 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool) -> None:
     if outputs["target"]["kind"] != "docker":
         console.out.print("the cluster's endpoints must be forwarded: `make forward` elsewhere")
     python = _environment()
+    journal = STATE / f"{stack.name}.chroma-{to}.json"
+    if undo:
+        _undo(journal, only, lambda names: _ask({**job, "undo": names, **_access(to, outputs)}))
+        return
     if backups.SERVICE in services:
         backups.save(stack, site.of(stack), services)
     else:
         console.err.print("warning: this stack makes no backups, so there is none to go back to")
-    messages = _ask({**job, **_access(to, outputs)}, python)
-    _show_moved(stack.name, to, messages)
+    _show_moved(journal, to, _ask({**job, **_access(to, outputs)}, python))
+
+
+def _undo(
+    journal: Path, only: Sequence[str], remove: Callable[[list[str]], Iterator[dict[str, Any]]]
+) -> None:
+    """Removes the collections that earlier runs have moved, or some of them."""
+    moved = list(read_record(journal))
+    names = [name for name in moved if not only or name in only]
+    if not names:
+        raise console.Failed(
+            "no run has moved such a collection", f"one of {', '.join(moved) or 'none at all'}"
+        )
+    for message in remove(names):
+        console.out.print(f"  removed {message['removed']}", markup=False)
+    rest = {name: True for name in moved if name not in names}
+    private.write(journal, json.dumps(rest))
 
 
 def _access(to: str, outputs: Mapping[str, Any]) -> dict[str, str]:
@@ -81,28 +107,35 @@ def _ask(job: Mapping[str, Any], python: Path | None = None) -> Iterator[dict[st
     """What the program says. Raises Failed as it fails."""
     command = [str(python or _environment()), "-m", "ops.migrate"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANONYMIZED_TELEMETRY": "False"}
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise AssertionError
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
         # It holds a password, so it is no argument.
-        process.stdin.write(json.dumps(job))
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.write(json.dumps(job))
+            process.stdin.close()
         failed: console.Failed | None = None
-        for line in process.stdout:
-            message: dict[str, Any] = json.loads(line)
+        for line in process.stdout or ():
+            try:
+                message: dict[str, Any] = json.loads(line)
+            except ValueError:
+                continue
             if "failed" in message:
                 failed = console.Failed(message["failed"], message["fix"])
             else:
                 yield message
-        told = process.stderr.read()
+        process.wait()
+        errors.seek(0)
+        told = errors.read()
     if failed is not None:
         raise failed
     if process.returncode != 0:
@@ -122,27 +155,27 @@ def _show_found(messages: Iterator[dict[str, Any]]) -> None:
     console.out.print(table)
 
 
-def _show_moved(stack: str, to: str, messages: Iterator[dict[str, Any]]) -> None:
+def _show_moved(journal: Path, to: str, messages: Iterator[dict[str, Any]]) -> None:
     table = Table(title=f"Moved to {to}, every record compared", title_justify="left")
     for column in ("collection", "records", "written now", "seconds"):
         table.add_column(column)
-    undo, shown = [], time.monotonic()
+    shown = time.monotonic()
     for message in messages:
         if item := message.get("moved"):
             table.add_row(
                 item["name"], str(item["count"]), str(item["written"]), f"{item['seconds']:.1f}"
             )
-            undo += [item["undo"]] if "undo" in item else []
+            if item["written"]:
+                # At once: what has arrived stays, whatever becomes of the next one.
+                known = {**read_record(journal), item["name"]: True}
+                private.write(journal, json.dumps(known))
+        elif name := message.get("left"):
+            console.out.print(f"  {name}: left out, since it is empty", markup=False)
         elif time.monotonic() - shown > _EVERY_SECONDS:
             item, shown = message["progress"], time.monotonic()
             console.out.print(f"  {item['name']}: {item['done']} of {item['of']}", markup=False)
     console.out.print(table)
-    if undo:
-        path = STATE / f"{stack}.chroma-rollback.sh"
-        with path.open("a") as file:
-            file.writelines(f"{line}\n" for line in undo)
-        console.out.print(
-            f"The source is unchanged. To undo this: {path} (with the variables of .env.admin and"
-            " .env), or `make restore` with the backup above.",
-            markup=False,
-        )
+    console.out.print(
+        f"The source is unchanged. `make migrate-chroma TO={to} UNDO=1` removes what was moved; so"
+        " does `make restore` with the backup above."
+    )

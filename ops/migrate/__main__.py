@@ -20,6 +20,12 @@ def main() -> int:
     job: dict[str, Any] = json.load(sys.stdin)
     try:
         with tempfile.TemporaryDirectory() as scratch:
+            if job["undo"]:
+                target = _target(job)
+                for name in job["undo"]:
+                    target.remove(name)
+                    _say(removed=name)
+                return 0
             source = chroma.open_source(job["source"], Path(scratch))
             chosen = list(_chosen(source, job["only"]))
             if job["dry"]:
@@ -30,7 +36,11 @@ def main() -> int:
             for item in chosen:
                 target.refuse(item)
             for item in chosen:
-                _move(source, target, item)
+                if item.dimension is None:
+                    # The length of its vectors is not known before the first one.
+                    _say(left=item.name)
+                else:
+                    _move(source, target, item)
     except Failed as failed:
         _say(failed=failed.what, fix=failed.fix)
         return 1
@@ -86,7 +96,6 @@ def _move(source: Source, target: Target, collection: Collection) -> None:
             "count": collection.count,
             "written": written,
             "seconds": time.monotonic() - began,
-            "undo": target.undo(name),
         }
     )
 

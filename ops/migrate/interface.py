@@ -77,5 +77,5 @@ class Target(Protocol):
     def same_vector(self, before: Sequence[float], after: Sequence[float], distance: str) -> bool:
         """True if a vector is what this target keeps of another."""
 
-    def undo(self, name: str) -> str:
-        """The command that removes a collection."""
+    def remove(self, name: str) -> None:
+        """Removes a collection that has arrived, if it is there."""

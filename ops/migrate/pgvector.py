@@ -112,9 +112,9 @@ class Pgvector:
         """Single precision on both sides, so they are equal."""
         return tuple(before) == tuple(after)
 
-    def undo(self, name: str) -> str:
-        """A statement for psql."""
-        return f"psql \"$DATABASE_OWNER_URL\" -c 'DROP TABLE {_table(name).as_string()}'"
+    def remove(self, name: str) -> None:
+        """Drops the table."""
+        self._db.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_table(name)))
 
     def _one(self, query: Any, *values: Any) -> Any:
         row = self._db.execute(query, values).fetchone()

@@ -120,11 +120,9 @@ class Qdrant:
             for one, other in zip(before, after, strict=True)
         )
 
-    def undo(self, name: str) -> str:
-        """A request for curl."""
-        return (
-            f'curl -X DELETE -H "api-key: $QDRANT_API_KEY" "$QDRANT_URL/collections/{_MOVED}{name}"'
-        )
+    def remove(self, name: str) -> None:
+        """Deletes the collection, and with it its alias."""
+        self._client.delete_collection(_MOVED + name)
 
 
 def _point(key: str) -> str:

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -17,7 +16,8 @@ from docker.models.volumes import Volume
 from infra.identity import PREFIX
 from infra.images import bases
 from infra.services.platform import build as build_platform
-from infra.targets.docker.naming import JOB_GAVE_UP
+from infra.targets.checks import version_tuple
+from infra.targets.docker.naming import JOB_GAVE_UP, LEDGER_ROLE
 from ops import console
 from ops.build import images
 from ops.sites import drift, recovery
@@ -76,7 +76,7 @@ class DockerSite:
 
     def watching(self, stack: Stack) -> AbstractContextManager[Watch]:
         """Watches the engine's events, and ends the wait for what fails again and again."""
-        return progress.watching(recovery.owner_labels(stack), _Patience().ended)
+        return progress.watching(recovery.owner_labels(stack), _Patience().see)
 
     def show_failed(self, stack: Stack) -> None:
         """The last lines of this stack's containers that are not healthy: a job's error is only
@@ -169,13 +169,15 @@ class DockerSite:
             volume.remove()
             yield f"volume {volume.name}"
 
-    def unrecord(self, stack: Stack, service: str, version: str) -> None:
+    def unrecord(self, stack: Stack, service: str, major: int) -> None:
         """Removes the ledgers that say so; the last deploy has left a newer one."""
         client = docker.from_env()
         try:
-            labels = [*recovery.owner_labels(stack), f"{PREFIX}version.{service}={version}"]
-            for volume in client.volumes.list(filters={"label": labels}):
-                volume.remove()
+            filters = {"label": [*recovery.owner_labels(stack), f"{PREFIX}role={LEDGER_ROLE}"]}
+            for volume in client.volumes.list(filters=filters):
+                opened = (volume.attrs.get("Labels") or {}).get(f"{PREFIX}version.{service}", "")
+                if version_tuple(opened)[:1] == (major,):
+                    volume.remove()
         finally:
             client.close()
 
@@ -191,16 +193,26 @@ class DockerSite:
 
 
 class _Patience:
-    """Ends the wait for a job that has given up, and for a service that ends whenever it starts."""
+    """Ends the wait for a job that has given up, and for a service of this deploy that ends
+    whenever it starts.
+    """
 
     def __init__(self) -> None:
-        self._ends: Counter[str] = Counter()
+        self._ends: dict[str, int] = {}
 
-    def ended(self, container_id: str, status: int) -> None:
-        """Takes note that a container has ended."""
-        self._ends[container_id] += 1
-        if status == JOB_GAVE_UP or self._ends[container_id] == _ENDS:
-            _end_wait(container_id)
+    def see(self, event: Mapping[str, Any]) -> None:
+        """Takes note of an event of the engine."""
+        container, action = event["Actor"]["ID"], event["Action"]
+        if action == "create":
+            self._ends[container] = 0
+        elif action.startswith("health_status: healthy"):
+            self._ends.pop(container, None)
+        elif action == "die":
+            status = int(event["Actor"]["Attributes"]["exitCode"])
+            if container in self._ends:
+                self._ends[container] += 1
+            if status == JOB_GAVE_UP or self._ends.get(container) == _ENDS:
+                _end_wait(container)
 
 
 def _end_wait(container_id: str) -> None:

@@ -59,8 +59,8 @@ class Site(Protocol):
     def delete_data(self, stack: Stack) -> Iterator[str]:
         """Deletes it, one name at a time."""
 
-    def unrecord(self, stack: Stack, service: str, version: str) -> None:
-        """Forgets that a version of a service has opened its volume."""
+    def unrecord(self, stack: Stack, service: str, major: int) -> None:
+        """Forgets that versions of this major have opened a service's volume."""
 
     def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:
         """The beginning of a command that runs in a service's container, with its input."""

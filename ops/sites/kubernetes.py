@@ -256,7 +256,7 @@ class KubernetesSite:
             self._run("delete", "namespace", name)
             yield f"namespace {name}"
 
-    def unrecord(self, stack: Stack, service: str, version: str) -> None:
+    def unrecord(self, stack: Stack, service: str, major: int) -> None:
         """Nothing to do: the cluster's record has the last deploy's versions."""
 
     def inside(self, entry: Mapping[str, Any]) -> Sequence[str]:

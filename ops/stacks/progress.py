@@ -80,17 +80,17 @@ class Watch:
 
 @contextmanager
 def watching(
-    labels: Sequence[str], ended: Callable[[str, int], None] = lambda *_: None
+    labels: Sequence[str], see: Callable[[Mapping[str, Any]], None] = lambda _: None
 ) -> Iterator[Watch]:
     """Watches the engine's events for containers with these labels. The engine keeps too few to
-    query afterwards. `ended` is called with the id and the exit status of each that ends.
+    query afterwards. `see` is called with each event: create, start, health_status, die.
     """
     watch = Watch()
     client = docker.from_env()
     events = client.api.events(
         since=int(time.time()),
         decode=True,
-        filters={"label": list(labels), "event": ["start", "health_status", "die"]},
+        filters={"label": list(labels), "event": ["create", "start", "health_status", "die"]},
     )
 
     def follow() -> None:
@@ -98,8 +98,7 @@ def watching(
         try:
             for event in events:
                 watch.see(event)
-                if event["Action"] == "die":
-                    ended(event["Actor"]["ID"], int(event["Actor"]["Attributes"]["exitCode"]))
+                see(event)
         except (DockerException, OSError, ValueError, AttributeError):
             return
 

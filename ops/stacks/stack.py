@@ -64,8 +64,10 @@ class Stack:
         return {**self.backend.environment, "PULUMI_STACK": self.name}
 
     def allowing(self, allowed: Consent) -> "Stack":
-        """The same stack, whose program is allowed more."""
-        environment = {**self.backend.environment, **consent.variables(allowed)}
+        """The same stack, whose program is allowed more than a person has allowed it."""
+        empty = allowed.empty | consent.given().empty
+        added = consent.variables(replace(allowed, empty=empty))
+        environment = {**self.backend.environment, **added}
         return replace(self, backend=replace(self.backend, environment=environment))
 
     def config(self) -> dict[str, Any]:

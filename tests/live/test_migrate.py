@@ -5,9 +5,8 @@ package has its server.
 import json
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -137,20 +136,23 @@ def test_a_collection_that_differs_is_never_overwritten(safe: Clone, source: Pat
     assert kept == ("mine",)
 
 
-def test_the_written_rollback_undoes_it(safe: Clone) -> None:
-    text = (safe.root / ".groundwork" / "safe.chroma-rollback.sh").read_text()
-    statements = re.findall(r"-c '(DROP TABLE .*)'", text)
-    assert len(statements) == 3
+def test_what_was_moved_is_removed_by_name(safe: Clone) -> None:
+    text = safe.ops("migrate-chroma", "--to", "pgvector", "--undo", "--only", "notes").stdout
+    assert "removed notes" in text
+    again = safe.ops("migrate-chroma", "--to", "pgvector", "--undo", "--only", "notes", check=False)
+    assert "no run has moved such a collection" in again.stdout
+    safe.ops("migrate-chroma", "--to", "pgvector", "--undo")
     with owner(safe) as db:
-        for statement in statements:
-            db.execute(statement)
         rest = db.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'chroma'").fetchone()
     assert rest == (0,)
 
 
-def qdrant(python: Path, source: Path, place: Path) -> list[Mapping[str, Any]]:
+def qdrant(
+    python: Path, source: Path, place: Path, undo: Sequence[str] = ()
+) -> list[Mapping[str, Any]]:
     """What the program says when it moves to Qdrant's local mode."""
-    job = {"source": str(source), "only": [], "target": "qdrant", "dry": False, "url": str(place)}
+    job: dict[str, Any] = {"source": str(source), "target": "qdrant", "url": str(place)}
+    job |= {"only": [], "dry": False, "undo": list(undo)}
     done = subprocess.run(
         [python, "-m", "ops.migrate"],
         cwd=ROOT,
@@ -171,7 +173,6 @@ def test_qdrant_receives_every_record_and_keeps_what_differs(
     moved = [item["moved"] for item in qdrant(python, source, place) if "moved" in item]
     assert {item["name"]: item["written"] for item in moved} == {
         "articles": _ARTICLES,
-        "empty": 0,
         "notes": 250,
     }
     again = [item["moved"] for item in qdrant(python, source, place) if "moved" in item]
@@ -181,4 +182,6 @@ def test_qdrant_receives_every_record_and_keeps_what_differs(
     subprocess.run([python, "-P", made, other, "100"], check=True)
     (failed,) = [item["failed"] for item in qdrant(python, other, place) if "failed" in item]
     assert failed == "`articles`: 14000 records instead of 100"
-    shutil.rmtree(place)
+    assert qdrant(python, source, place, ["notes"]) == [{"removed": "notes"}]
+    again = [item["moved"] for item in qdrant(python, source, place) if "moved" in item]
+    assert {item["name"]: item["written"] for item in again} == {"articles": 0, "notes": 250}

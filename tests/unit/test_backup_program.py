@@ -362,6 +362,27 @@ def test_roles_are_taken_from_a_dump_and_nothing_else(line: str, found: bool) ->
 
 
 @pytest.mark.parametrize(
+    ("statement", "given"),
+    [
+        ("ALTER ROLE app SET statement_timeout TO '30s';", True),
+        ("ALTER ROLE \"a b\" SET work_mem TO '8MB';", True),
+        ("ALTER ROLE app SET default_transaction_read_only TO 'on';", False),
+        ("ALTER ROLE app WITH NOSUPERUSER LOGIN PASSWORD 'SCRAM-SHA-256$x';", False),
+        ("CREATE ROLE app;", False),
+    ],
+    ids=[
+        "a setting",
+        "a quoted name",
+        "what a move holds it back by",
+        "a password",
+        "its creation",
+    ],
+)
+def test_a_role_that_the_deploy_made_is_given_its_settings(statement: str, given: bool) -> None:
+    assert bool(postgres._OF_A_ROLE.match(statement)) is given
+
+
+@pytest.mark.parametrize(
     ("request_", "path"),
     [
         (Request(method="GET", bucket="b"), "/b"),

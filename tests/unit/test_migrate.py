@@ -65,8 +65,8 @@ class Memory:
     def same_vector(self, before: Sequence[float], after: Sequence[float], distance: str) -> bool:
         return tuple(before) == tuple(after)
 
-    def undo(self, name: str) -> str:
-        return f"drop {name}"
+    def remove(self, name: str) -> None:
+        self.arrived = {}
 
 
 def test_records_arrive_in_batches_and_under_their_name_at_once() -> None:

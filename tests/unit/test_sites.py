@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,23 +96,55 @@ def test_a_clusters_capacity_is_what_its_nodes_give_to_pods(
     assert site.capacity() == {"memory": 16 * 1024**3, "cpus": 3.0}
 
 
+def event(container: str, action: str, status: int = 1) -> dict[str, Any]:
+    return {
+        "Action": action,
+        "Actor": {"ID": container, "Attributes": {"exitCode": str(status)}},
+    }
+
+
 @pytest.mark.parametrize(
-    ("ends", "ended"),
+    ("events", "ended"),
     [
-        ([("a", 1)] * 5, []),
-        ([("a", 1)] * 6, ["a"]),
-        ([("a", 1)] * 9, ["a"]),
-        ([("a", 1), ("b", 137)] * 4, []),
-        ([("job", JOB_GAVE_UP)], ["job"]),
+        ([event("a", "create"), *[event("a", "die")] * 5], []),
+        ([event("a", "create"), *[event("a", "die")] * 6], ["a"]),
+        ([event("a", "create"), *[event("a", "die")] * 9], ["a"]),
+        (
+            [
+                event("a", "create"),
+                event("b", "create"),
+                *[event("a", "die"), event("b", "die")] * 4,
+            ],
+            [],
+        ),
+        ([*[event("old", "die")] * 9], []),
+        (
+            [
+                event("a", "create"),
+                *[event("a", "die")] * 4,
+                event("a", "health_status: healthy"),
+                *[event("a", "die")] * 9,
+            ],
+            [],
+        ),
+        ([event("job", "die", JOB_GAVE_UP)], ["job"]),
     ],
-    ids=["now and then", "again and again", "once only", "several", "a job that gave up"],
+    ids=[
+        "now and then",
+        "again and again",
+        "once only",
+        "several",
+        "one of an earlier deploy",
+        "one that was healthy meanwhile",
+        "a job that gave up",
+    ],
 )
 def test_a_deploy_does_not_wait_for_what_ends_whenever_it_starts(
-    monkeypatch: pytest.MonkeyPatch, ends: list[tuple[str, int]], ended: list[str]
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], ended: list[str]
 ) -> None:
     found: list[str] = []
     monkeypatch.setattr(docker_site, "_end_wait", found.append)
     patience = docker_site._Patience()
-    for container, status in ends:
-        patience.ended(container, status)
+    for item in events:
+        patience.see(item)
     assert found == ended

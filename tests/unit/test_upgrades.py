@@ -196,7 +196,23 @@ class TestAMove:
     )
     def test_is_refused(self, services: dict[str, Any], why: str) -> None:
         with pytest.raises(console.Failed, match=why):
-            majors._begin(self.STACK, cast("Site", None), services)
+            majors._planned(self.STACK, services)
+
+    @pytest.mark.parametrize(
+        ("record", "why"),
+        [
+            (None, "not on its way"),
+            ({"image": "x", "before": "16.14", "after": "17.12", "restored": True}, "has arrived"),
+        ],
+        ids=["none has begun", "applications may have written"],
+    )
+    def test_is_not_taken_back(
+        self, tmp_path: Path, record: dict[str, Any] | None, why: str
+    ) -> None:
+        if record:
+            (tmp_path / "dev.postgres-move.json").write_text(json.dumps(record))
+        with pytest.raises(console.Failed, match=why):
+            majors.back(self.STACK, cast("Site", None), lambda _: None)
 
     def test_that_has_begun_stops_other_deploys(self, tmp_path: Path) -> None:
         majors.refuse_half_way(self.STACK)

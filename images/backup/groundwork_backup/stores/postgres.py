@@ -17,6 +17,8 @@ from groundwork_backup.stores.interface import Counts, Opener, blocks
 
 _ROLES = "roles.sql"
 _SUFFIX = ".dump"
+# A setting of a role, but for the one by which a move to another major version holds it back.
+_OF_A_ROLE = re.compile(r'ALTER ROLE ("(?:[^"]|"")+"|\w+) SET (?!default_transaction_read_only\b)')
 _RESTORING, _REPLACED = "groundwork__restoring", "groundwork__replaced"
 # While a database is dumped the connection that holds its snapshot does nothing.
 _SESSION = (
@@ -167,12 +169,15 @@ class Postgres:
         execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", _REPLACED)
 
     def _create_roles(self, script: str) -> None:
-        """Roles that the deploy did not make; those it made keep their present passwords."""
+        """Roles that the deploy did not make; those it made keep their present passwords, and are
+        given their settings.
+        """
         with self._connected() as server:
             known = {name for (name,) in server.execute("SELECT rolname FROM pg_roles")}
             for statement in _statements(script):
                 name = re.match(r'(?:CREATE|ALTER) ROLE ("(?:[^"]|"")+"|\w+)', statement)
-                if name and name[1].strip('"').replace('""', '"') in known:
+                present = name and name[1].strip('"').replace('""', '"') in known
+                if present and not _OF_A_ROLE.match(statement):
                     continue
                 try:
                     server.execute(statement.encode())
