@@ -24,11 +24,12 @@ _CODE = ("images/backup", "infra", "ops", "tests")
 _PYTEST = (sys.executable, "-m", "pytest")
 _ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
 _LIVE = {
+    "backup and recovery": ("backup", "chaos"),
     "faults": ("fault_injection",),
     "refusals and reviews": ("config_validation", "images", "rules", "refusals", "review"),
-    "observability and isolation": ("observability", "isolation", "mirror"),
-    "backup and recovery": ("backup", "chaos", "migrate", "upgrades"),
     "life cycle": ("lifecycle",),
+    "upgrades and moves": ("migrate", "upgrades"),
+    "observability and isolation": ("observability", "isolation", "mirror"),
 }
 # What ends the engine, and with it every other test.
 _ALONE = "engine"
