@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from infra.units import format_size
-from ops import console
+from ops import console, program
 from ops.sites import site
 from ops.sites.interface import Site
 from ops.stacks.stack import Stack
@@ -143,31 +143,12 @@ def _run(place: Site, entry: Mapping[str, Any], *arguments: str, stdin: str) -> 
 
 
 def _ask(place: Site, entry: Mapping[str, Any], *arguments: str) -> Iterator[dict[str, Any]]:
-    """What the program answers, after showing what it says. Raises Failed as it fails."""
-    command = [*place.inside(entry), *_PROGRAM, *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    ) as process:
-        failed: console.Failed | None = None
-        for line in process.stdout or ():
-            try:
-                message: dict[str, Any] = json.loads(line)
-            except ValueError:
-                continue
-            if says := message.get("says"):
-                console.out.print(f"  {says}", markup=False)
-            elif what := message.get("failed"):
-                failed = console.Failed(what, message["fix"])
-            else:
-                yield message
-        told = process.stderr.read() if process.stderr else ""
-    if failed is not None:
-        raise failed
-    if process.returncode != 0:
-        last = "\n    ".join(told.strip().splitlines()[-5:]) or f"status {process.returncode}"
-        raise console.Failed(
-            f"the backup container: {last}", "`make logs S=backup`, then the same command again"
-        )
+    """What the program answers. Raises Failed as it fails."""
+    return program.ask(
+        [*place.inside(entry), *_PROGRAM, *arguments],
+        what="the backup container",
+        fix="`make logs S=backup`, then the same command again",
+    )
 
 
 def _show_manifest(manifest: Mapping[str, Any]) -> None:

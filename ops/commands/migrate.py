@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -13,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ops import console
+from ops import console, program
 from ops.commands import backups
 from ops.paths import ROOT, STATE, VENV_BIN, cache
 from ops.sites import site
@@ -105,44 +103,14 @@ def _environment() -> Path:
 
 def _ask(job: Mapping[str, Any], python: Path | None = None) -> Iterator[dict[str, Any]]:
     """What the program says. Raises Failed as it fails."""
-    command = [str(python or _environment()), "-m", "ops.migrate"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANONYMIZED_TELEMETRY": "False"}
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process,
-    ):
+    return program.ask(
+        [str(python or _environment()), "-m", "ops.migrate"],
+        what="the migration ended",
+        fix="run the same command again: it continues from here",
         # It holds a password, so it is no argument.
-        if process.stdin is not None:
-            process.stdin.write(json.dumps(job))
-            process.stdin.close()
-        failed: console.Failed | None = None
-        for line in process.stdout or ():
-            try:
-                message: dict[str, Any] = json.loads(line)
-            except ValueError:
-                continue
-            if "failed" in message:
-                failed = console.Failed(message["failed"], message["fix"])
-            else:
-                yield message
-        process.wait()
-        errors.seek(0)
-        told = errors.read()
-    if failed is not None:
-        raise failed
-    if process.returncode != 0:
-        last = "\n    ".join(told.strip().splitlines()[-3:]) or f"status {process.returncode}"
-        raise console.Failed(
-            f"the migration ended: {last}", "run the same command again: it continues from here"
-        )
+        stdin=json.dumps(job),
+        environment={**os.environ, "PYTHONPATH": str(ROOT), "ANONYMIZED_TELEMETRY": "False"},
+    )
 
 
 def _show_found(messages: Iterator[dict[str, Any]]) -> None:
