@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.sites import engine
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -41,6 +42,10 @@ def test_a_running_engine_keeps_its_file(tmp_path: Path) -> None:
     file, engine_program = tmp_path / "docker.pid", tmp_path / "dockerd"
     engine_program.symlink_to(shutil.which("sleep") or "sleep")
     with subprocess.Popen([engine_program, "60"]) as process:
+        name = Path(f"/proc/{process.pid}/comm")
+        wait_until(
+            lambda: name.read_text() == "dockerd\n", timeout=10, reason="it has its own name"
+        )
         file.write_text(str(process.pid))
         engine.forget_dead(file)
         process.kill()
