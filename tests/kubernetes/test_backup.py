@@ -134,8 +134,10 @@ def on_docker(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
         secret = ("config", "set", "--secret", "groundwork:masterSecret", "--stack", clone.stack)
         clone.pulumi("stack", "init", clone.stack)
         assert clone.pulumi(*secret, deployed.keys["masterSecret"]).returncode == 0
-        clone.ops("up")
+        clone.ops("init")
+        # Before anything is made that other lanes would take for a change of theirs.
         lanes.register(clone.instance)
+        clone.ops("up")
         Sentinels(clone.outputs()).write()
         clone.ops("backup")
         yield clone
