@@ -175,7 +175,8 @@ def safe(
         },
     )
     clone.ops("init")
-    lanes.register(clone.instance)
+    # A drill's resources, whose instance is not known before, have it in their names.
+    lanes.register(clone.instance, "drill")
     try:
         clone.ops("up")
         Sentinels(clone.outputs()).write()
