@@ -4,6 +4,7 @@ import io
 import json
 import socket
 import struct
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from groundwork_backup import config, manifests, restoring, runs, serve, status
 from groundwork_backup.config import Config, Repository, Source
 from groundwork_backup.failure import Failed
 from groundwork_backup.manifests import Entry, Manifest, Saved, Stream
+from groundwork_backup.restic import Restic
 from groundwork_backup.stores import postgres, redis
 from groundwork_backup.stores.s3 import Request
 
@@ -446,3 +448,59 @@ def test_what_is_kept(made: Config, states: list[str], kept: set[int]) -> None:
     runs._tidy(made, repository, lambda _: None)  # type: ignore[arg-type]
     gone = {int(item.partition("-")[0]) for item in repository.gone}
     assert set(range(1, len(states) + 1)) - gone == kept
+
+
+_FOLDER, _BUCKET = "/backup/repository", "s3:https://s3.example.org/b"
+
+
+class TestOpening:
+    """What restic answers decides; a bucket is made before anything is looked for in it."""
+
+    @pytest.mark.parametrize(
+        ("url", "answers", "steps"),
+        [
+            (_FOLDER, {"unlock": (10, "")}, ["unlock", "init"]),
+            (_FOLDER, {}, ["unlock"]),
+            (_BUCKET, {}, ["init"]),
+            (_BUCKET, {"init": (1, "config already initialized")}, ["init", "unlock"]),
+        ],
+        ids=["a new folder", "a folder", "a new bucket", "a bucket"],
+    )
+    def test_makes_what_is_not_there(
+        self,
+        url: str,
+        answers: dict[str, tuple[int, str]],
+        steps: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        asked = _answering(monkeypatch, answers)
+        Restic(Repository(name="first", url=url, password="x"), Path("/none"), "abc123").open()
+        assert asked == steps
+
+    def test_says_why_a_bucket_cannot_be_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        _answering(monkeypatch, {"init": (1, "Access Denied")})
+        restic = Restic(Repository(name="first", url=_BUCKET, password="x"), Path("/none"), "a")
+        with pytest.raises(Failed, match="Access Denied"):
+            restic.open()
+
+
+def test_nothing_is_surplus_where_there_is_nothing_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    _answering(monkeypatch, {})
+    restic = Restic(Repository(name="first", url=_FOLDER, password="x"), Path("/none"), "a")
+    assert restic.surplus("complete", {"last": 3}) == []
+
+
+def _answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[int, str]]) -> list[str]:
+    """Restic answers with a status and an error, 0 if not named; the commands that it is asked."""
+    asked: list[str] = []
+
+    def run(
+        _: Restic, *arguments: str, allowed: Sequence[int] = (), **__: object
+    ) -> subprocess.CompletedProcess[str]:
+        asked.append(arguments[0])
+        status, said = answers.get(arguments[0], (0, ""))
+        assert status in (0, *allowed)
+        return subprocess.CompletedProcess(arguments, status, "", said)
+
+    monkeypatch.setattr(Restic, "_run", run)
+    return asked

@@ -17,7 +17,7 @@ from typing import IO, Any
 from groundwork_backup.config import Repository
 from groundwork_backup.failure import Failed
 
-_NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 10, 11, 12
+_FAILED, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 1, 10, 11, 12
 _WAIT_FOR_LOCK = "5m"
 
 
@@ -126,7 +126,8 @@ class Restic:
             return []
         about = ("--group-by", "host", "--host", self._stack, "--tag", tag)
         done = self._run("forget", "--dry-run", "--json", *about, *policy)
-        groups = json.loads(done.stdout)
+        # It answers nothing where there is nothing yet.
+        groups = json.loads(done.stdout or "[]") or []
         return [item["id"] for group in groups for item in group["remove"] or ()]
 
     def forget(self, snapshots: Sequence[str]) -> None:
@@ -172,6 +173,14 @@ class Restic:
         They are what a killed process left. Nobody else writes here: the key is this stack's, and
         one of its processes at a time is at work.
         """
+        if not self.repository.url.startswith("/"):
+            # Restic makes a bucket that does not exist, but first looks into it for a quarter of an
+            # hour if it is not told to.
+            made = self._run("init", *options, environment=environment, allowed=(_FAILED,))
+            if made.returncode == 0:
+                return
+            if "already" not in made.stderr:
+                raise self._explained(made.returncode, "init", made.stderr)
         done = self._run("unlock", "--remove-all", allowed=(_NO_REPOSITORY,))
         if done.returncode == _NO_REPOSITORY:
             self._run("init", *options, environment=environment)
