@@ -34,8 +34,10 @@ def answers() -> bool:
     """True if an engine answers at DOCKER_HOST or the default socket."""
     try:
         client = docker.from_env(timeout=10)
-        client.ping()
-        client.close()
+        try:
+            client.ping()
+        finally:
+            client.close()
     except DockerException:
         return False
     return True
