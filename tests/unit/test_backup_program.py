@@ -504,3 +504,36 @@ def _answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[int, st
 
     monkeypatch.setattr(Restic, "_run", run)
     return asked
+
+
+class Flaky:
+    """A run in which some stores cannot be saved the first time, and one never after a part."""
+
+    def __init__(self) -> None:
+        self.begun: set[str] = set()
+        self.asked: list[str] = []
+
+    def say(self, _: str) -> None:
+        return
+
+    def save(self, source: Source) -> Saved:
+        self.asked.append(source.name)
+        again = self.asked.count(source.name) > 1
+        if source.name == "half":
+            self.begun.add("half")
+        failed = source.name in ("down", "half") or (source.name == "replaced" and not again)
+        return Saved(store=source.name, kind="redis", error="refused" if failed else "")
+
+
+def test_a_store_that_is_being_replaced_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, after the others; not one of which a part is saved."""
+    monkeypatch.setattr(runs, "_AGAIN_SECONDS", 0)
+    run = Flaky()
+    sources = [
+        Source(name=name, kind="redis", host="h", port=1)
+        for name in ("replaced", "half", "down", "fine")
+    ]
+    saved = runs._save_all(run, sources)  # type: ignore[arg-type]
+    assert run.asked == ["replaced", "half", "down", "fine", "replaced", "down"]
+    assert [item.store for item in saved if item.error] == ["half", "down"]
+    assert [item.store for item in saved] == ["replaced", "half", "down", "fine"]

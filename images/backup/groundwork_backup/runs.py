@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -27,6 +27,7 @@ from groundwork_backup.units import size
 
 FACTS = "GROUNDWORK_BACKUP_FACTS"
 _PROGRESS_SECONDS = 5
+_AGAIN_SECONDS = 15
 Say = Callable[[str], None]
 
 
@@ -73,7 +74,7 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
         last = manifests.last_sequence(first.snapshots())
         started = datetime.now(UTC)
         run = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-        stores = tuple(_Run(run, config, first, say).save(source) for source in chosen)
+        stores = _save_all(_Run(run, config, first, say), chosen)
         manifest = Manifest(
             run=run,
             sequence=last + 1,
@@ -91,14 +92,30 @@ def back_up(config: Config, say: Say, *, only: Sequence[str] = ()) -> Manifest:
     return manifest
 
 
+def _save_all(run: "_Run", sources: Sequence[Source]) -> tuple[Saved, ...]:
+    """Saves every store. One of which nothing could be read is tried once more at the end: a deploy
+    may be replacing it at this moment.
+    """
+    saved = {source.name: run.save(source) for source in sources}
+    late = [
+        source for source in sources if saved[source.name].error and source.name not in run.begun
+    ]
+    if late:
+        run.say(f"trying {names(item.name for item in late)} again in {_AGAIN_SECONDS} s …")
+        time.sleep(_AGAIN_SECONDS)
+        saved |= {source.name: run.save(source) for source in late}
+    return tuple(saved.values())
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run in progress."""
+    """A run in progress. `begun` are the stores of which something has been saved."""
 
     name: str
     config: Config
     restic: Restic
     say: Say
+    begun: set[str] = field(default_factory=set)
 
     def save(self, source: Source) -> Saved:
         """Saves one store; what goes wrong is part of the result."""
@@ -136,6 +153,7 @@ class _Run:
                     raise Failed(known["error"]) from None
                 raise
             found = json.loads(facts.read_text())
+        self.begun.add(source.name)
         seconds = round(time.monotonic() - began, 2)
         self.say(
             f"{source.name}/{item}: {size(saved.size)} in {seconds:.1f} s, {size(saved.added)}"
