@@ -32,7 +32,7 @@ def unchanged(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> b
     """True if a deploy would follow from what the last successful one has left: the same files,
     tools, state and facts about its site.
     """
-    return _record(stack).get("inputs") == _inputs(stack, resources, facts)
+    return _record(stack).get("inputs") == _inputs(stack, resources, facts, _program())
 
 
 def announce(
@@ -101,8 +101,9 @@ def remember(stack: Stack, watch: Watch, resources: Resources, facts: Mapping[st
         taken = watch.seconds(service["container"])
         if taken is not None:
             known[name] = round(taken, 1)
-    inputs = _inputs(stack, resources, facts)
-    record = {"inputs": inputs, "program": _program(), "seconds": known}
+    program = _program()
+    inputs = _inputs(stack, resources, facts, program)
+    record = {"inputs": inputs, "program": program, "seconds": known}
     private.write(_path(stack.name), json.dumps(record))
 
 
@@ -119,13 +120,13 @@ def _record(stack: Stack) -> dict[str, Any]:
     return read_record(_path(stack.name))
 
 
-def _inputs(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> str:
+def _inputs(stack: Stack, resources: Resources, facts: Mapping[str, Any], program: str) -> str:
     known = {
         "resources": list(resources),
         "facts": dict(facts),
         "tools": stack.tools.origin,
         "environment": {name: os.environ.get(name) for name in _ENVIRONMENT},
-        "program": _program(),
+        "program": program,
     }
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     digest.update(stack.file.read_bytes() if stack.file.exists() else b"")

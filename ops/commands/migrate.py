@@ -49,7 +49,8 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> 
         )
     if outputs["target"]["kind"] != "docker":
         console.out.print("the cluster's endpoints must be forwarded: `make forward` elsewhere")
-    python = _environment()
+    # Before the backup: what cannot be installed costs nobody one.
+    _environment()
     journal = STATE / f"{stack.name}.chroma-{to}.json"
     if undo:
         _undo(journal, only, lambda names: _ask({**job, "undo": names, **_access(to, outputs)}))
@@ -58,7 +59,7 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> 
         backups.save(stack, site.of(stack), services)
     else:
         console.err.print("warning: this stack makes no backups, so there is none to go back to")
-    _show_moved(journal, to, _ask({**job, **_access(to, outputs)}, python))
+    _show_moved(journal, to, _ask({**job, **_access(to, outputs)}))
 
 
 def _undo(
@@ -101,10 +102,10 @@ def _environment() -> Path:
     return python
 
 
-def _ask(job: Mapping[str, Any], python: Path | None = None) -> Iterator[dict[str, Any]]:
+def _ask(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What the program says. Raises Failed as it fails."""
     return program.ask(
-        [str(python or _environment()), "-m", "ops.migrate"],
+        [str(_environment()), "-m", "ops.migrate"],
         what="the migration ended",
         fix="run the same command again: it continues from here",
         # It holds a password, so it is no argument.

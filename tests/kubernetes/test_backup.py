@@ -11,7 +11,7 @@ import pytest
 
 from ops.sites.forward import Forwards
 from tests.kubernetes.conftest import Deployment
-from tests.live.clone import SOURCE, Clone, copy_tree, free_offset
+from tests.live.clone import Clone, copy_tree
 from tests.live.sentinels import Sentinels
 from tests.support import lanes
 
@@ -119,15 +119,10 @@ def on_docker(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
     """A stack on this machine's engine, with the same master secret, filled and backed up."""
     engine = docker.from_env()
     clone = Clone(copy_tree(tmp_path_factory.mktemp("moves") / "clone"), engine, stack="moves")
-    clone.configure(
-        target="docker",
-        images=SOURCE,
-        portOffset=free_offset(),
+    clone.configure_stores(
         postgres=deployed.keys["postgres"],
         minio=deployed.keys["minio"],
-        observability={"enabled": False},
         alertmanager={"enabled": True},
-        litellm={"enabled": False},
         backup={"schedule": None},
     )
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import psycopg
 import pytest
 import yaml
 from docker.errors import APIError, ImageNotFound
@@ -138,6 +139,11 @@ class Clone:
             self._outputs = (written, json.loads(done.stdout))
         return copy.deepcopy(self._outputs[1])
 
+    def owner(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection of the owner of the application's database."""
+        url = self.outputs()["administration"]["DATABASE_OWNER_URL"]
+        return psycopg.connect(url, autocommit=True)
+
     @property
     def state(self) -> Path:
         """The file that holds the stack's state."""
@@ -177,6 +183,18 @@ class Clone:
             else:
                 content["config"][f"groundwork:{key}"] = value
         self.file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def configure_stores(self, **keys: Any) -> None:
+        """Settings of a stack on Docker that deploys stores and little else, and more of them."""
+        self.configure(
+            target="docker",
+            images=SOURCE,
+            portOffset=free_offset(),
+            postgres={"vectors": {"dimensions": 64}},
+            observability={"enabled": False},
+            litellm={"enabled": False},
+        )
+        self.configure(**keys)
 
     @property
     def instance(self) -> str | None:

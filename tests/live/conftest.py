@@ -159,14 +159,8 @@ def safe(
 ) -> Iterator[Clone]:
     """A stack with its stores filled, and nothing saved yet."""
     clone = Clone(copy_tree(tmp_path_factory.mktemp("safe") / "clone"), engine, stack="safe")
-    clone.configure(
-        target="docker",
-        images=SOURCE,
-        portOffset=free_offset(),
-        postgres={"vectors": {"dimensions": 64}},
-        observability={"enabled": False},
+    clone.configure_stores(
         alertmanager={"enabled": True},
-        litellm={"enabled": False},
         backup={
             "repository": {"path": str(repository)},
             "schedule": None,

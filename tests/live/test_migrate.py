@@ -40,13 +40,9 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def owner(clone: Clone) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(clone.outputs()["administration"]["DATABASE_OWNER_URL"], autocommit=True)
-
-
 def written(clone: Clone) -> int:
     """Rows of the articles that are on their way."""
-    with owner(clone) as db, suppress(psycopg.errors.UndefinedTable):
+    with clone.owner() as db, suppress(psycopg.errors.UndefinedTable):
         row = db.execute('SELECT count(*) FROM chroma."articles (moving)"').fetchone()
         return int(row[0]) if row else 0
     return 0
@@ -91,7 +87,7 @@ def test_a_killed_migration_shows_nothing_and_is_continued(safe: Clone, source: 
     with safe.started(*move):
         wait_until(lambda: written(safe) >= 500, timeout=120, reason="500 rows are written")
     there = written(safe)
-    with owner(safe) as db:
+    with safe.owner() as db:
         assert db.execute("SELECT to_regclass('chroma.articles')").fetchone() == (None,)
     text = safe.ops(*move).stdout
     assert re.search(r"Backup \d+", text)
@@ -126,12 +122,12 @@ def test_a_second_run_writes_nothing(safe: Clone, source: Path) -> None:
 
 
 def test_a_collection_that_differs_is_never_overwritten(safe: Clone, source: Path) -> None:
-    with owner(safe) as db:
+    with safe.owner() as db:
         db.execute("UPDATE chroma.notes SET document = 'mine' WHERE id = 'notes/7'")
     done = safe.ops("migrate-chroma", str(source), "--to", "pgvector", check=False)
     assert done.returncode == 1
     assert "`notes`: the record `notes/7` differs" in done.stdout
-    with owner(safe) as db:
+    with safe.owner() as db:
         kept = db.execute("SELECT document FROM chroma.notes WHERE id = 'notes/7'").fetchone()
     assert kept == ("mine",)
 
@@ -142,7 +138,7 @@ def test_what_was_moved_is_removed_by_name(safe: Clone) -> None:
     again = safe.ops("migrate-chroma", "--to", "pgvector", "--undo", "--only", "notes", check=False)
     assert "no run has moved such a collection" in again.stdout
     safe.ops("migrate-chroma", "--to", "pgvector", "--undo")
-    with owner(safe) as db:
+    with safe.owner() as db:
         rest = db.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'chroma'").fetchone()
     assert rest == (0,)
 

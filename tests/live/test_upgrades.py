@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.live.clone import ROOT, SOURCE, Clone, copy_tree, free_offset
+from tests.live.clone import ROOT, SOURCE, Clone, copy_tree
 from tests.support import lanes
 
 pytestmark = pytest.mark.skipif(
@@ -106,13 +106,7 @@ def old(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -
     """A stack with Postgres 16, filled."""
     clone = Clone(copy_tree(tmp_path_factory.mktemp("old") / "clone"), engine, stack="old")
     turn_back_to_16(clone)
-    clone.configure(
-        target="docker",
-        images=SOURCE,
-        portOffset=free_offset(),
-        postgres={"vectors": {"dimensions": 64}},
-        observability={"enabled": False},
-        litellm={"enabled": False},
+    clone.configure_stores(
         minio={"enabled": False},
         backup={"schedule": None},
     )
@@ -126,12 +120,8 @@ def old(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -
         clone.remove_everything()
 
 
-def owner(clone: Clone) -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(clone.outputs()["administration"]["DATABASE_OWNER_URL"], autocommit=True)
-
-
 def fill(clone: Clone) -> None:
-    with owner(clone) as db:
+    with clone.owner() as db:
         db.execute("CREATE TABLE kept (id int PRIMARY KEY, at vector(3))")
         db.execute(
             "INSERT INTO kept SELECT n, ARRAY[n, 1, 0]::vector FROM generate_series(1, %s) n",
@@ -145,7 +135,7 @@ def fill(clone: Clone) -> None:
 
 def held(clone: Clone) -> tuple[object, ...]:
     """(major version, rows, the row nearest to a point, by the index)."""
-    with owner(clone) as db:
+    with clone.owner() as db:
         db.execute("SET enable_seqscan = off")
         found = db.execute(
             "SELECT current_setting('server_version_num')::int / 10000,"
@@ -230,7 +220,7 @@ def test_a_killed_move_is_continued_and_no_acknowledged_write_is_lost(old: Clone
         stop.set()
         writer.join()
     assert held(old) == (17, _ROWS, 42)
-    with owner(old) as db:
+    with old.owner() as db:
         found = {row[0] for row in db.execute("SELECT id FROM written")}
     assert len(acknowledged) > 10
     assert set(acknowledged) <= found
