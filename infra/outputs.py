@@ -1,19 +1,21 @@
 """A stack's outputs: its services, and the environment for applications."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from infra import aliases
+from infra.aliases import INTERNAL
 from infra.identity import Identity
 from infra.secret import Secret
-from infra.services.context import Context
+from infra.services.context import OWN, Context
 from infra.services.registry import definitions
 from infra.settings import Settings
 from infra.spec import Address, Endpoint, Platform, Port, Service, Variable
 from infra.units import format_size
 
-INTERNAL = "_INTERNAL"
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -38,6 +40,11 @@ def build(
         "notes": [*platform.notes, *notes],
         "environment": environment(settings, platform, context),
         "administration": administration(settings, platform, context),
+        "applications": {
+            item.name: _application(settings, platform, replace(context, application=item.name))
+            for item in settings.applications
+        },
+        "files": [item.model_dump() for item in settings.contract.files],
         "credentials": {
             service.name: dict(service.credentials)
             for service in platform.services
@@ -120,27 +127,44 @@ def environment(settings: Settings, platform: Platform, context: Context) -> dic
     on the service's network or a pod in the cluster. The names are a contract;
     `docs/connecting.md` lists them.
     """
-    return _contract(settings, platform, context, "environment")
+    found = _contract(settings, platform, context, "environment")
+    plain = {name: value.reveal() for name, value in found.items()}
+    return {**found, **{name: Secret(value) for name, value in aliases.of(settings, plain)}}
+
+
+def _application(
+    settings: Settings, platform: Platform, context: Context
+) -> dict[str, dict[str, Secret]]:
+    return {
+        "environment": environment(settings, platform, context),
+        "administration": _contract(settings, platform, context, "migrations"),
+    }
 
 
 def administration(settings: Settings, platform: Platform, context: Context) -> dict[str, Secret]:
     """The administrators' logins, name to value: for people, migrations and scripts, never for an
     application's container.
     """
-    return _contract(settings, platform, context, "administration")
+    return {
+        **_contract(settings, platform, context, "migrations"),
+        **_contract(settings, platform, context, "administration"),
+    }
 
 
 def _contract(
     settings: Settings,
     platform: Platform,
     context: Context,
-    role: Literal["environment", "administration"],
+    role: Literal["environment", "migrations", "administration"],
 ) -> dict[str, Secret]:
     deployed = {service.name: service for service in platform.services}
     found: dict[str, str] = {}
     for definition in definitions():
         elsewhere = getattr(getattr(settings, definition.group), "external", None)
-        if elsewhere or not deployed.keys().isdisjoint(definition.service_names):
+        # Elsewhere Groundwork provisions nothing, so there no application has a login of its own.
+        if (elsewhere and context.application == OWN) or not deployed.keys().isdisjoint(
+            definition.service_names
+        ):
             for item in getattr(definition, role)(context):
                 found.update(_variables(settings, item, deployed))
     return {name: Secret(value) for name, value in sorted(found.items())}

@@ -151,8 +151,8 @@ def tempo(*, memory: int, disk: int, retention: int) -> dict[str, int]:
     }
 
 
-def alloy_traces(memory: int) -> int:
-    """Memory in use above which Alloy refuses spans: 75 % of its limit."""
+def alloy_intake(memory: int) -> int:
+    """Memory in use above which Alloy refuses what it is sent: 75 % of its limit."""
     return memory * 3 // 4
 
 

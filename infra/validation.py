@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from infra import aliases
 from infra.refusal import Violation, repeated
+from infra.services import applications
 from infra.services.definition import Definition
 from infra.services.registry import definitions
 from infra.settings import Settings
@@ -27,6 +29,8 @@ def check(settings: Settings) -> list[Violation]:
     """Every contradiction in one stack's settings."""
     return [
         *(problem for definition in definitions() for problem in definition.validate(settings)),
+        *applications.problems(settings),
+        *aliases.problems(settings),
         *_externals(settings),
         *_plain_externals(settings),
         *_targets(settings),

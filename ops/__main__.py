@@ -207,11 +207,17 @@ def lint() -> None:
 @command
 def docs() -> None:
     """Generate the references of settings, metrics and the chart's values."""
-    from ops.development import chart_reference, metrics_reference, reference
+    from ops.development import (
+        chart_reference,
+        environment_reference,
+        metrics_reference,
+        reference,
+    )
 
     reference.write()
     chart_reference.write()
     metrics_reference.write()
+    environment_reference.write()
 
 
 @command

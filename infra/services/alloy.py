@@ -1,18 +1,20 @@
-"""Alloy as the OpenTelemetry endpoint: receives traces with a token and forwards them. It mounts
-nothing from its host.
+"""Alloy as the OpenTelemetry endpoint: receives traces, logs and metrics with a token and hands
+them on. It mounts nothing from its host.
 """
 
 import base64
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from infra import sizing
+from infra.redaction import REDACTIONS, REPLACEMENT
 from infra.refusal import Violation, repeated
 from infra.secret import Secret
-from infra.services import tempo
-from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.services import loki, prometheus, tempo
+from infra.services.context import OBSERVABILITY_NETWORK, OWN, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
-from infra.settings.observability import Alloy
+from infra.settings.observability import Alloy, Forward, Prometheus
 from infra.spec import (
     CONFIG_DIR,
     Address,
@@ -83,6 +85,31 @@ def keeps_traces(context: Context) -> bool:
     return context.deploys(tempo.NAME) or bool(context.settings.of(Alloy).forward_traces)
 
 
+def keeps_logs(context: Context) -> bool:
+    """True if logs that are sent to the endpoint are kept or forwarded."""
+    return context.deploys(loki.NAME) or bool(context.settings.of(Alloy).forward_logs)
+
+
+def keeps_metrics(context: Context) -> bool:
+    """True if metrics that are sent to the endpoint are kept, for which Prometheus must be ours."""
+    return context.settings.of(Prometheus).deployed
+
+
+def keeps_something(context: Context) -> bool:
+    """True if anything that is sent to the endpoint is kept or forwarded."""
+    return keeps_traces(context) or keeps_logs(context) or keeps_metrics(context)
+
+
+def signals(context: Context) -> list[str]:
+    """What the endpoint takes; with nothing to keep it takes traces, and drops them."""
+    kept = {
+        "traces": keeps_traces(context),
+        "logs": keeps_logs(context),
+        "metrics": keeps_metrics(context),
+    }
+    return [name for name, there in kept.items() if there] or ["traces"]
+
+
 def endpoint(context: Context) -> Endpoint:
     """OTLP over HTTP, with a bearer token."""
     return Endpoint(host=NAME, port=4318, network=NAME, password=context.secret(NAME, "otlp"))
@@ -105,19 +132,25 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             File(
                 path=f"{CONFIG_DIR}/config.alloy",
                 content=render_secret(
-                    "alloy/traces.alloy.j2",
+                    "alloy/otlp.alloy.j2",
+                    signals=signals(context),
+                    environment=context.settings.environment,
                     tempo=(
                         tempo.endpoint(context, port=4318).url("http")
                         if context.deploys(tempo.NAME)
                         else None
                     ),
-                    forwards=[
-                        {"name": item.name, "endpoint": item.endpoint, "headers": item.headers}
-                        for item in settings.forward_traces
-                    ],
+                    loki=(
+                        loki.endpoint(context).url("http") if context.deploys(loki.NAME) else None
+                    ),
+                    prometheus=_prometheus(context) if keeps_metrics(context) else None,
+                    forwards=forwards(settings.forward_traces),
+                    forwards_of_logs=forwards(settings.forward_logs),
+                    redactions=REDACTIONS,
+                    replacement=REPLACEMENT,
                     token=token,
                     scraping=scraping,
-                    memory=sizing.alloy_traces(settings.memory) // MIB,
+                    memory=sizing.alloy_intake(settings.memory) // MIB,
                 ),
                 live=True,
             ),
@@ -127,18 +160,32 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         ports=tuple(_ports(context)),
         network=NAME,
         connects_to=(OBSERVABILITY_NETWORK,),
-        reaches_out=bool(settings.forward_traces),
-        host_gateway=bool(settings.forward_traces),
+        reaches_out=bool(settings.forward_traces or settings.forward_logs),
+        host_gateway=bool(settings.forward_traces or settings.forward_logs),
         readiness=READINESS,
         stop_grace=20,
         metrics=(Metrics(port=PAGES, username="prometheus", password=scraping),),
         logs=LOGS,
         checks={
             "traces": str(keeps_traces(context)).lower(),
+            "logs": str(context.deploys(loki.NAME)).lower(),
+            "metrics": str(keeps_metrics(context)).lower(),
             "forwards": ",".join(item.name for item in settings.forward_traces),
         },
         credentials={"otlp": token},
     )
+
+
+def forwards(declared: Sequence[Forward]) -> list[dict[str, Any]]:
+    """External endpoints, as the templates write them."""
+    return [
+        {"name": item.name, "endpoint": item.endpoint, "headers": item.headers} for item in declared
+    ]
+
+
+def _prometheus(context: Context) -> dict[str, Any]:
+    at = prometheus.endpoint(context, NAME)
+    return {"url": at.url("http"), "username": at.username, "password": at.password}
 
 
 def _ports(context: Context) -> Iterator[Port]:
@@ -150,25 +197,42 @@ def _ports(context: Context) -> Iterator[Port]:
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
-    forwards = [item.name for item in stack.of(Alloy).forward_traces]
-    for name in repeated(forwards):
+    settings = stack.of(Alloy)
+    for key, declared in (
+        ("forwardTraces", settings.forward_traces),
+        ("forwardLogs", settings.forward_logs),
+    ):
+        for name in repeated([item.name for item in declared]):
+            yield Violation(
+                key=f"groundwork:alloy.{key}",
+                reason=f"endpoint `{name}` is declared twice",
+                fix="rename one of them",
+            )
+    if settings.logs.namespaces and not stack.clustered:
         yield Violation(
-            key="groundwork:alloy.forwardTraces",
-            reason=f"endpoint `{name}` is declared twice",
-            fix="rename one of them",
+            key="groundwork:alloy.logs.namespaces",
+            reason="a Docker host has no namespaces; a container asks for it by a label",
+            fix="remove it; see docs/observability.md#logs",
         )
-    if "tempo" in forwards:
+    if {"tempo", "prometheus"} & {item.name for item in settings.forward_traces}:
         yield Violation(
             key="groundwork:alloy.forwardTraces",
-            reason="`tempo` is the name of the stack's own trace store",
+            reason="`tempo` and `prometheus` are names of the stack's own stores",
             fix="rename the endpoint",
         )
 
 
 def _environment(context: Context) -> Contract:
     """The names that OpenTelemetry's own libraries read."""
-    if keeps_traces(context):
+    taken = signals(context) if keeps_something(context) else []
+    for signal in ("traces", "metrics", "logs"):
+        if taken:
+            exporter = "otlp" if signal in taken else "none"
+            yield Variable(f"OTEL_{signal.upper()}_EXPORTER", exporter)
+    if taken:
         at = endpoint(context)
+        if context.application != OWN:
+            yield Variable("OTEL_SERVICE_NAME", context.application)
         token = at.password.reveal() if at.password else ""
         yield Address("OTEL_EXPORTER_OTLP_ENDPOINT", at, NAME, "otlp-http", at.template("http"))
         yield Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
@@ -179,7 +243,7 @@ DEFINITION = Definition(
     name=NAME,
     stage=Stage.MONITORING,
     settings=Alloy,
-    description="Receives traces at one OTLP endpoint and collects logs.",
+    description="Receives traces, logs and metrics at one OTLP endpoint, and collects logs.",
     image=NAME,
     build=lambda context, services: [build(context, services)],
     validate=_validate,

@@ -50,7 +50,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     log_format=context.runtime.log_format,
                     source=source,
                     instance=context.settings.instance,
-                    namespaces=context.runtime.namespaces,
+                    namespaces=_namespaces(context),
+                    forwards=alloy.forwards(alloys.forward_logs),
                     loki=loki.endpoint(context).url("http"),
                     formats=[(service.name, service.logs) for service in services]
                     + [(NAME, alloy.LOGS)],
@@ -67,12 +68,19 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         binds={source: source},
         volumes=(Volume(name="alloy-data", path=_DATA, size=settings.disk),),
         network=OBSERVABILITY_NETWORK,
+        reaches_out=bool(alloys.forward_logs),
+        host_gateway=bool(alloys.forward_logs),
         per_node=True,
         readiness=alloy.READINESS,
         stop_grace=20,
         metrics=(Metrics(port=alloy.PAGES, username="prometheus", password=scraping),),
         logs=alloy.LOGS,
     )
+
+
+def _namespaces(context: Context) -> tuple[str, ...]:
+    named = context.settings.of(Alloy).logs.namespaces if context.runtime.namespaces else ()
+    return (*context.runtime.namespaces, *named)
 
 
 DEFINITION = Definition(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from infra import sizing
 from infra.secret import Secret
+from infra.services import applications
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings.stores import Clickhouse
@@ -25,7 +26,7 @@ from infra.spec import (
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"
-USERS = ("admin", "app", "monitoring")
+_SERVICES = ("admin", "monitoring")
 _SERVER = "/etc/clickhouse-server"
 
 SYSTEM_LOGS = (
@@ -50,8 +51,8 @@ host.
 """
 
 
-def endpoint(context: Context, user: str = "app") -> Endpoint:
-    """The HTTP endpoint for one of USERS."""
+def endpoint(context: Context, user: str, database: str | None = None) -> Endpoint:
+    """The HTTP endpoint for a user; in the stack's own database, if none is given."""
     settings = context.settings.of(Clickhouse)
     if settings.external:
         return external_endpoint(settings.external)
@@ -61,14 +62,16 @@ def endpoint(context: Context, user: str = "app") -> Endpoint:
         network=NAME,
         username=user,
         password=context.secret(NAME, user),
-        database=settings.database,
+        database=database or settings.database,
     )
 
 
 def build(context: Context) -> Service:
     """ClickHouse, its schema and its users."""
     settings = context.settings.of(Clickhouse)
-    passwords = {user: context.secret(NAME, user) for user in USERS}
+    every = applications.every(context.settings)
+    users = (*_SERVICES, *(item.name for item in every))
+    passwords = {user: context.secret(NAME, user) for user in users}
     return Service(
         name=NAME,
         kind="clickhouse",
@@ -91,7 +94,7 @@ def build(context: Context) -> Service:
                 content=render_secret(
                     "clickhouse/users.yaml.j2",
                     hashes={user: _sha256(password) for user, password in passwords.items()},
-                    database=settings.database,
+                    applications=every,
                     **sizing.clickhouse(settings.memory),
                 ),
             ),
@@ -121,10 +124,13 @@ def build(context: Context) -> Service:
 
 
 def schema(context: Context) -> str:
-    """The analytics schema: monthly partitions, a TTL and an hourly materialized view."""
-    settings = context.settings.of(Clickhouse)
-    return render(
-        "clickhouse/schema.sql.j2", database=settings.database, days=settings.retention // 86400
+    """The analytics schema, in each application's database: monthly partitions, a TTL and an
+    hourly materialized view.
+    """
+    days = context.settings.of(Clickhouse).retention // 86400
+    return "\n".join(
+        render("clickhouse/schema.sql.j2", database=item.analytics, days=days)
+        for item in applications.every(context.settings)
     )
 
 
@@ -150,7 +156,8 @@ def _sha256(password: Secret) -> str:
 
 
 def _environment(context: Context) -> Contract:
-    at = endpoint(context)
+    item = applications.current(context)
+    at = endpoint(context, item.name, item.analytics)
     yield from http_login("CLICKHOUSE", at, NAME)
     yield Variable("CLICKHOUSE_DATABASE", at.database or "")
 

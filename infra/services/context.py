@@ -14,16 +14,20 @@ from infra.versions import NO_PACKAGE
 
 OBSERVABILITY_NETWORK = "observability"
 
+OWN = "app"
+"""The stack's own application, which every stack has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """One stack's settings and keyring, and what is allowed this time; every service is a pure
-    function of these.
+    function of these. `application` is the one whose environment is asked for.
     """
 
     settings: Settings
     keyring: Keyring
     consent: Consent = field(default_factory=Consent)
+    application: str = OWN
 
     def secret(
         self, service: str, purpose: str, *, length: int = 32, of: Rotatable | None = None

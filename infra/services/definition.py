@@ -49,8 +49,9 @@ class Definition:
     the image that it requires. `external_needs` are the fields that dependents need of an external
     one, None if nothing connects to it. `scales` allows more than one replica, `exposable` an
     ingress for its first port. `addresses` are the (key, address) pairs that it contacts outside
-    the stack. `environment` is what an application needs to use it, `administration` what an
-    administrator does. `stores` are what a backup saves of what is deployed.
+    the stack. `environment` is what an application needs to use it, `migrations` what its
+    migrations do, and `administration` what an administrator does. `stores` are what a backup saves
+    of what is deployed.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Definition:
     addresses: Callable[[Settings], Iterable[tuple[str, str]]] = _nothing
     validate: Callable[[Settings], Iterable[Violation]] = _nothing
     environment: Callable[[Context], Contract] = _nothing
+    migrations: Callable[[Context], Contract] = _nothing
     administration: Callable[[Context], Contract] = _nothing
     stores: Callable[[Context], Iterable[Store]] = _nothing
     left_out: Callable[[Context], Iterable[LeftOut]] = _nothing

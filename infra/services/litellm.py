@@ -1,12 +1,12 @@
 """LiteLLM: one endpoint over a chain of model providers, with a budget, a cache and metrics."""
 
+import json
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import alloy, postgres, redis
+from infra.services import alloy, applications, model_chain, postgres, redis
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
@@ -30,8 +30,8 @@ from infra.units import MIB
 
 NAME = "litellm"
 KEYS = ("master", "app", "metrics")
-"""The administrator's key, the application's, and Prometheus'; `templates/litellm/keys.py` defines
-what each opens.
+"""The administrator's key, the own application's, and Prometheus'; `templates/litellm/keys.py`
+defines what each opens. Other applications' are in a file of their own.
 """
 _POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (
     f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis")
@@ -57,7 +57,7 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.of(Litellm)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(host=NAME, port=4000, network=NAME, password=_key(context, "app"))
+    return Endpoint(host=NAME, port=4000, network=NAME, password=_key(context, context.application))
 
 
 def has_database(context: Context) -> bool:
@@ -67,47 +67,17 @@ def has_database(context: Context) -> bool:
     return not context.image(NAME).built and context.settings.of(Postgres).usable
 
 
-def chain(context: Context) -> list[dict[str, Any]]:
-    """The usable providers, in order: LiteLLM's parameters for each."""
-    providers = context.settings.of(Litellm).providers
-    found: list[dict[str, Any]] = []
-    if providers.ollama.url:
-        found.append(
-            {"model": f"ollama_chat/{providers.ollama.model}", "api_base": providers.ollama.url}
-        )
-    for prefix, provider in (
-        ("openrouter", providers.openrouter),
-        ("openai", providers.openai),
-        ("anthropic", providers.anthropic),
-    ):
-        if provider.api_key:
-            parameters: dict[str, Any] = {
-                "model": f"{prefix}/{provider.model}",
-                "api_key": provider.api_key,
-            }
-            if provider.base_url:
-                parameters["api_base"] = provider.base_url
-            found.append(parameters)
-    return [{**parameters, "order": order} for order, parameters in enumerate(found, start=1)]
-
-
 def left_out(context: Context) -> Iterator[LeftOut]:
     """The providers that are left out, and why."""
-    providers = context.settings.of(Litellm).providers
-    if not providers.ollama.url:
-        yield LeftOut(
-            service="litellm: ollama", reason="groundwork:litellm.providers.ollama.url is not set"
-        )
-    for name in ("openrouter", "openai", "anthropic"):
-        if not getattr(providers, name).api_key:
-            key = f"groundwork:litellm.providers.{name}.apiKey"
-            yield LeftOut(service=f"litellm: {name}", reason=f"{key} is not set")
+    for name, key in model_chain.missing(context.settings.of(Litellm)):
+        yield LeftOut(service=f"litellm: {name}", reason=f"{key} is not set")
 
 
 def build(context: Context) -> Service:
     """LiteLLM over the chain of configured providers."""
     settings = context.settings.of(Litellm)
     database = has_database(context)
+    embedding = model_chain.first(settings, "embedding")
     cache = (
         redis.endpoint(context, "cache", "litellm") if context.settings.of(Redis).usable else None
     )
@@ -137,9 +107,10 @@ def build(context: Context) -> Service:
             ),
             *(
                 File(path=f"{CONFIG_DIR}/{name}", content=(TEMPLATES / NAME / name).read_text())
-                for name in ("keys.py", "sitecustomize.py")
+                for name in ("keys.py", "sitecustomize.py", "spending.py")
             ),
             *(File(path=f"{CONFIG_DIR}/{name}-key", content=key) for name, key in keys.items()),
+            File(path=f"{CONFIG_DIR}/applications.json", content=_applications(context)),
             *_authorities(context),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),
@@ -180,8 +151,10 @@ def build(context: Context) -> Service:
             first_line=r"^(?:\{|\x1b|\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}|[A-Z]{4,8}:|Traceback)",
         ),
         checks={
-            "model": settings.model_name,
-            "providers": str(len(chain(context))),
+            "model": model_chain.chat(settings),
+            "models": ",".join(model.name for model in model_chain.offered(settings)),
+            "embedding": embedding.name if embedding else "",
+            "dimensions": str(embedding.dimensions) if embedding else "",
             "database": str(database).lower(),
         },
         credentials={**{f"{name}-key": key for name, key in keys.items()}, "salt-key": salt_key},
@@ -211,11 +184,8 @@ def _config(context: Context, cache: Endpoint | None, *, database: bool) -> Secr
     settings = context.settings.of(Litellm)
     return render_secret(
         "litellm/config.yaml.j2",
-        model_name=settings.model_name,
-        deployments=chain(context),
-        paid=sorted(
-            {str(item["model"]).partition("/")[0] for item in chain(context)} - {"ollama_chat"}
-        ),
+        deployments=model_chain.deployments(settings),
+        paid=model_chain.paid(settings),
         budget=settings.daily_budget_usd,
         cache=(
             {
@@ -247,8 +217,21 @@ def _database_url(context: Context) -> Secret:
     return Secret(f"postgresql://{user}:{password}@{at.host}:{at.port}/{at.database}{query}")
 
 
+def _applications(context: Context) -> Secret:
+    """The applications beside the own one: their keys, models and budgets."""
+    found = {
+        item.name: {
+            "key": _key(context, item.name).reveal(),
+            "models": item.models,
+            "budget": item.budget,
+        }
+        for item in applications.every(context.settings)[1:]
+    }
+    return Secret(json.dumps(found, indent=2))
+
+
 def _key(context: Context, name: str) -> Secret:
-    """One of KEYS, with the prefix that LiteLLM requires."""
+    """One of KEYS or an application's, with the prefix that LiteLLM requires."""
     return Secret(f"sk-{context.secret(NAME, name).reveal()}")
 
 
@@ -264,6 +247,7 @@ def _authorities(context: Context) -> Iterator[File]:
 
 def _validate(stack: Settings) -> Iterator[Violation]:
     settings = stack.of(Litellm)
+    yield from model_chain.problems(stack)
     if settings.deployed and not stack.of(Redis).usable:
         yield Violation(
             key="groundwork:redis.enabled",
@@ -301,7 +285,15 @@ def _environment(context: Context) -> Contract:
     at = endpoint(context)
     yield Address("LLM_BASE_URL", at, NAME, "http", at.template("http") + "/v1")
     yield Variable("LLM_API_KEY", at.password or "")
-    yield Variable("LLM_MODEL", context.settings.of(Litellm).model_name)
+    settings = context.settings.of(Litellm)
+    yield Variable("LLM_MODEL", model_chain.chat(settings))
+    embedding = model_chain.first(settings, "embedding")
+    if embedding:
+        yield Variable("LLM_EMBEDDING_MODEL", embedding.name)
+        yield Variable("LLM_EMBEDDING_DIMENSIONS", str(embedding.dimensions))
+    rerank = model_chain.first(settings, "rerank")
+    if rerank:
+        yield Variable("LLM_RERANK_MODEL", rerank.name)
 
 
 def _administration(context: Context) -> Contract:
@@ -310,7 +302,7 @@ def _administration(context: Context) -> Contract:
 
 
 def _notes(context: Context) -> Iterator[str]:
-    if not chain(context):
+    if not model_chain.offered(context.settings.of(Litellm)):
         yield (
             "LiteLLM has no provider yet, so it cannot answer requests: set a provider's API key"
             " or Ollama's URL."

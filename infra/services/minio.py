@@ -9,11 +9,10 @@ from dataclasses import replace
 import jwt
 
 from infra import sizing
-from infra.refusal import Violation, repeated
 from infra.secret import Secret
-from infra.services.context import Context, external_endpoint, limits
+from infra.services import applications
+from infra.services.context import OWN, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
-from infra.settings import Settings
 from infra.settings.stores import Bucket, Minio
 from infra.spec import (
     CONFIG_DIR,
@@ -34,7 +33,6 @@ from infra.templating import render
 from infra.units import MIB
 
 NAME = "minio"
-APPLICATION_USER = "app"
 _ROOT_USER = "root"
 # 2100-01-01: Prometheus cannot renew a token, and a rotation of the root password ends it anyway.
 _TOKEN_EXPIRY = 4102444800
@@ -45,14 +43,14 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.of(Minio)
     if settings.external:
         return replace(external_endpoint(settings.external), bucket=settings.external.database)
-    bucket = settings.buckets[0].name if settings.buckets else None
+    buckets = applications.current(context).buckets
     return Endpoint(
         host=NAME,
         port=9000,
         network=NAME,
-        username=APPLICATION_USER,
-        password=context.secret(NAME, "app"),
-        bucket=bucket,
+        username=context.application,
+        password=context.secret(NAME, context.application),
+        bucket=buckets[0].name if buckets else None,
     )
 
 
@@ -121,18 +119,18 @@ def build(context: Context) -> Service:
             "private": ",".join(
                 bucket.name for bucket in settings.buckets if bucket.policy == "private"
             ),
-            "user": APPLICATION_USER,
+            "user": OWN,
         },
         credentials={
             "root": root_password,
-            "app": context.secret(NAME, "app"),
+            OWN: context.secret(NAME, OWN),
             "encryption": kms_key,
         },
     )
 
 
 def _provision(context: Context, root_password: Secret) -> Job:
-    settings = context.settings.of(Minio)
+    every = applications.every(context.settings)
     return Job(
         name="minio-provision",
         user="1000:0",
@@ -146,15 +144,25 @@ def _provision(context: Context, root_password: Secret) -> Job:
         script=render(
             "minio/provision.sh.j2",
             config_dir=CONFIG_DIR,
-            buckets=[_rules(bucket) for bucket in settings.buckets],
-            user=APPLICATION_USER,
+            buckets=[_rules(bucket) for item in every for bucket in item.buckets],
+            users=[item.name for item in every],
         ),
         files=(
             File(path=f"{CONFIG_DIR}/root-user", content=_ROOT_USER),
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
-            File(path=f"{CONFIG_DIR}/app-password", content=context.secret(NAME, "app")),
-            File(
-                path=f"{CONFIG_DIR}/app-policy.json", content=_application_policy(settings.buckets)
+            *(
+                File(
+                    path=f"{CONFIG_DIR}/{item.name}-password",
+                    content=context.secret(NAME, item.name),
+                )
+                for item in every
+            ),
+            *(
+                File(
+                    path=f"{CONFIG_DIR}/{item.name}-policy.json",
+                    content=_application_policy(item.buckets),
+                )
+                for item in every
             ),
         ),
     )
@@ -228,15 +236,6 @@ def _root_password(context: Context) -> Secret:
     return context.secret(NAME, "root", length=64)
 
 
-def _validate(stack: Settings) -> Iterator[Violation]:
-    for name in repeated([bucket.name for bucket in stack.of(Minio).buckets]):
-        yield Violation(
-            key="groundwork:minio.buckets",
-            reason=f"bucket `{name}` is declared twice",
-            fix="remove one of them",
-        )
-
-
 def _environment(context: Context) -> Contract:
     at = endpoint(context)
     yield Address("S3_ENDPOINT", at, NAME, "s3", at.template("http"))
@@ -273,7 +272,6 @@ DEFINITION = Definition(
     build=lambda context, _: [build(context)],
     external_needs=("username", "password", "database"),
     exposable=True,
-    validate=_validate,
     environment=_environment,
     administration=_administration,
     stores=_stores,

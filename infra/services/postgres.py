@@ -6,7 +6,8 @@ from dataclasses import replace
 from infra import sizing
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import postgres_cluster
+from infra.services import applications, postgres_cluster
+from infra.services.applications import Application
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.services.scram import verifier
@@ -31,20 +32,24 @@ from infra.units import MIB, format_size
 
 NAME = "postgres"
 LITELLM_DATABASE = "litellm"
-ROLES = ("app", "app_owner", "litellm", "monitoring")
-APPLICATION = ("app", "app_owner")
-"""The roles of applications."""
+_SERVICES = ("litellm", "monitoring")
 _SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
-_OWNER_PASSWORD = f"{CONFIG_DIR}/owner-password"
 
 
-def endpoint(context: Context, role: str) -> Endpoint:
-    """The endpoint for one of ROLES."""
+def application_roles(settings: Settings) -> tuple[str, ...]:
+    """The roles of applications: for each the one that uses its tables and the one that owns
+    them.
+    """
+    return tuple(role for item in applications.every(settings) for role in (item.name, item.owner))
+
+
+def endpoint(context: Context, role: str, database: str | None = None) -> Endpoint:
+    """The endpoint for a role; in the stack's own database, if none is given."""
     settings = context.settings.of(Postgres)
     if settings.external:
         return external_endpoint(settings.external)
     # Tables are counted in the database that the exporter is connected to.
-    database = LITELLM_DATABASE if role == "litellm" else settings.database
+    database = database or (LITELLM_DATABASE if role == "litellm" else settings.database)
     return Endpoint(
         host=NAME,
         port=5432,
@@ -116,12 +121,17 @@ def build(context: Context) -> Service:
             "database": settings.database,
             "dimensions": str(settings.vectors.dimensions),
             "index": settings.vectors.index,
+            "roles": ",".join(application_roles(context.settings)),
         },
         credentials={
             "superuser": superuser,
-            **{role: context.secret(NAME, role) for role in ROLES},
+            **{role: context.secret(NAME, role) for role in _roles(context)},
         },
     )
+
+
+def _roles(context: Context) -> tuple[str, ...]:
+    return (*application_roles(context.settings), *_SERVICES)
 
 
 def _provision(context: Context) -> Job:
@@ -134,8 +144,9 @@ def _provision(context: Context) -> Job:
     )
     verifiers = {
         role: verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22))
-        for role in ROLES
+        for role in _roles(context)
     }
+    every = applications.every(context.settings)
     return Job(
         name="postgres-provision",
         user="999:0",
@@ -144,41 +155,56 @@ def _provision(context: Context) -> Job:
             "PGUSER": "postgres",
             "PGCONNECT_TIMEOUT": "5",
             "PGOPTIONS": "-c default_transaction_read_only=off",
-            "APP_DATABASE": settings.database,
         },
         script=render(
             "postgres/provision.sh.j2",
             superuser_password=_SUPERUSER_PASSWORD,
-            owner_password=_OWNER_PASSWORD,
+            applications=every,
+            shadows=settings.shadow_database,
             config_dir=CONFIG_DIR,
         ),
         upkeep=(
-            render("postgres/upkeep.sh.j2", owner_password=_OWNER_PASSWORD, config_dir=CONFIG_DIR)
+            render("postgres/upkeep.sh.j2", applications=every, config_dir=CONFIG_DIR)
             if vectors.index == "ivfflat"
             else None
         ),
         files=(
             File(path=_SUPERUSER_PASSWORD, content=context.keyring.derive(NAME, "superuser")),
-            File(path=_OWNER_PASSWORD, content=context.secret(NAME, "app_owner")),
             File(
                 path=f"{CONFIG_DIR}/roles.sql",
                 content=render_secret(
                     "postgres/roles.sql.j2",
                     verifiers=verifiers,
-                    database=settings.database,
+                    applications=every,
+                    shadows=settings.shadow_database,
                     litellm_database=LITELLM_DATABASE,
                     search=search,
-                    roles=APPLICATION,
                     frozen=NAME in context.consent.majors - context.consent.previous.keys(),
                 ),
             ),
-            File(path=f"{CONFIG_DIR}/extensions.sql", content=render("postgres/extensions.sql.j2")),
-            File(
-                path=f"{CONFIG_DIR}/schema.sql",
-                content=render("postgres/schema.sql.j2", dimensions=vectors.dimensions),
-            ),
             File(path=f"{CONFIG_DIR}/index.sql", content=_index(vectors)),
+            *(file for item in every for file in _of(context, item)),
+            *_shadow(settings),
         ),
+    )
+
+
+def _shadow(settings: Postgres) -> Iterator[File]:
+    if settings.shadow_database:
+        yield File(path=f"{CONFIG_DIR}/shadow.sql", content=render("postgres/shadow.sql.j2"))
+
+
+def _of(context: Context, application: Application) -> Iterator[File]:
+    dimensions = context.settings.of(Postgres).vectors.dimensions
+    folder = f"{CONFIG_DIR}/{application.name}"
+    yield File(path=f"{folder}/owner-password", content=context.secret(NAME, application.owner))
+    yield File(
+        path=f"{folder}/extensions.sql",
+        content=render("postgres/extensions.sql.j2", application=application),
+    )
+    yield File(
+        path=f"{folder}/schema.sql",
+        content=render("postgres/schema.sql.j2", dimensions=dimensions, role=application.name),
     )
 
 
@@ -240,13 +266,22 @@ def _url(context: Context) -> str:
 
 
 def _environment(context: Context) -> Contract:
-    yield Address("DATABASE_URL", endpoint(context, "app"), NAME, "postgres", _url(context))
+    item = applications.current(context)
+    at = endpoint(context, item.name, item.database)
+    yield Address("DATABASE_URL", at, NAME, "postgres", _url(context))
+
+
+def _migrations(context: Context) -> Contract:
+    item = applications.current(context)
+    owner = endpoint(context, item.owner, item.database)
+    yield Address("DATABASE_OWNER_URL", owner, NAME, "postgres", _url(context))
+    settings = context.settings.of(Postgres)
+    if settings.deployed and settings.shadow_database:
+        shadow = endpoint(context, item.owner, item.shadow)
+        yield Address("SHADOW_DATABASE_URL", shadow, NAME, "postgres", _url(context))
 
 
 def _administration(context: Context) -> Contract:
-    yield Address(
-        "DATABASE_OWNER_URL", endpoint(context, "app_owner"), NAME, "postgres", _url(context)
-    )
     if context.settings.of(Postgres).deployed:
         yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
 
@@ -277,6 +312,7 @@ DEFINITION = Definition(
     scales=True,
     validate=_validate,
     environment=_environment,
+    migrations=_migrations,
     administration=_administration,
     stores=_stores,
     notes=_notes,

@@ -27,7 +27,7 @@ from infra.templating import TEMPLATES, render
 from infra.units import format_duration
 
 NAME = "prometheus"
-USERS = ("admin", "grafana")
+USERS = ("admin", "grafana", "alloy")
 
 
 def endpoint(context: Context, user: str) -> Endpoint:
@@ -67,6 +67,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             f"--storage.tsdb.retention.time={format_duration(settings.retention)}",
             # Samples that name their trace.
             "--enable-feature=exemplar-storage",
+            # From the collector, which takes applications' metrics over OTLP.
+            "--web.enable-remote-write-receiver",
             f"--storage.tsdb.retention.size={sizing.prometheus_retention_size(settings.disk)}B",
             # An Alertmanager that was not there the first time hears of an alert this much later.
             "--rules.alert.resend-delay=30s",
@@ -82,6 +84,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     instance=context.settings.instance,
                     jobs=jobs,
                     targets=settings.targets,
+                    remote_write=settings.remote_write,
                     config_dir=CONFIG_DIR,
                     kubelets=watching_nodes,
                     verify_kubelets=context.settings.kubernetes.verify_kubelets,
@@ -97,6 +100,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR),
             ),
             *_logins(context, scraped),
+            *_remote_passwords(settings),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         env=sizing.go_runtime(settings.memory),
@@ -110,7 +114,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         connects_to=(*sorted(networks), APP_NETWORK),
         network=OBSERVABILITY_NETWORK,
         # The application's targets may be anywhere. Where there are none, it asks nobody outside.
-        reaches_out=bool(settings.targets) or watching_nodes or bool(namespaces),
+        reaches_out=bool(settings.targets or settings.remote_write or watching_nodes or namespaces),
         host_gateway=True,
         readiness=HealthCheck(
             command=(
@@ -197,6 +201,13 @@ def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
         )
 
 
+def _remote_passwords(settings: Prometheus) -> Iterator[File]:
+    for item in settings.remote_write:
+        if item.password:
+            path = f"{CONFIG_DIR}/remote-{item.name}"
+            yield File(path=path, content=item.password, live=True)
+
+
 def _login_path(service: Service, index: int) -> str:
     return f"{CONFIG_DIR}/login-{service.name}-{index}"
 
@@ -233,11 +244,27 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             reason=f"target `{name}` is declared twice",
             fix="rename one of them",
         )
+    remote = stack.of(Prometheus).remote_write
+    for name in repeated([item.name for item in remote]):
+        yield Violation(
+            key="groundwork:prometheus.remoteWrite",
+            reason=f"`{name}` is declared twice",
+            fix="rename one of them",
+        )
+    for index, item in enumerate(remote):
+        if item.username and not item.password:
+            yield Violation(
+                key=f"groundwork:prometheus.remoteWrite.{index}.password",
+                reason="a user name without a password opens nothing",
+                fix="set it with `--secret`, or remove the user name",
+            )
 
 
 def _addresses(stack: Settings) -> Iterator[tuple[str, str]]:
     for target in stack.of(Prometheus).targets:
         yield f"prometheus.targets ({target.name})", target.address
+    for item in stack.of(Prometheus).remote_write:
+        yield f"prometheus.remoteWrite ({item.name})", item.url
 
 
 DEFINITION = Definition(

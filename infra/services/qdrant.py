@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator
 
-from infra.services.context import Context, external_endpoint, limits
+import jwt
+
+from infra.secret import Secret
+from infra.services import applications
+from infra.services.context import OWN, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings.stores import Qdrant
 from infra.spec import (
@@ -103,8 +107,22 @@ def build(context: Context) -> Service:
 
 def _environment(context: Context) -> Contract:
     at = endpoint(context)
+    key = at.password or Secret("")
+    if context.application != OWN:
+        collections = applications.current(context).collections
+        if not collections:
+            return
+        key = _token(key, collections)
     yield Address("QDRANT_URL", at, NAME, "rest", at.template("http"))
-    yield Variable("QDRANT_API_KEY", at.password or "")
+    yield Variable("QDRANT_API_KEY", key)
+
+
+def _token(api_key: Secret, collections: tuple[str, ...]) -> Secret:
+    """A token for some collections (Qdrant's documentation, granular access control with JWT). It
+    ends with the API key that signs it.
+    """
+    claims = {"access": [{"collection": name, "access": "rw"} for name in collections]}
+    return Secret(jwt.encode(claims, api_key.reveal(), algorithm="HS256"))
 
 
 def _stores(context: Context) -> Iterator[Store]:

@@ -7,7 +7,8 @@ from typing import Literal
 from infra import sizing
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services.context import Context, external_endpoint, limits
+from infra.services import applications
+from infra.services.context import OWN, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.stores import Redis, RedisCache, RedisQueue
@@ -20,6 +21,7 @@ from infra.spec import (
     Port,
     Service,
     Store,
+    Variable,
     Volume,
 )
 from infra.templating import render, render_secret
@@ -27,7 +29,7 @@ from infra.units import format_size
 
 Use = Literal["cache", "queue"]
 BACKUP = "backup"
-USERS = ("app", "litellm", "monitoring", "health", BACKUP)
+USERS = (OWN, "litellm", "monitoring", "health", BACKUP)
 SYNC_PORT = 6399
 """Where a backup answers an instance that it restores, as its primary."""
 _HEALTH_PASSWORD = f"{CONFIG_DIR}/health-password"
@@ -61,7 +63,9 @@ def endpoint(context: Context, use: Use, user: str) -> Endpoint:
 def build(context: Context, name: str) -> Service:
     """One instance, by its name."""
     settings = _settings(context, name)
-    passwords = {user: _password(context, name, user) for user in USERS}
+    declared = applications.every(context.settings)[1:]
+    users = (*USERS, *(item.name for item in declared))
+    passwords = {user: _password(context, name, user) for user in users}
     return Service(
         name=name,
         settings=("redis", name.removeprefix("redis-")),
@@ -85,7 +89,9 @@ def build(context: Context, name: str) -> Service:
             File(
                 path=f"{CONFIG_DIR}/users.acl",
                 content=render_secret(
-                    "redis/users.acl.j2", hashes={user: _sha256(passwords[user]) for user in USERS}
+                    "redis/users.acl.j2",
+                    hashes={user: _sha256(password) for user, password in passwords.items()},
+                    applications=declared,
                 ),
                 live=True,
             ),
@@ -158,7 +164,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 def _environment(context: Context) -> Contract:
     uses: tuple[tuple[str, Use], ...] = (("REDIS_CACHE_URL", "cache"), ("REDIS_QUEUE_URL", "queue"))
     for variable, use in uses:
-        at = endpoint(context, use, "app")
+        at = endpoint(context, use, context.application)
         yield Address(
             variable,
             at,
@@ -166,6 +172,9 @@ def _environment(context: Context) -> Contract:
             "redis",
             f"redis{'s' if at.tls else ''}://{{username}}:{{password}}@{{host}}:{{port}}/0",
         )
+    prefix = applications.current(context).keys
+    if prefix:
+        yield Variable("REDIS_KEY_PREFIX", prefix)
 
 
 def _stores(context: Context) -> Iterator[Store]:

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from infra.settings.applications import Application
 from infra.settings.cluster import Kubernetes
 from infra.settings.common import Because, Flag, Model
+from infra.settings.contract import Contract
 from infra.settings.policies import Policies, Prices
 from infra.settings.text import BindAddress, EnvironmentName, ImageSource, InstanceId, SecretValue
 
@@ -68,6 +70,18 @@ class Settings(Model):
     )
     observability: Observability = Field(
         default_factory=Observability, description="The monitoring services, as a group."
+    )
+
+    applications: tuple[Application, ...] = Field(
+        (),
+        description=(
+            "Applications beside the stack's own (`app`), kept apart in every store; `make env`"
+            " writes each an environment file."
+        ),
+    )
+
+    contract: Contract = Field(
+        default_factory=Contract, description="The environment of applications."
     )
 
     policies: Policies = Field(

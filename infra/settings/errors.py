@@ -25,6 +25,7 @@ _SENTENCES = {
     "model_type": "it must be a group of keys",
     "dict_type": "it must be a map of keys to text",
     "tuple_type": "it must be a list",
+    "too_short": "it must not be empty",
 }
 _BOUNDS = {
     "greater_than_equal": ("ge", "is below the minimum of {limit}"),

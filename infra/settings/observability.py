@@ -24,6 +24,7 @@ from infra.settings.text import (
     HeaderValue,
     JobName,
     Mailbox,
+    Name,
     SecretUrl,
     SecretValue,
     Url,
@@ -50,6 +51,19 @@ class ScrapeTarget(Model):
     )
     path: UrlPath = Field("/api/metrics", description="Path of the metrics.")
     tls: Flag = Field(False, description="Whether to scrape it over HTTPS.")
+
+
+class RemoteWrite(Model):
+    """A store that speaks Prometheus' remote write, such as Grafana Cloud or Mimir."""
+
+    name: JobName = Field(description="Its name in Prometheus' own metrics.")
+    url: Url = Field(description="URL of its remote-write endpoint.")
+    username: User | None = Field(
+        None, description="User name for it; set it together with the password."
+    )
+    password: SecretValue | None = Field(
+        None, description="Password or API key; without a user name it is sent as a bearer token."
+    )
 
 
 class Prometheus(ServiceSettings):
@@ -82,6 +96,9 @@ class Prometheus(ServiceSettings):
         ),
     )
     targets: tuple[ScrapeTarget, ...] = Field((), description="The application's own metrics.")
+    remote_write: tuple[RemoteWrite, ...] = Field(
+        (), description="Other stores of metrics that also receive every sample."
+    )
 
 
 class Grafana(ServiceSettings):
@@ -203,8 +220,8 @@ class Tempo(Watcher):
     )
 
 
-class TraceForward(Model):
-    """An external OTLP endpoint that also receives every trace."""
+class Forward(Model):
+    """An external OTLP endpoint."""
 
     name: ForwardName = Field(description="Its name in the collector's own metrics.")
     endpoint: Url = Field(
@@ -222,6 +239,10 @@ class LogReader(Sized):
     memory: Memory = Field(80 * MIB, ge=64 * MIB, description="Memory limit.")
     cpus: Cores = Field(0.5, description="CPU limit, in cores.")
     disk: Disk = Field(128 * MIB, description="Disk space for log read positions.")
+    namespaces: tuple[Name, ...] = Field(
+        (),
+        description="On Kubernetes, namespaces of applications whose pods' logs are read as well.",
+    )
 
 
 class Alloy(Watcher, Rotatable):
@@ -240,8 +261,11 @@ class Alloy(Watcher, Rotatable):
     )
     port: HostPort = Field(4318, description="Port for OTLP over HTTP on the host.")
     grpc_port: HostPort = Field(4317, description="Port for OTLP over gRPC on the host.")
-    forward_traces: tuple[TraceForward, ...] = Field(
+    forward_traces: tuple[Forward, ...] = Field(
         (), description="External OTLP endpoints that also receive every trace."
+    )
+    forward_logs: tuple[Forward, ...] = Field(
+        (), description="External OTLP endpoints that also receive every log line, redacted."
     )
 
 

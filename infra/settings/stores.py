@@ -112,6 +112,13 @@ class Postgres(ServiceSettings):
         ),
     ] = Field(150, description="Maximum number of concurrent connections.")
     database: Database = Field("app", description="The application's database.")
+    shadow_database: Flag = Field(
+        False,
+        description=(
+            "Whether each application gets a second, empty database, which tools such as Prisma"
+            " Migrate need while migrations are developed."
+        ),
+    )
     vectors: Vectors = Field(default_factory=Vectors, description="The `document_vectors` table.")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ops import console
+from ops.commands import rendering
 from ops.paths import ROOT
 from ops.stacks import private
 from ops.stacks.stack import Stack
@@ -24,9 +25,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,?-]*")
 
 def write(stack: Stack, *, force: bool = False) -> None:
     """Writes `.env` and `.env.admin` (for the stack `dev`) or `.env.<stack>` and
-    `.env.<stack>.admin`.
+    `.env.<stack>.admin`, and for each declared application `.env.<stack>.<application>` and its
+    `.admin`.
 
-    Both are readable only by their owner. Raises Failed rather than overwrite a file that it did
+    All are readable only by their owner. Raises Failed rather than overwrite a file that it did
     not write.
     """
     outputs = stack.outputs()
@@ -38,15 +40,23 @@ def write(stack: Stack, *, force: bool = False) -> None:
         path: (_APPLICATION, {**outputs["environment"], **networks}),
         path.with_name(f"{path.name}.admin"): (_ADMINISTRATORS, outputs["administration"]),
     }
+    for name, own in outputs.get("applications", {}).items():
+        base = ROOT / f".env.{stack.name}.{name}"
+        written |= {
+            base: (_APPLICATION, {**own["environment"], **networks}),
+            base.with_name(f"{base.name}.admin"): (_ADMINISTRATORS, own["administration"]),
+        }
     for target in written:
         if not force and not _ours(target):
             raise console.Failed(
                 f"{target.name} exists, but was not written by `make env`; nothing was changed",
                 f"move it away, or overwrite it: python -m ops env --force (stack `{stack.name}`)",
             )
+    rendering.check(outputs, force=force)
     for target, (header, variables) in written.items():
         private.write(target, header.format(mark=_MARK, stack=stack.name) + render(variables))
         console.out.print(f"Wrote {len(variables)} variables to {target.name} (0600).")
+    rendering.write(outputs, networks)
 
 
 def render(variables: Mapping[str, str]) -> str:

@@ -48,9 +48,9 @@ class Server:
         """Takes back what provisioning does while data is on its way. Open sessions end: they keep
         what their role's default was when they began.
         """
-        roles = ",".join(postgres.APPLICATION)
+        roles = self._entry["checks"]["roles"]
         self._ask(
-            *(f"ALTER ROLE {role} RESET {_SETTING}" for role in postgres.APPLICATION),
+            *(f'ALTER ROLE "{role}" RESET {_SETTING}' for role in roles.split(",")),
             f"SELECT count(pg_terminate_backend(pid)) {_SESSIONS} usename = ANY ('{{{roles}}}')",
         )
 

@@ -67,7 +67,7 @@ def _rows(
             yield (
                 key,
                 "list",
-                f"{len(default)} item{'s' * (len(default) != 1)}" if default else "empty",
+                _count(default),
                 _escape(field.description or ""),
             )
             yield from _rows(inner, f"{key}[].", None)
@@ -75,6 +75,12 @@ def _rows(
             if default is None:
                 yield key, "group", "none", _escape(field.description or "")
             yield from _rows(inner, f"{key}.", default)
+
+
+def _count(default: Any) -> str:
+    if default is PydanticUndefined:
+        return "required"
+    return f"{len(default)} item{'s' * (len(default) != 1)}" if default else "empty"
 
 
 def _default(field: FieldInfo) -> Any:

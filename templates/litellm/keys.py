@@ -6,14 +6,17 @@ a database; with one, keys that LiteLLM itself has issued are looked up there.
 """
 
 import hmac
+import json
 from pathlib import Path
 
+import spending
 from fastapi import HTTPException, Request
 from litellm.constants import LITELLM_PROXY_MASTER_KEY_ALIAS
 from litellm.proxy._types import LiteLLMRoutes, LitellmUserRoles, UserAPIKeyAuth, hash_token
 
 _HERE = Path(__file__).parent
 _KEYS = {name: (_HERE / f"{name}-key").read_text() for name in ("master", "app", "metrics")}
+_APPLICATIONS = json.loads((_HERE / "applications.json").read_text())
 # OpenAI's and Anthropic's protocols, and nothing by which a gateway is administered.
 _ASKING = (
     "/audio/",
@@ -27,7 +30,10 @@ _ASKING = (
     "/rerank",
     "/responses",
 )
+_ADMINISTRATORS = "an application's key opens models only; administrators use the master key"
 _PUBLIC = frozenset(LiteLLMRoutes.public_routes.value) - {"/metrics", "/metrics/"}
+
+spending.count()
 
 
 async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
@@ -45,15 +51,17 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
             user_role=LitellmUserRoles.PROXY_ADMIN,
             parent_otel_span=span,
         )
-    if _same(api_key, "app"):
+    if name := _application(api_key):
         if not path.removeprefix("/v1").startswith(_ASKING):
-            raise HTTPException(
-                403, "an application's key opens models only; administrators use the master key"
-            )
+            raise HTTPException(403, _ADMINISTRATORS)
+        own = _APPLICATIONS.get(name, {})
+        if request.method == "POST":
+            await _within_budget(name, own.get("budget"))
         return UserAPIKeyAuth(
-            api_key=hash_token(_KEYS["app"]),
-            key_alias="app",
-            user_id="app",
+            api_key=hash_token(own.get("key") or _KEYS["app"]),
+            key_alias=name,
+            user_id=name,
+            models=own.get("models", []),
             user_role=LitellmUserRoles.INTERNAL_USER,
             parent_otel_span=span,
         )
@@ -73,7 +81,22 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
 
 
 def _same(given: str | None, name: str) -> bool:
-    return hmac.compare_digest((given or "").removeprefix("Bearer ").encode(), _KEYS[name].encode())
+    return _equal(given, _KEYS[name])
+
+
+def _equal(given: str | None, key: str) -> bool:
+    return hmac.compare_digest((given or "").removeprefix("Bearer ").encode(), key.encode())
+
+
+def _application(given: str | None) -> str | None:
+    if _same(given, "app"):
+        return "app"
+    return next((name for name, own in _APPLICATIONS.items() if _equal(given, own["key"])), None)
+
+
+async def _within_budget(name: str, budget: float | None) -> None:
+    if budget is not None and await spending.today(name) >= budget:
+        raise HTTPException(429, f"{name} has spent its daily budget of {budget:g} USD")
 
 
 async def _issued(api_key: str | None) -> UserAPIKeyAuth:

@@ -27,7 +27,8 @@ def _found(service: Deployed, query: str) -> list[str]:
     return [line for stream in answer.json()["data"]["result"] for _, line in stream["values"]]
 
 
-def _wait(service: Deployed, query: str) -> list[str]:
+def wait_for_lines(service: Deployed, query: str) -> list[str]:
+    """The lines that a query finds, within half a minute."""
     return wait_until(
         lambda: _found(service, query),
         timeout=patience(_SECONDS),
@@ -43,7 +44,7 @@ def test_returns_what_was_written(service: Deployed) -> None:
         f"{service.inside_url(_PORT)}/loki/api/v1/push", json={"streams": [stream]}, timeout=10
     )
     assert answer.status_code == 204, answer.text
-    assert _wait(service, f'{{service="health-check"}} |= "{line}"') == [line]
+    assert wait_for_lines(service, f'{{service="health-check"}} |= "{line}"') == [line]
 
 
 def _ask_litellm(service: Deployed) -> str | None:
@@ -66,6 +67,6 @@ def test_holds_what_services_write(service: Deployed, sent: str | None) -> None:
         pytest.skip(
             "LiteLLM is not deployed, and no other service writes a line when it is asked to"
         )
-    assert _wait(
+    assert wait_for_lines(
         service, f'{{service="litellm", environment="{service.check("environment")}"}} |= "{sent}"'
     )

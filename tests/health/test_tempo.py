@@ -3,7 +3,7 @@
 import pytest
 
 from tests.health.conftest import Deployed
-from tests.health.tracing import Span, find_in_tempo
+from tests.health.telemetry import Span, find_in_tempo
 
 pytestmark = pytest.mark.kind("tempo")
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +183,20 @@ class Clone:
             else:
                 content["config"][f"groundwork:{key}"] = value
         self.file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def set_keys(self, *, secrets: Mapping[str, str], plain: Mapping[str, str]) -> None:
+        """Sets keys by their paths with `pulumi config set`, as a person sets a secret."""
+        shell = self.shell_environment()
+        for values, option in ((secrets, "--secret"), (plain, "--plaintext")):
+            for key, value in values.items():
+                command = ["pulumi", "config", "set", "--path", option, f"groundwork:{key}", value]
+                subprocess.run(
+                    [*command, "--stack", self.stack],
+                    cwd=self.root,
+                    env=shell,
+                    check=True,
+                    capture_output=True,
+                )
 
     def configure_stores(self, **keys: Any) -> None:
         """Settings of a stack on Docker that deploys stores and little else, and more of them."""

@@ -5,7 +5,6 @@ Nothing is touched that these tests did not make: every look-up goes by the copy
 """
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ _ORDER = (
     "test_images",
     "test_rules",
     "test_refusals",
+    "test_applications",
     "test_review",
     "test_observability",
     "test_isolation",
@@ -99,35 +99,23 @@ def clone(
 @pytest.fixture(scope="session")
 def deployed(clone: Clone, stubs: Stubs, request: pytest.FixtureRequest) -> Clone:
     """The shared stack after its first `up`, with the two stub providers behind LiteLLM."""
-    shell = clone.shell_environment()
     clone.ops("init")
     lanes.register(clone.instance)
-    for key, value, secret in (
-        *_provider("openrouter", stubs.failing_port),
-        *_provider("openai", stubs.working_port),
-        ("alertmanager.webhook.url", f"{stubs.alerts.url}/alerts", True),
-        ("alertmanager.deadMansSwitch.url", f"{stubs.alerts.url}/still-alive", True),
-        ("alloy.forwardTraces[0].name", "vendor", False),
-        ("alloy.forwardTraces[0].endpoint", stubs.traces.url, False),
-        ("alloy.forwardTraces[0].headers.x-vendor-key", VENDOR_KEY, True),
-    ):
-        subprocess.run(
-            [
-                "pulumi",
-                "config",
-                "set",
-                "--path",
-                *(["--secret"] if secret else []),
-                f"groundwork:{key}",
-                value,
-                "--stack",
-                clone.stack,
-            ],
-            cwd=clone.root,
-            env=shell,
-            check=True,
-            capture_output=True,
-        )
+    clone.set_keys(
+        secrets={
+            "litellm.providers.openrouter.apiKey": "stub-key-of-openrouter",
+            "litellm.providers.openai.apiKey": "stub-key-of-openai",
+            "alertmanager.webhook.url": f"{stubs.alerts.url}/alerts",
+            "alertmanager.deadMansSwitch.url": f"{stubs.alerts.url}/still-alive",
+            "alloy.forwardTraces[0].headers.x-vendor-key": VENDOR_KEY,
+        },
+        plain={
+            "litellm.providers.openrouter.baseUrl": _provider(stubs.failing_port),
+            "litellm.providers.openai.baseUrl": _provider(stubs.working_port),
+            "alloy.forwardTraces[0].name": "vendor",
+            "alloy.forwardTraces[0].endpoint": stubs.traces.url,
+        },
+    )
     # The life of a stack begins as a person's does; for other tests it need only be there.
     clone.watched = any(item.path.stem == "test_lifecycle" for item in request.session.items)
     clone.first_up = clone.ops("up").stdout
@@ -135,10 +123,8 @@ def deployed(clone: Clone, stubs: Stubs, request: pytest.FixtureRequest) -> Clon
     return clone
 
 
-def _provider(name: str, port: int) -> Iterator[tuple[str, str, bool]]:
-    """The keys of a stub provider, each with its value and whether that is a secret."""
-    yield f"litellm.providers.{name}.apiKey", f"stub-key-of-{name}", True
-    yield f"litellm.providers.{name}.baseUrl", f"http://host.docker.internal:{port}/v1", False
+def _provider(port: int) -> str:
+    return f"http://host.docker.internal:{port}/v1"
 
 
 @pytest.fixture(scope="session")

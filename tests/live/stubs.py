@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.example import application
+from tests.live.local_models import LocalModels
 
 ANSWER = "Blue, says the second provider."
 EXPENSIVE = "an expensive question"
@@ -147,12 +148,14 @@ class Stubs:
     def __init__(self, address: str) -> None:
         self.failing = _Server(address, failing=True)
         self.working = _Server(address, failing=False)
+        self.local = LocalModels(address)
         self.application = application.serve(address, 0)
         self.alerts = Receiver(address)
         self.traces = Receiver(address)
         self._servers: tuple[ThreadingHTTPServer, ...] = (
             self.failing,
             self.working,
+            self.local,
             self.application,
             self.alerts,
             self.traces,

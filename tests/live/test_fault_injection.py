@@ -332,7 +332,7 @@ BREAKS: list[tuple[str, str, Break]] = [
         minio("mc anonymous set public store/documents", "mc anonymous set none store/documents"),
     ),
     (
-        "test_litellm.py::test_knows_its_model",
+        "test_litellm.py::test_knows_its_models",
         "litellm",
         edited("litellm", "config.yaml", "s/model_name: .*/model_name: other/", restart=True),
     ),

@@ -50,6 +50,9 @@ SIBLINGS = {
     "username": "user",
     "password": "Zx81Zx82Zx83Zx84Zx85",
     "database": "db",
+    "provider": "ollama",
+    "model": "m",
+    "providers": [{"provider": "ollama", "model": "m"}],
 }
 _IN_MAIL = {"host": "mail.b.org:587"}
 _IN_INGRESS = {"host": "a.example.org"}
@@ -187,10 +190,13 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     root: dict[str, Any] = {"instance": "abc123", "masterSecret": MASTER}
     if path[0] == "kubernetes":
         root |= {"target": "kubernetes", "kubernetes": {"context": "test"}}
+    if path[:2] == ("litellm", "models"):
+        root["litellm"] = {"providers": {"ollama": {"url": "http://models.example.org"}}}
     node: dict[str, Any] = root
     model: type[BaseModel] = settings_model()
-    for index, part in enumerate(path):
-        if index == len(path) - 1:
+    parts = [part for part in path if part != "[]"]
+    for index, part in enumerate(parts):
+        if index == len(parts) - 1:
             node[part] = value
             break
         field = next(item for item in model.model_fields.values() if item.alias == part)
@@ -200,7 +206,6 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
             **SIBLINGS,
             **(_IN_MAIL if part == "email" else _IN_INGRESS if part == "hosts" else {}),
         }
-        below = path[index + 1]
         child: dict[str, Any] = {
             item.alias or "": wanted[item.alias or ""]
             for item in inner.model_fields.values()
@@ -211,14 +216,13 @@ def _config(path: tuple[str, ...], value: Any) -> dict[str, Any]:
                 or item.alias in ("operator", "tlsSecret")
             )
         }
-        if below == "[]":
+        if "[]" in path[path.index(part) + 1 : path.index(part) + 2]:
             node[part] = [child]
-            rest = path[index + 2 :]
-            child[rest[0]] = value
-            assert len(rest) == 1, path
-            break
-        node[part] = {**(node[part] if isinstance(node.get(part), dict) else {}), **child}
-        node, model = node[part], inner
+            node = child
+        else:
+            node[part] = {**(node[part] if isinstance(node.get(part), dict) else {}), **child}
+            node = node[part]
+        model = inner
     return root
 
 

@@ -330,7 +330,7 @@ class TestAlloy:
         )
         assert reader.ports == ()
         assert "otelcol" not in self.logs()
-        assert "loki." not in self.config()
+        assert "loki.source" not in self.config()
 
     def test_logs_are_read_where_somebody_keeps_them(self) -> None:
         off = make_platform(loki={"enabled": False}, grafana={"enabled": False})

@@ -2,7 +2,13 @@
 
 import re
 
-from ops.development import chart_reference, metrics_reference, reference
+from infra import aliases
+from ops.development import (
+    chart_reference,
+    environment_reference,
+    metrics_reference,
+    reference,
+)
 from ops.paths import ROOT
 
 
@@ -35,3 +41,14 @@ def test_reference_explains_every_key() -> None:
     assert len(rows) > 90
     assert not [row for row in rows if row.rstrip(" |").endswith("|")]
     assert not [row for row in rows if "typing." in row or "<class" in row]
+
+
+def test_the_example_environment_is_generated_from_the_code() -> None:
+    """If this fails: make docs."""
+    assert environment_reference.PATH.read_text() == environment_reference.render()
+
+
+def test_every_other_name_is_documented() -> None:
+    page = (ROOT / "docs" / "connecting.md").read_text()
+    names = {alias for found in aliases.SETS.values() for alias in found}
+    assert sorted(name for name in names if f"`{name}`" not in page) == []

@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infra.secret import Secret
-from infra.services import clickhouse, litellm, scram
+from infra.services import clickhouse, litellm, model_chain, scram
 from infra.services.definition import Stage
 from infra.services.registry import definitions
+from infra.settings.gateway import Litellm
 from infra.spec import APP_NETWORK, Platform, Service
 from infra.units import GIB, MIB
 from infra.versions import NO_PACKAGE
@@ -375,9 +376,10 @@ def test_chain_is_in_the_order_of_the_mission() -> None:
 
 def test_chain_holds_only_providers_that_can_be_asked() -> None:
     context = make_context(litellm={"providers": {"openai": {"apiKey": "key-oa"}}})
-    assert [(item["model"], item["order"]) for item in litellm.chain(context)] == [
-        ("openai/gpt-4o-mini", 1)
+    found = [
+        item["litellm_params"] for item in model_chain.deployments(context.settings.of(Litellm))
     ]
+    assert [(item["model"], item["order"]) for item in found] == [("openai/gpt-4o-mini", 1)]
     assert [item.service for item in litellm.left_out(context)] == [
         "litellm: ollama",
         "litellm: openrouter",
@@ -498,7 +500,7 @@ def test_clickhouse_keeps_no_password_and_no_default_user() -> None:
     assert users["default"] == {"@remove": "remove"}
     assert [
         name
-        for name in clickhouse.USERS
+        for name in ("admin", "app", "monitoring")
         if not re.fullmatch(r"[0-9a-f]{64}", users[name]["password_sha256_hex"])
     ] == []
     config = yaml.safe_load(text(service, "config.d/groundwork.yaml"))
