@@ -119,6 +119,44 @@ CONTRACT: dict[str, tuple[Metric, ...]] = {
         Metric("job_duration_seconds", "histogram", ("queue",), "Duration of one job."),
         Metric("jobs_waiting", "gauge", ("queue",), "Jobs waiting to start."),
     ),
+    "Events": (
+        Metric(
+            "events_total",
+            "counter",
+            ("name", "status"),
+            "Events processed; `status` is `success` or `error`.",
+        ),
+        Metric(
+            "event_duration_seconds",
+            "histogram",
+            ("name",),
+            "Time from an event's arrival until it was processed.",
+        ),
+    ),
+    "Agents": (
+        Metric(
+            "agent_runs_total",
+            "counter",
+            ("agent", "status"),
+            "Runs of an agent; `status` is `success` or `error`.",
+        ),
+        Metric("agent_run_duration_seconds", "histogram", ("agent",), "Duration of one run."),
+        Metric(
+            "agent_steps_total", "counter", ("agent", "tool"), "Steps of runs, by the tool used."
+        ),
+        Metric(
+            "evaluations_total",
+            "counter",
+            ("suite", "result"),
+            "Evaluations; `result` is `passed` or `failed`.",
+        ),
+        Metric(
+            "evaluation_score",
+            "histogram",
+            ("suite",),
+            "Score of one evaluation, from 0 to 1.",
+        ),
+    ),
     "HTTP": (
         Metric(
             "http_requests_total",

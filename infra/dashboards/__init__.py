@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from infra.dashboards import (
+    agents,
     ai_models,
     cache_jobs,
     cost,
     databases,
+    events,
     logs,
     system_health,
     vector_search,
@@ -18,7 +20,17 @@ from infra.spec import Service
 
 BOARDS: tuple[Board, ...] = tuple(
     module.BOARD
-    for module in (system_health, ai_models, databases, cost, cache_jobs, vector_search, logs)
+    for module in (
+        system_health,
+        ai_models,
+        agents,
+        events,
+        databases,
+        cost,
+        cache_jobs,
+        vector_search,
+        logs,
+    )
 )
 
 APPLICATION = "application"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["timeseries", "stat", "gauge", "logs"]
+Kind = Literal["timeseries", "stat", "gauge", "bars", "logs"]
 Source = Literal["prometheus", "loki"]
 
 INTERVAL = "$__rate_interval"

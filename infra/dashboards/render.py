@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from grafana_foundation_sdk.builders import (
+    bargauge,
     common,
     dashboard,
     gauge,
@@ -19,10 +20,28 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from infra.dashboards.model import Board, Panel, Query
 
+ANNOTATIONS = (
+    (
+        "Alerts",
+        'ALERTS{alertstate="firing", severity!="none"}',
+        "{{alertname}} {{service}}",
+        "red",
+    ),
+    # A deploy starts what it changes.
+    (
+        "Starts",
+        "changes(groundwork:container_start_time_seconds[1m]) > 0",
+        "{{service}} started",
+        "blue",
+    ),
+)
+"""What every board marks in its panels: name, query, title and colour."""
+
 _BUILDERS: dict[str, Any] = {
     "timeseries": timeseries.Panel,
     "stat": stat.Panel,
     "gauge": gauge.Panel,
+    "bars": bargauge.Panel,
     "logs": logs.Panel,
 }
 
@@ -47,6 +66,17 @@ def render(board: Board) -> str:
             .as_dropdown(True)
         )
     )
+    for name, expression, title, colour in ANNOTATIONS:
+        built = built.annotation(
+            dashboard.AnnotationQuery()
+            .name(name)
+            .datasource(shared.DataSourceRef(type_val="prometheus", uid="prometheus"))
+            .enable(True)
+            .expr(expression)
+            .title_format(title)
+            .step("60s")
+            .icon_color(colour)
+        )
     for row in board.rows:
         built = built.with_row(dashboard.Row(row.title))
         for panel in row.panels:
@@ -71,7 +101,7 @@ def _panel(panel: Panel) -> Any:
             built = built.min(0).max(panel.maximum)
     if panel.kind == "timeseries":
         built = _lines(built, panel)
-    if panel.kind in ("stat", "gauge"):
+    if panel.kind in ("stat", "gauge", "bars"):
         built = built.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     for index, query in enumerate(panel.queries):
         built = built.with_target(_target(panel, query, chr(ord("A") + index)))

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import web_config
+from infra.services import links, web_config
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings import Settings
-from infra.settings.observability import Alertmanager, Prometheus
+from infra.settings.alerting import Alertmanager
+from infra.settings.observability import Prometheus
 from infra.spec import (
     CONFIG_DIR,
     Endpoint,
@@ -24,7 +25,7 @@ from infra.spec import (
 from infra.templating import render
 
 NAME = "alertmanager"
-USERS = ("admin", "prometheus")
+USERS = ("admin", "prometheus", "loki")
 
 
 def endpoint(context: Context, user: str) -> Endpoint:
@@ -53,6 +54,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             f"--config.file={CONFIG_DIR}/alertmanager.yml",
             f"--web.config.file={CONFIG_DIR}/web.yml",
             "--storage.path=/alertmanager",
+            f"--web.external-url={_url(context)}/",
+            "--web.route-prefix=/",
             "--auto-gomemlimit.ratio=0.9",
             # One instance; it has nobody to agree with.
             "--cluster.listen-address=",
@@ -61,7 +64,11 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             File(
                 path=f"{CONFIG_DIR}/alertmanager.yml",
                 content=render(
-                    "alertmanager/alertmanager.yml.j2", settings=settings, dir=CONFIG_DIR
+                    "alertmanager/alertmanager.yml.j2",
+                    settings=settings,
+                    dir=CONFIG_DIR,
+                    receivers=_by_severity(settings),
+                    runbook=(context.settings.alerts.runbook_url or "").rstrip("/"),
                 ),
                 live=True,
             ),
@@ -108,10 +115,25 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
 def _receivers(context: Context) -> list[str]:
     settings = context.settings.of(Alertmanager)
     return [
-        name
-        for name in ("slack", "email", "webhook", "dead_mans_switch")
-        if getattr(settings, name)
+        name for name in (*Alertmanager.receivers, "dead_mans_switch") if getattr(settings, name)
     ]
+
+
+def _by_severity(settings: Alertmanager) -> dict[str, list[str]]:
+    """For each severity the receivers that are told."""
+    return {
+        severity: [
+            name
+            for name in Alertmanager.receivers
+            if (receiver := getattr(settings, name)) and severity in receiver.severities
+        ]
+        for severity in ("critical", "warning")
+    }
+
+
+def _url(context: Context) -> str:
+    settings = context.settings.of(Alertmanager)
+    return links.external_url(context, NAME, settings.port, settings.external_url)
 
 
 def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
@@ -122,6 +144,10 @@ def _secrets(context: Context) -> Iterator[tuple[str, Secret]]:
         yield "email-password", settings.email.password
     if settings.webhook:
         yield "webhook-url", settings.webhook.url
+    if settings.pagerduty:
+        yield "pagerduty-key", settings.pagerduty.routing_key
+    if settings.opsgenie:
+        yield "opsgenie-key", settings.opsgenie.api_key
     if settings.dead_mans_switch:
         yield "dead-mans-switch-url", settings.dead_mans_switch.url
 
@@ -132,8 +158,8 @@ def notes(context: Context) -> Iterator[str]:
     if not settings.has_receiver:
         yield (
             "Nobody is notified of alerts, because no receiver is configured. Set"
-            " groundwork:alertmanager.slack, .email or .webhook; until then alerts appear only in"
-            " Alertmanager and Grafana."
+            " groundwork:alertmanager.slack, .email, .pagerduty, .opsgenie or .webhook; until then"
+            " alerts appear only in Alertmanager and Grafana."
         )
     elif not settings.dead_mans_switch:
         yield (

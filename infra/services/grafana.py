@@ -6,7 +6,7 @@ from infra.dashboards import BOARDS, present
 from infra.dashboards.model import Board
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import alertmanager, loki, prometheus, tempo
+from infra.services import alertmanager, links, loki, prometheus, tempo
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
@@ -44,6 +44,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         limits=limits(settings),
         user="472:0",
         env={
+            "GF_SERVER_ROOT_URL": f"{_url(context)}/",
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{CONFIG_DIR}/admin-password",
             "GF_SECURITY_SECRET_KEY__FILE": f"{CONFIG_DIR}/secret-key",
             "GF_PATHS_PROVISIONING": f"{CONFIG_DIR}/provisioning",
@@ -136,6 +137,11 @@ def _login(at: Endpoint) -> dict[str, object]:
     }
 
 
+def _url(context: Context) -> str:
+    settings = context.settings.of(Grafana)
+    return links.external_url(context, NAME, settings.port, settings.external_url)
+
+
 def _admin(context: Context) -> Secret:
     """Grafana reads it only at its first start, so it has no generation: change it in Grafana."""
     return context.keyring.derive(NAME, "admin")
@@ -161,8 +167,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 
 
 def _administration(context: Context) -> Contract:
-    port = context.host_port(context.settings.of(Grafana).port)
-    yield Variable("GRAFANA_URL", f"http://{context.settings.bind_address}:{port}")
+    yield Variable("GRAFANA_URL", _url(context))
     yield Variable("GRAFANA_USER", "admin")
     yield Variable("GRAFANA_PASSWORD", _admin(context))
 

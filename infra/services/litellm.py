@@ -111,6 +111,7 @@ def build(context: Context) -> Service:
             ),
             *(File(path=f"{CONFIG_DIR}/{name}-key", content=key) for name, key in keys.items()),
             File(path=f"{CONFIG_DIR}/applications.json", content=_applications(context)),
+            File(path=f"{CONFIG_DIR}/spending.json", content=_ledger(context)),
             *_authorities(context),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),
@@ -127,7 +128,11 @@ def build(context: Context) -> Service:
         # needs it.
         depends_on=(store,) if store else (),
         connects_to=(
-            *((cache.network,) if cache and cache.network else ()),
+            *(
+                at.network
+                for at in (cache, redis.endpoint(context, "queue", NAME) if cache else None)
+                if at and at.network
+            ),
             *((alloy.NAME,) if alloy.takes_traces(context) else ()),
         ),
         # Providers may be anywhere, and Ollama is usually on the host.
@@ -228,6 +233,20 @@ def _applications(context: Context) -> Secret:
         for item in applications.every(context.settings)[1:]
     }
     return Secret(json.dumps(found, indent=2))
+
+
+def _ledger(context: Context) -> Secret:
+    """The login of the Redis that keeps what is spent: the one that never evicts."""
+    at = redis.endpoint(context, "queue", NAME)
+    found = {
+        "host": at.host,
+        "port": at.port,
+        "username": at.username,
+        "password": at.password.reveal() if at.password else None,
+        "ssl": at.tls,
+        "ssl_ca_certs": _REDIS_AUTHORITY if at.authority else None,
+    }
+    return Secret(json.dumps({name: value for name, value in found.items() if value}, indent=2))
 
 
 def _key(context: Context, name: str) -> Secret:

@@ -1,18 +1,21 @@
 """Loki: keeps logs. It has no authentication, so it is reachable only from its own network."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from infra import sizing
 from infra.refusal import Violation
+from infra.services import alertmanager, links
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Loki
 from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
-from infra.templating import render
+from infra.templating import render, render_secret
 from infra.units import format_duration
 
 NAME = "loki"
+_RULES = f"{CONFIG_DIR}/rules"
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -35,14 +38,18 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         files=(
             File(
                 path=f"{CONFIG_DIR}/loki.yaml",
-                content=render(
+                content=render_secret(
                     "loki/loki.yaml.j2",
+                    rules=_RULES,
+                    alertmanager=_alertmanager(context),
+                    links=links.grafana_url(context),
                     retention=format_duration(settings.retention),
                     sizes=sizing.loki(
                         memory=settings.memory, disk=settings.disk, retention=settings.retention
                     ),
                 ),
             ),
+            *_rules(context),
         ),
         volumes=(Volume(name="loki-data", path="/loki", size=settings.disk),),
         network=OBSERVABILITY_NETWORK,
@@ -61,6 +68,26 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "collector": "alloy-logs" if context.deploys("alloy") else "",
         },
     )
+
+
+def _rules(context: Context) -> Iterator[File]:
+    """Rules over logs; Loki keeps those of its one tenant in a folder of this name."""
+    if context.deploys(alertmanager.NAME):
+        yield File(
+            path=f"{_RULES}/fake/logs.yml",
+            content=render(
+                "loki/rules.yml.j2",
+                environment=context.settings.environment,
+                threshold=context.settings.alerts.thresholds.logged_errors_per_minute,
+            ),
+        )
+
+
+def _alertmanager(context: Context) -> dict[str, Any] | None:
+    if not context.deploys(alertmanager.NAME):
+        return None
+    at = alertmanager.endpoint(context, NAME)
+    return {"url": at.url("http"), "username": at.username, "password": at.password}
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:

@@ -1,16 +1,14 @@
 """Prometheus: scrapes the metrics that the other services declare."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from infra import sizing
 from infra.refusal import Violation, repeated
-from infra.services import alertmanager, web_config
+from infra.services import alertmanager, links, prometheus_rules, web_config
 from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings import Settings
-from infra.settings.gateway import Litellm
 from infra.settings.observability import Exporters, Prometheus
 from infra.spec import (
     APP_NETWORK,
@@ -23,11 +21,11 @@ from infra.spec import (
     Service,
     Volume,
 )
-from infra.templating import TEMPLATES, render
+from infra.templating import render
 from infra.units import format_duration
 
 NAME = "prometheus"
-USERS = ("admin", "grafana", "alloy")
+USERS = ("admin", "grafana", "alloy", "tempo")
 
 
 def endpoint(context: Context, user: str) -> Endpoint:
@@ -52,6 +50,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     watching_nodes = asks_kubelets(context)
     namespaces = context.runtime.namespaces
     jobs = [_job(service) for service in scraped]
+    expected = sorted({job["service"] for job in jobs if job["role"] == "service"})
     networks = {service.home_network for service in scraped} - {OBSERVABILITY_NETWORK}
     return Service(
         name=NAME,
@@ -69,6 +68,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "--enable-feature=exemplar-storage",
             # From the collector, which takes applications' metrics over OTLP.
             "--web.enable-remote-write-receiver",
+            f"--web.external-url={url(context)}/",
+            "--web.route-prefix=/",
             f"--storage.tsdb.retention.size={sizing.prometheus_retention_size(settings.disk)}B",
             # An Alertmanager that was not there the first time hears of an alert this much later.
             "--rules.alert.resend-delay=30s",
@@ -92,7 +93,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 ),
                 live=True,
             ),
-            *_rules(context, jobs),
+            *prometheus_rules.files(context, expected),
             File(path=f"{CONFIG_DIR}/web.yml", content=web_config.config(passwords), live=True),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
             File(
@@ -147,6 +148,12 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     )
 
 
+def url(context: Context) -> str:
+    """Where people open it."""
+    settings = context.settings.of(Prometheus)
+    return links.external_url(context, NAME, settings.port, settings.external_url)
+
+
 def asks_kubelets(context: Context) -> bool:
     """True if the kubelets are asked for the containers' metrics; on Docker cAdvisor is."""
     return context.runtime.kubelets and context.settings.of(Exporters).containers.enabled
@@ -157,34 +164,6 @@ def _alertmanager(context: Context) -> str | None:
         return None
     at = alertmanager.endpoint(context, "prometheus")
     return f"{at.host}:{at.port}"
-
-
-def _rules(context: Context, jobs: Sequence[Mapping[str, Any]]) -> Iterator[File]:
-    """The rules under templates/, and the stack's own: its budget, and the services expected to
-    answer.
-    """
-    for path in rule_files():
-        yield File(path=f"{CONFIG_DIR}/rules/{path.name}", content=path.read_text(), live=True)
-    yield File(
-        path=f"{CONFIG_DIR}/rules/budget.yml",
-        content=render(
-            "prometheus/budget.yml.j2", budget=context.settings.of(Litellm).daily_budget_usd
-        ),
-        live=True,
-    )
-    yield File(
-        path=f"{CONFIG_DIR}/rules/expected.yml",
-        content=render(
-            "prometheus/expected.yml.j2",
-            services=sorted({job["service"] for job in jobs if job["role"] == "service"}),
-        ),
-        live=True,
-    )
-
-
-def rule_files() -> list[Path]:
-    """The files of recording and alerting rules."""
-    return sorted((TEMPLATES / NAME / "rules").glob("*.yml"))
 
 
 def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
@@ -244,6 +223,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             reason=f"target `{name}` is declared twice",
             fix="rename one of them",
         )
+    yield from prometheus_rules.problems(stack)
     remote = stack.of(Prometheus).remote_write
     for name in repeated([item.name for item in remote]):
         yield Violation(

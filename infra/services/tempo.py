@@ -3,13 +3,15 @@ spans arrive through Alloy.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from infra import sizing
 from infra.refusal import Violation
+from infra.services import prometheus
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings import Settings
-from infra.settings.observability import Tempo
+from infra.settings.observability import Prometheus, Tempo
 from infra.spec import (
     CONFIG_DIR,
     Endpoint,
@@ -22,7 +24,7 @@ from infra.spec import (
     Service,
     Volume,
 )
-from infra.templating import render
+from infra.templating import render_secret
 from infra.units import go_duration
 
 NAME = "tempo"
@@ -49,8 +51,9 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         files=(
             File(
                 path=f"{CONFIG_DIR}/tempo.yaml",
-                content=render(
+                content=render_secret(
                     "tempo/tempo.yaml.j2",
+                    prometheus=_prometheus(context),
                     major=image.major,
                     retention=go_duration(settings.retention),
                     sizes=sizing.tempo(
@@ -69,6 +72,14 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         ports=(Port(name="otlp-http", container=4318),),
         logs=Logs(format="logfmt"),
     )
+
+
+def _prometheus(context: Context) -> dict[str, Any] | None:
+    """Where the rates and durations of spans go, if Prometheus is ours."""
+    if not context.settings.of(Prometheus).deployed:
+        return None
+    at = prometheus.endpoint(context, NAME)
+    return {"url": at.url("http"), "username": at.username, "password": at.password}
 
 
 def _ready(image: Image) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from infra.settings.alerting import Alerts
 from infra.settings.applications import Application
 from infra.settings.cluster import Kubernetes
 from infra.settings.common import Because, Flag, Model
@@ -82,6 +83,10 @@ class Settings(Model):
 
     contract: Contract = Field(
         default_factory=Contract, description="The environment of applications."
+    )
+
+    alerts: Alerts = Field(
+        default_factory=Alerts, description="Thresholds of alerts, and rules of your own."
     )
 
     policies: Policies = Field(

@@ -31,6 +31,13 @@ def _template(value: str) -> str:
     return value
 
 
+def rules_path(value: str) -> str:
+    """A file of rules below templates/."""
+    if not _path(value).endswith((".yml", ".yaml")):
+        raise ValueError("it must be a file below templates/ whose name ends with .yml or .yaml")
+    return value
+
+
 VariableName = Annotated[str, AfterValidator(_variable), Kind("variable")]
 TreePath = Annotated[str, AfterValidator(_path), Kind("path")]
 TemplatePath = Annotated[str, AfterValidator(_template), Kind("path")]

@@ -138,4 +138,7 @@ class Litellm(ServiceSettings):
     daily_budget_usd: Dollars = Field(
         2.0, description="Daily spending limit in US dollars; requests beyond it are refused."
     )
+    monthly_budget_usd: Dollars | None = Field(
+        None, description="Monthly budget in US dollars, at which an alert fires; none, if not set."
+    )
     providers: Providers = Field(default_factory=Providers, description="Access to the providers.")

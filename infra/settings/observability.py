@@ -18,14 +18,11 @@ from infra.settings.common import (
 )
 from infra.settings.text import (
     Address,
-    Channel,
     ForwardName,
     HeaderName,
     HeaderValue,
     JobName,
-    Mailbox,
     Name,
-    SecretUrl,
     SecretValue,
     Url,
     UrlPath,
@@ -82,6 +79,10 @@ class Prometheus(ServiceSettings):
         description="Disk space for its series; at 80 % of it, the oldest are deleted.",
     )
     port: HostPort = Field(9090, description="Port on the host.")
+    external_url: Url | None = Field(
+        None,
+        description="URL at which people reach it, for links; its port on the host, if not set.",
+    )
     retention: Annotated[Duration, Field(ge=3600, le=_LONGEST), _KEPT] = Field(
         15 * _DAY, description="How long series are kept."
     )
@@ -109,6 +110,10 @@ class Grafana(ServiceSettings):
     memory: Memory = Field(256 * MIB, ge=128 * MIB, description="Memory limit.")
     disk: Disk = Field(GIB, description="Disk space for its database.")
     port: HostPort = Field(3001, description="Port on the host.")
+    external_url: Url | None = Field(
+        None,
+        description="URL at which people reach it, for links; its port on the host, if not set.",
+    )
 
 
 class Watcher(Sized):
@@ -117,67 +122,6 @@ class Watcher(Sized):
     monitors: ClassVar[bool] = True
 
     enabled: Flag = Field(True, description="Whether it is deployed.")
-
-
-class Slack(Model):
-    """A Slack channel."""
-
-    webhook_url: SecretUrl = Field(description="Incoming webhook; set it with `--secret`.")
-    channel: Channel = Field("#alerts", description="Channel or person.")
-
-
-class Email(Model):
-    """A mailbox."""
-
-    to: Mailbox = Field(description="Recipient's address.")
-    sender: Mailbox = Field(description="Sender's address.")
-    host: Address = Field(description="Mail server, `host:port`.")
-    username: User | None = Field(
-        None, description="User name for the mail server; set it together with the password."
-    )
-    password: SecretValue | None = Field(
-        None, description="Password for the mail server; set it with `--secret`."
-    )
-    tls: Flag = Field(
-        True, description="Whether the connection must be encrypted (STARTTLS, or TLS on port 465)."
-    )
-
-
-class Webhook(Model):
-    """Any endpoint that accepts Alertmanager's JSON."""
-
-    url: SecretUrl = Field(
-        description=(
-            "URL to which alerts are posted; set it with `--secret`, since such URLs often"
-            " contain a key."
-        )
-    )
-
-
-class Alertmanager(Watcher, Rotatable):
-    """Sends alerts to people."""
-
-    memory: Memory = Field(48 * MIB, ge=32 * MIB, description="Memory limit.")
-    cpus: Cores = Field(0.25, description="CPU limit, in cores.")
-    disk: Disk = Field(
-        128 * MIB, description="Disk space for silences and the record of sent notifications."
-    )
-    port: HostPort = Field(9093, description="Port on the host.")
-    slack: Slack | None = Field(None, description="A Slack channel that receives alerts.")
-    email: Email | None = Field(None, description="A mailbox that receives alerts.")
-    webhook: Webhook | None = Field(None, description="An endpoint that receives alerts.")
-    dead_mans_switch: Webhook | None = Field(
-        None,
-        description=(
-            "Called about every minute while alerting works; it should raise an alarm when the"
-            " calls stop."
-        ),
-    )
-
-    @property
-    def has_receiver(self) -> bool:
-        """True if anyone is notified of alerts."""
-        return bool(self.slack or self.email or self.webhook)
 
 
 class Loki(Watcher):

@@ -65,6 +65,19 @@ CACHE_DURATION = _histogram(
 JOBS = _counter("jobs_total", "Jobs that ended.", "queue", "status")
 JOB_DURATION = _histogram("job_duration_seconds", "Time of one job.", "queue")
 JOBS_WAITING = _gauge("jobs_waiting", "Jobs waiting to start.", "queue")
+EVENTS = _counter("events_total", "Events processed.", "name", "status")
+EVENT_DURATION = _histogram("event_duration_seconds", "Time until an event was processed.", "name")
+RUNS = _counter("agent_runs_total", "Runs of an agent.", "agent", "status")
+RUN_DURATION = _histogram("agent_run_duration_seconds", "Duration of one run.", "agent")
+STEPS = _counter("agent_steps_total", "Steps of runs.", "agent", "tool")
+EVALUATIONS = _counter("evaluations_total", "Evaluations.", "suite", "result")
+SCORE = Histogram(
+    "evaluation_score",
+    "Score of one evaluation, from 0 to 1.",
+    ["suite"],
+    buckets=[tenth / 10 for tenth in range(1, 11)],
+    registry=REGISTRY,
+)
 HTTP_REQUESTS = _counter("http_requests_total", "Requests answered.", "method", "route", "status")
 HTTP_DURATION = _histogram(
     "http_request_duration_seconds", "Time until the response was sent.", "method", "route"
@@ -94,6 +107,7 @@ class Work:
             CACHE.labels("answers", "set", "success").inc()
             CACHE_DURATION.labels("answers", "set").observe(draw.uniform(0.0005, 0.004))
         self._take_in()
+        self._run_an_agent()
         status = 500 if draw.random() < 0.02 else 200
         HTTP_REQUESTS.labels("GET", "/", str(status)).inc()
         # An exemplar: from this sample the dashboards lead to the trace.
@@ -122,6 +136,19 @@ class Work:
         AI_TOKENS.labels(provider, model, "completion").inc(completion)
         # A thousandth of the price, so that no example spends a budget.
         AI_COST.labels(provider, model).inc((prompt + completion) * price / 1000)
+
+    def _run_an_agent(self) -> None:
+        draw, agent = self._draw, self._draw.choice(("planner", "writer"))
+        failed = draw.random() < 0.05
+        RUNS.labels(agent, "error" if failed else "success").inc()
+        RUN_DURATION.labels(agent).observe(draw.uniform(0.5, 20))
+        for tool in ("search", "model"):
+            STEPS.labels(agent, tool).inc(draw.randrange(1, 5))
+        score = draw.betavariate(8, 2)
+        EVALUATIONS.labels("answers", "passed" if score > 0.7 else "failed").inc()
+        SCORE.labels("answers").observe(score)
+        EVENTS.labels("question", "error" if failed else "success").inc()
+        EVENT_DURATION.labels("question").observe(draw.uniform(0.01, 0.6))
 
     def _take_in(self) -> None:
         failed = self._draw.random() < 0.01

@@ -72,6 +72,19 @@ def test_application_targets_are_scraped(service: Deployed) -> None:
         pytest.skip(f"the application does not answer: {down}")
 
 
+def test_runs_with_its_configuration(service: Deployed) -> None:
+    """It took the files that it was given last, rules among them."""
+    answer = http.get(
+        f"{service.url('http')}/api/v1/query",
+        params={"query": 'prometheus_config_last_reload_successful{job="prometheus"}'},
+        auth=("admin", service.credentials["admin"]),
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+    taken = [result["value"][1] for result in answer.json()["data"]["result"]]
+    assert taken == ["1"], "Prometheus rejected its files; its log names the line"
+
+
 def test_answers_a_query(service: Deployed) -> None:
     """Scraped samples can be queried."""
     answer = http.get(

@@ -85,6 +85,17 @@ def clone(
                 {"name": "exports", "versioning": True},
             ],
         },
+        applications=[{"name": "ledger"}],
+        litellm={
+            "models": [
+                {
+                    "name": "embed",
+                    "kind": "embedding",
+                    "dimensions": 64,
+                    "providers": [{"provider": "openai", "model": "text-embedding-3-small"}],
+                }
+            ]
+        },
         prometheus={
             "scrapeInterval": "2s",
             "targets": [{"name": "shop", "address": f"host.docker.internal:{stubs.metrics_port}"}],
@@ -106,12 +117,24 @@ def deployed(clone: Clone, stubs: Stubs, request: pytest.FixtureRequest) -> Clon
             "litellm.providers.openrouter.apiKey": "stub-key-of-openrouter",
             "litellm.providers.openai.apiKey": "stub-key-of-openai",
             "alertmanager.webhook.url": f"{stubs.alerts.url}/alerts",
+            "alertmanager.slack.webhookUrl": f"{stubs.alerts.url}/slack",
+            "alertmanager.pagerduty.routingKey": "stub-key-of-pagerduty-0123456789",
+            "alertmanager.opsgenie.apiKey": "stub-key-of-opsgenie-0123456789",
             "alertmanager.deadMansSwitch.url": f"{stubs.alerts.url}/still-alive",
             "alloy.forwardTraces[0].headers.x-vendor-key": VENDOR_KEY,
         },
         plain={
             "litellm.providers.openrouter.baseUrl": _provider(stubs.failing_port),
             "litellm.providers.openai.baseUrl": _provider(stubs.working_port),
+            "alertmanager.email.to": "ops@example.org",
+            "alertmanager.email.sender": "alerts@example.org",
+            "alertmanager.email.host": stubs.mail.host,
+            "alertmanager.email.tls": "false",
+            "alertmanager.email.severities[0]": "critical",
+            "alertmanager.pagerduty.url": f"{stubs.alerts.url}/pagerduty",
+            "alertmanager.pagerduty.severities[0]": "critical",
+            "alertmanager.opsgenie.url": f"{stubs.alerts.url}/opsgenie/",
+            "alertmanager.opsgenie.severities[0]": "warning",
             "alloy.forwardTraces[0].name": "vendor",
             "alloy.forwardTraces[0].endpoint": stubs.traces.url,
         },

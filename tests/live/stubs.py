@@ -4,6 +4,7 @@ receivers of alerts and traces.
 
 import gzip
 import json
+import socketserver
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from typing import Any
 
 from tests.example import application
 from tests.live.local_models import LocalModels
+from tests.live.mail import MailServer
 
 ANSWER = "Blue, says the second provider."
 EXPENSIVE = "an expensive question"
@@ -25,7 +27,13 @@ class _Provider(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(request)
-        if self.server.failing:
+        if self.path.endswith("/embeddings") and not self.server.failing:
+            vector = [0.5] * request.get("dimensions", 64)
+            data = [{"object": "embedding", "index": 0, "embedding": vector}]
+            usage = {"prompt_tokens": 4, "total_tokens": 4}
+            body = {"object": "list", "model": request["model"], "data": data, "usage": usage}
+            self._send(200, "application/json", json.dumps(body))
+        elif self.server.failing:
             self._send(
                 500,
                 "application/json",
@@ -152,13 +160,15 @@ class Stubs:
         self.application = application.serve(address, 0)
         self.alerts = Receiver(address)
         self.traces = Receiver(address)
-        self._servers: tuple[ThreadingHTTPServer, ...] = (
+        self.mail = MailServer(address)
+        self._servers: tuple[socketserver.BaseServer, ...] = (
             self.failing,
             self.working,
             self.local,
             self.application,
             self.alerts,
             self.traces,
+            self.mail,
         )
 
     @property

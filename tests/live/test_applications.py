@@ -59,6 +59,12 @@ def stack(
                     ],
                 },
                 {
+                    "name": "priced",
+                    "kind": "embedding",
+                    "dimensions": LENGTH,
+                    "providers": [_link("openai", "text-embedding-3-small")],
+                },
+                {
                     "name": "sort",
                     "kind": "rerank",
                     "providers": [_link("cohere", "rerank-v3.5")],
@@ -313,6 +319,53 @@ def test_a_spent_budget_stops_one_application(stack: Clone) -> None:
     wait_until(lambda: stack.ready("litellm"), timeout=90, reason="litellm is ready")
     assert complete(stack, "shop", "default").status_code == 429
     assert content(complete(stack, "billing", "default")) == ANSWER
+
+
+def test_what_is_spent_and_saved_is_told(stack: Clone) -> None:
+    """By day, by month and by application; an answer from the cache saves its price."""
+    told = environment(stack, "billing")
+
+    def ask_once() -> None:
+        answer = httpx.post(
+            f"{told['LLM_BASE_URL']}/embeddings",
+            headers={"Authorization": f"Bearer {told['LLM_API_KEY']}"},
+            json={"model": "priced", "input": "the same question"},
+            timeout=60,
+        )
+        assert answer.status_code == 200, answer.text
+
+    def metrics() -> dict[str, float]:
+        answer = httpx.get(
+            told["LLM_BASE_URL"].removesuffix("/v1") + "/metrics/",
+            headers={
+                "Authorization": "Bearer "
+                + stack.outputs()["credentials"]["litellm"]["metrics-key"]
+            },
+            timeout=20,
+        )
+        assert answer.status_code == 200, answer.text
+        lines = [line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:3] == "ai_"]
+        return {name: float(value) for name, value in lines}
+
+    ask_once()
+    saved = 'ai_saved_this_month_usd{application="billing"}'
+
+    def both_told() -> dict[str, float]:
+        ask_once()
+        return metrics()
+
+    found = wait_until(
+        both_told,
+        until=lambda told: told.get(saved, 0) > 0,
+        timeout=30,
+        reason="the cache has saved something",
+    )
+    # What the budget's test has spent, before the restart in it.
+    assert found['ai_spent_this_month_usd{application="shop"}'] > 1
+    days = [value for name, value in found.items() if name.startswith("ai_spent_day_usd{day=")]
+    months = [value for name, value in found.items() if name.startswith("ai_spent_month_usd{")]
+    assert sum(days) == pytest.approx(sum(months))
+    assert sum(months) > found['ai_spent_this_month_usd{application="shop"}']
 
 
 def test_a_second_up_changes_nothing(stack: Clone) -> None:

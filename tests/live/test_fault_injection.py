@@ -351,6 +351,26 @@ BREAKS: list[tuple[str, str, Break]] = [
             restart=True,
         ),
     ),
+    (
+        "test_litellm.py::test_embeds",
+        "litellm",
+        edited("litellm", "config.yaml", "s/dimensions: 64/dimensions: 32/", restart=True),
+    ),
+    (
+        "test_applications.py::test_the_gateway_knows_each",
+        "litellm",
+        edited("litellm", "applications.json", 's/"key": "sk-/"key": "sk-no-/', restart=True),
+    ),
+    (
+        "test_applications.py::test_each_uses_its_own_keys",
+        "redis-queue",
+        edited("redis-queue", "users.acl", "s/^(user ledger .*)$/\\1 ~*/", restart=True),
+    ),
+    (
+        "test_applications.py::test_each_enters_its_own_database",
+        "postgres",
+        sql("ALTER ROLE ledger NOLOGIN", "ALTER ROLE ledger LOGIN", database="postgres"),
+    ),
     ("test_litellm.py::test_completes_through_the_chain", "litellm", providers_down),
     ("test_litellm.py::test_streams", "litellm", providers_down),
     (
@@ -363,6 +383,18 @@ BREAKS: list[tuple[str, str, Break]] = [
         "prometheus",
         edited(
             "prometheus", "prometheus.yml", 's/job_name: "shop"/job_name: "other"/', restart=True
+        ),
+    ),
+    (
+        "test_prometheus.py::test_runs_with_its_configuration",
+        "prometheus",
+        edited(
+            "prometheus",
+            "rules/thresholds.yml",
+            "s/vector/vecto/",
+            restart=False,
+            then="kill -HUP 1",
+            settle=6,
         ),
     ),
     (
@@ -412,6 +444,18 @@ BREAKS: list[tuple[str, str, Break]] = [
         edited("tempo", "tempo.yaml", "s/0.0.0.0:4318/0.0.0.0:4319/", restart=True),
     ),
     ("test_alloy.py::test_hands_a_trace_to_tempo", "alloy", stopped("tempo")),
+    (
+        "test_alloy.py::test_hands_a_log_to_loki_redacted",
+        "alloy",
+        edited(
+            "alloy", "config.alloy", 's/^ +replace +=.*/    replace = "{{ .Value }}"/', restart=True
+        ),
+    ),
+    (
+        "test_alloy.py::test_hands_a_metric_to_prometheus",
+        "alloy",
+        edited("alloy", "config.alloy", 's#"role"#"roll"#', restart=True),
+    ),
     (
         "test_alloy.py::test_shows_its_metrics_to_nobody",
         "alloy",

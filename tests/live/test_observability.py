@@ -533,6 +533,56 @@ def test_an_alert_arrives_with_what_to_do(
     ] == []
 
 
+def test_slack_is_told_with_links_that_open(
+    alerted: list[dict[str, Any]], deployed: Clone, stubs: Stubs
+) -> None:
+    """Slack's own payload: a channel, and a title that leads to where people reach Alertmanager."""
+    found = [json.loads(item.body) for item in list(stubs.alerts.received) if item.path == "/slack"]
+    told = [part for body in found for part in body["attachments"]]
+    down = next(part for part in told if "ServiceDown" in part["title"])
+    assert down["title"].startswith("[FIRING:")
+    assert "minio has not answered" in down["text"]
+    assert "What to do:" in down["text"]
+    address = deployed.outputs()["administration"]["ALERTMANAGER_URL"]
+    assert down["title_link"].startswith(f"{address}/#/alerts")
+    assert {body["channel"] for body in found} == {"#alerts"}
+
+
+def test_a_mailbox_is_told(alerted: list[dict[str, Any]], stubs: Stubs) -> None:
+    message = wait_until(
+        lambda: [item for item in list(stubs.mail.messages) if "ServiceDown" in item["Subject"]],
+        timeout=60,
+        reason="a mail arrives",
+    )[0]
+    assert (message["To"], message["From"]) == ("ops@example.org", "alerts@example.org")
+    body = message.get_body(("html",))
+    assert body is not None
+    assert "minio has not answered" in body.get_content()
+
+
+@pytest.mark.parametrize(
+    ("path", "critical"), [("/pagerduty", True), ("/opsgenie/v2/alerts", False)]
+)
+def test_who_is_on_call_is_told_of_its_severity(
+    alerted: list[dict[str, Any]], stubs: Stubs, path: str, critical: bool
+) -> None:
+    """PagerDuty of what is critical, Opsgenie of warnings, each in its own words."""
+    bodies = wait_until(
+        lambda: [
+            json.loads(item.body) for item in list(stubs.alerts.received) if item.path == path
+        ],
+        timeout=_ALERT_PATIENCE,
+        reason=f"{path} is called",
+    )
+    if critical:
+        assert {body["payload"]["severity"] for body in bodies} == {"critical"}
+        assert any("ServiceDown" in body["payload"]["summary"] for body in bodies)
+        assert {body["routing_key"] for body in bodies} == {"stub-key-of-pagerduty-0123456789"}
+    else:
+        assert {body["priority"] for body in bodies} == {"P3"}
+        assert not any("ServiceDown" in body["message"] for body in bodies)
+
+
 def test_a_service_that_is_down_silences_what_follows_from_it(
     alerted: list[dict[str, Any]], deployed: Clone
 ) -> None:

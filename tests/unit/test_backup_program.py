@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from groundwork_backup import config, manifests, restoring, runs, serve, status
 from groundwork_backup.config import Config, Repository, Source
-from groundwork_backup.failure import Failed
+from groundwork_backup.failure import Failed, Full
 from groundwork_backup.manifests import Entry, Manifest, Saved, Stream
 from groundwork_backup.restic import Restic
 from groundwork_backup.stores import postgres, redis
@@ -490,6 +491,22 @@ def test_nothing_is_surplus_where_there_is_nothing_yet(monkeypatch: pytest.Monke
     assert restic.surplus("complete", {"last": 3}) == []
 
 
+def test_a_full_repository_ends_a_save_that_restic_would_not_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Restic waits for the command that it reads, which waits for restic to read on."""
+    program = tmp_path / "restic"
+    program.write_text(
+        "#!/bin/sh\necho 'Save(<data/1>) failed: write: no space left on device' >&2\n"
+        'while :; do echo \'{"message_type": "status", "bytes_done": 1}\'; sleep 0.1; done\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    restic = Restic(Repository(name="first", url=_FOLDER, password="x"), tmp_path, "a")
+    with pytest.raises(Full, match="is full; existing backups are not harmed"):
+        restic.save("objects.tar", ["true"], tags=(), environment={})
+
+
 def _answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[int, str]]) -> list[str]:
     """Restic answers with a status and an error, 0 if not named; the commands that it is asked."""
     asked: list[str] = []
@@ -511,6 +528,7 @@ class Flaky:
 
     def __init__(self) -> None:
         self.begun: set[str] = set()
+        self.full: list[str] = []
         self.asked: list[str] = []
 
     def say(self, _: str) -> None:
@@ -537,3 +555,11 @@ def test_a_store_that_is_being_replaced_is_tried_again(monkeypatch: pytest.Monke
     assert run.asked == ["replaced", "half", "down", "fine", "replaced", "down"]
     assert [item.store for item in saved if item.error] == ["half", "down"]
     assert [item.store for item in saved] == ["replaced", "half", "down", "fine"]
+
+
+def test_nothing_is_tried_again_in_a_full_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_AGAIN_SECONDS", 0)
+    run = Flaky()
+    run.full.append("replaced")
+    runs._save_all(run, [Source(name="replaced", kind="redis", host="h", port=1)])  # type: ignore[arg-type]
+    assert run.asked == ["replaced"]

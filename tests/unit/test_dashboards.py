@@ -10,7 +10,7 @@ from infra.contract import METRICS
 from infra.dashboards import APPLICATION, BOARDS, present
 from infra.dashboards.model import Board, Panel
 from infra.dashboards.render import render
-from infra.services.prometheus import rule_files
+from infra.services.prometheus_rules import rule_files
 from tests.unit.conftest import make_platform, make_settings
 
 ALL = [
@@ -26,10 +26,12 @@ CONTRACT = {name for metric in METRICS for name in metric.series}
 UNITS = {"short", "percentunit", "bytes", "Bps", "s", "reqps", "ops", "currencyUSD"}
 
 
-def test_the_seven_that_were_promised() -> None:
+def test_what_was_promised_is_there() -> None:
     titles = [
         "System Health",
         "AI Models Performance",
+        "Agents and Evaluations",
+        "Events",
         "Database Metrics",
         "Cost Tracking",
         "Cache and Jobs",

@@ -125,6 +125,16 @@ class TestAlertmanager:
                 "webhook_configs",
                 "webhook-url",
             ),
+            (
+                {"pagerduty": {"routingKey": "key-of-pagerduty-0123456789"}},
+                "pagerduty_configs",
+                "pagerduty-key",
+            ),
+            (
+                {"opsgenie": {"apiKey": "key-of-opsgenie-0123456789"}},
+                "opsgenie_configs",
+                "opsgenie-key",
+            ),
         ],
     )
     def test_a_receivers_secret_is_read_from_a_file(
@@ -132,7 +142,7 @@ class TestAlertmanager:
     ) -> None:
         service = make_platform(alertmanager=keys).by_name("alertmanager")
         receiver = next(
-            item for item in self.config(**keys)["receivers"] if item["name"] == "people"
+            item for item in self.config(**keys)["receivers"] if item["name"] == "warning"
         )
         assert set(receiver) == {"name", kind}
         assert f"/etc/groundwork/{file}" in str(receiver[kind])
@@ -149,9 +159,44 @@ class TestAlertmanager:
         """On 465 it is TLS from the first byte, and STARTTLS within it is asked of no server."""
         email = {"to": "a@b.org", "sender": "c@b.org", "host": f"mail.b.org:{port}", "tls": tls}
         people = next(
-            item for item in self.config(email=email)["receivers"] if item["name"] == "people"
+            item for item in self.config(email=email)["receivers"] if item["name"] == "critical"
         )
         assert people["email_configs"][0]["require_tls"] is asked
+
+    def test_a_receiver_is_told_of_its_severities(self) -> None:
+        config = self.config(
+            slack={"webhookUrl": "https://hooks.example.org/abc"},
+            pagerduty={"routingKey": "key-of-pagerduty-0123456789", "severities": ["critical"]},
+        )
+        told = {item["name"]: set(item) - {"name"} for item in config["receivers"]}
+        assert told["critical"] == {"slack_configs", "pagerduty_configs"}
+        assert told["warning"] == {"slack_configs"}
+        routes = {route["receiver"] for route in config["route"]["routes"]}
+        assert routes == {"critical", "dead-mans-switch"}
+
+    @pytest.mark.parametrize(
+        ("keys", "url"),
+        [
+            ({}, "http://127.0.0.1:9093/"),
+            ({"portOffset": 100}, "http://127.0.0.1:9193/"),
+            (
+                {"alertmanager": {"externalUrl": "https://alerts.example.org"}},
+                "https://alerts.example.org/",
+            ),
+        ],
+    )
+    def test_links_lead_to_where_people_reach_it(self, keys: dict[str, Any], url: str) -> None:
+        assert f"--web.external-url={url}" in make_platform(**keys).by_name("alertmanager").command
+
+    def test_the_runbooks_link_is_whole_if_its_tree_is_known(self) -> None:
+        loaded = text(
+            make_platform(
+                alertmanager={"slack": {"webhookUrl": "https://hooks.example.org/abc"}},
+                alerts={"runbookUrl": "https://git.example.org/infra/blob/main/"},
+            ).by_name("alertmanager"),
+            "alertmanager.yml",
+        )
+        assert "https://git.example.org/infra/blob/main/{{ .Annotations.runbook }}" in loaded
 
     def test_critical_alerts_are_repeated_sooner(self) -> None:
         route = self.config()["route"]
@@ -299,9 +344,21 @@ class TestPrometheus:
 
     def test_the_budget_is_the_configured_one(self) -> None:
         rules = yaml.safe_load(
-            text(make_platform(litellm={"dailyBudgetUsd": 7.5}).by_name("prometheus"), "budget.yml")
+            text(
+                make_platform(litellm={"dailyBudgetUsd": 7.5}).by_name("prometheus"),
+                "thresholds.yml",
+            )
         )
         assert rules["groups"][0]["rules"][0]["expr"] == "vector(7.5)"
+
+    def test_a_threshold_is_the_configured_one(self) -> None:
+        alerts = {"thresholds": {"responseSeconds": 0.25}}
+        rules = yaml.safe_load(
+            text(make_platform(alerts=alerts).by_name("prometheus"), "thresholds.yml")
+        )["groups"][0]["rules"]
+        found = {rule["record"]: rule["expr"] for rule in rules}
+        assert found["groundwork:threshold:response_seconds"] == "vector(0.25)"
+        assert "groundwork:ai_budget_usd:monthly" not in found
 
     def test_series_tell_their_environment(self) -> None:
         made = yaml.safe_load(

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.services.prometheus import rule_files
+from infra.services.prometheus_rules import rule_files, thresholds
+from infra.templating import render
+from tests.unit.conftest import make_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = [
@@ -15,6 +17,9 @@ RULES = [
     for path in rule_files()
     for group in yaml.safe_load(path.read_text())["groups"]
     for rule in group["rules"]
+]
+LOGS = yaml.safe_load(render("loki/rules.yml.j2", environment="dev", threshold=60.0))["groups"][0][
+    "rules"
 ]
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for _, rule in RULES if "alert" in rule}
 TESTS = [
@@ -92,4 +97,18 @@ class TestEveryAlert:
 
 
 def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
-    assert set(re.findall(r"^## (\w+)$", RUNBOOK, re.M)) == set(ALERTS)
+    named = set(re.findall(r"^## (\w+)$", RUNBOOK, re.M))
+    assert named == set(ALERTS) | {rule["alert"] for rule in LOGS}
+
+
+def test_an_alert_on_logs_says_what_to_do() -> None:
+    """Loki evaluates it, and no tool here runs it on made-up lines: a live test makes it fire."""
+    (rule,) = LOGS
+    assert set(rule["annotations"]) == {"summary", "action", "runbook"}
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_the_cases_are_run_with_the_default_thresholds() -> None:
+    """If this fails: write what `thresholds` returns into the file."""
+    text = (ROOT / "tests" / "rules" / "thresholds" / "default.yml").read_text()
+    assert text == thresholds(make_settings(litellm={"monthlyBudgetUsd": 40.0}))

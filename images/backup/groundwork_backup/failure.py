@@ -9,6 +9,10 @@ class Failed(Exception):
         super().__init__(what)
 
 
+class Full(Failed):
+    """The repository has no room left, so that no store can be saved."""
+
+
 def told(error: Exception) -> str:
     """Any error in one line."""
     text = error.what if isinstance(error, Failed) else f"{type(error).__name__}: {error}"

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from groundwork_backup.config import Repository
-from groundwork_backup.failure import Failed
+from groundwork_backup.failure import Failed, Full
 
 _FAILED, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 1, 10, 11, 12
 _WAIT_FOR_LOCK = "5m"
+_FULL = "no space left"
+_TOLD_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,10 @@ class Restic:
             for message in _messages(process.stdout):
                 if message.get("message_type") == "status":
                     progress(int(message.get("bytes_done", 0)))
+                    # Restic then waits for the command, which waits for restic to read on.
+                    if _FULL.encode() in os.pread(told.fileno(), _TOLD_BYTES, 0):
+                        process.terminate()
+                        break
                 elif message.get("message_type") == "summary":
                     summary = message
             status = process.wait()
@@ -232,8 +238,8 @@ class Restic:
                 f"{where} is in use by another process",
                 "wait for it, then run the same command again",
             )
-        if "no space left" in told:
-            return Failed(
+        if _FULL in told:
+            return Full(
                 f"{where} is full; existing backups are not harmed",
                 "raise groundwork:backup.disk, lower groundwork:backup.keep, or free disk space",
             )

@@ -19,7 +19,7 @@ from typing import Any
 
 from groundwork_backup import manifests, status
 from groundwork_backup.config import Config, Source
-from groundwork_backup.failure import Failed, told
+from groundwork_backup.failure import Failed, Full, told
 from groundwork_backup.manifests import Manifest, Saved, Stream, stream_name
 from groundwork_backup.restic import Restic
 from groundwork_backup.stores import kinds
@@ -100,7 +100,7 @@ def _save_all(run: "_Run", sources: Sequence[Source]) -> tuple[Saved, ...]:
     late = [
         source for source in sources if saved[source.name].error and source.name not in run.begun
     ]
-    if late:
+    if late and not run.full:
         run.say(f"trying {names(item.name for item in late)} again in {_AGAIN_SECONDS} s …")
         time.sleep(_AGAIN_SECONDS)
         saved |= {source.name: run.save(source) for source in late}
@@ -109,13 +109,16 @@ def _save_all(run: "_Run", sources: Sequence[Source]) -> tuple[Saved, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run in progress. `begun` are the stores of which something has been saved."""
+    """A run in progress. `begun` are the stores of which something has been saved, `full` those for
+    which the repository had no room.
+    """
 
     name: str
     config: Config
     restic: Restic
     say: Say
     begun: set[str] = field(default_factory=set)
+    full: list[str] = field(default_factory=list)
 
     def save(self, source: Source) -> Saved:
         """Saves one store; what goes wrong is part of the result."""
@@ -125,6 +128,8 @@ class _Run:
             streams = tuple(self._stream(source, item) for item in store.items())
         except Exception as error:  # whatever it is, the other stores are saved
             why = told(error)
+            if isinstance(error, Full):
+                self.full.append(source.name)
             self.say(f"{source.name}: FAILED: {why}")
             return Saved(store=source.name, kind=source.kind, error=why[:500])
         return Saved(store=source.name, kind=source.kind, version=version, streams=streams)

@@ -1,0 +1,81 @@
+"""The rules that Prometheus evaluates: those under templates/, the stack's thresholds, and files of
+the user's.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from infra.refusal import Violation
+from infra.services.context import Context
+from infra.settings import Settings
+from infra.settings.gateway import Litellm
+from infra.spec import CONFIG_DIR, File
+from infra.templating import TEMPLATES, render
+
+_FOLDER = f"{CONFIG_DIR}/rules"
+
+
+def files(context: Context, expected: Sequence[str]) -> Iterator[File]:
+    """All files of rules; `expected` are the services that must answer."""
+    for path in rule_files():
+        yield File(path=f"{_FOLDER}/{path.name}", content=path.read_text(), live=True)
+    yield File(path=f"{_FOLDER}/thresholds.yml", content=thresholds(context.settings), live=True)
+    yield File(
+        path=f"{_FOLDER}/expected.yml",
+        content=render("prometheus/expected.yml.j2", services=expected),
+        live=True,
+    )
+    for name in context.settings.alerts.rules:
+        yield File(
+            path=f"{_FOLDER}/own-{name.replace('/', '-')}",
+            content=(TEMPLATES / name).read_text(),
+            live=True,
+        )
+
+
+def rule_files() -> list[Path]:
+    """The files of recording and alerting rules that every stack has."""
+    return sorted((TEMPLATES / "prometheus" / "rules").glob("*.yml"))
+
+
+def thresholds(settings: Settings) -> str:
+    """The stack's budgets and thresholds, as series that the alerts compare with."""
+    gateway = settings.of(Litellm)
+    return render(
+        "prometheus/thresholds.yml.j2",
+        budget=gateway.daily_budget_usd,
+        monthly=gateway.monthly_budget_usd,
+        thresholds=settings.alerts.thresholds.model_dump(),
+    )
+
+
+def problems(stack: Settings) -> Iterator[Violation]:
+    """Files of rules that Prometheus would not read. What PromQL itself refuses, it says after the
+    deploy, and a health check fails.
+    """
+    for index, name in enumerate(stack.alerts.rules):
+        reason = _fault(TEMPLATES / name)
+        if reason:
+            yield Violation(
+                key=f"groundwork:alerts.rules.{index}",
+                reason=f"templates/{name} {reason}",
+                fix="correct it; `promtool check rules` names the line",
+            )
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        groups = yaml.safe_load(path.read_text())["groups"]
+        rules = [rule for group in groups for rule in (group["name"] and group["rules"])]
+    except OSError:
+        return "does not exist"
+    except (yaml.YAMLError, KeyError, TypeError):
+        return "is no file of rules: it needs `groups`, each with a name and rules"
+    faulty = [
+        rule
+        for rule in rules
+        if not isinstance(rule, dict) or "expr" not in rule or not {"alert", "record"} & set(rule)
+    ]
+    return "has a rule without `expr`, or without `alert` or `record`" if faulty else None
