@@ -187,6 +187,35 @@ BOARD = Board(
                     stack=True,
                 ),
                 panel(
+                    "Network of the host",
+                    "Bytes received and sent by its own cards.",
+                    "Bps",
+                    Query(
+                        rate("host_network_receive_bytes_total", "host", "interface"),
+                        "{{host}} {{interface}} in",
+                    ),
+                    Query(
+                        rate("host_network_transmit_bytes_total", "host", "interface"),
+                        "{{host}} {{interface}} out",
+                    ),
+                ),
+                panel(
+                    "Errors and drops of the host's network",
+                    "Packets per second.",
+                    "pps",
+                    Query(
+                        "sum by (host, interface) (rate(host_network_receive_errors_total"
+                        f"[{INTERVAL}]) + rate(host_network_transmit_errors_total[{INTERVAL}]))",
+                        "{{host}} {{interface}} errors",
+                    ),
+                    Query(
+                        "sum by (host, interface) (rate(host_network_receive_packets_dropped_total"
+                        f"[{INTERVAL}]) + rate(host_network_transmit_packets_dropped_total"
+                        f"[{INTERVAL}]))",
+                        "{{host}} {{interface}} dropped",
+                    ),
+                ),
+                panel(
                     "CPU by mode",
                     "Cores; iowait is waiting for disks.",
                     "short",

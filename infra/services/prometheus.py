@@ -51,6 +51,9 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     namespaces = context.runtime.namespaces
     jobs = [_job(service) for service in scraped]
     expected = sorted({job["service"] for job in jobs if job["role"] == "service"})
+    volume = Volume(name="prometheus-data", path="/prometheus", size=settings.disk)
+    others = [(service.name, item) for service in services for item in service.volumes]
+    volumes = [*others, (NAME, volume)]
     networks = {service.home_network for service in scraped} - {OBSERVABILITY_NETWORK}
     return Service(
         name=NAME,
@@ -93,7 +96,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 ),
                 live=True,
             ),
-            *prometheus_rules.files(context, expected),
+            *prometheus_rules.files(context, expected, volumes),
             File(path=f"{CONFIG_DIR}/web.yml", content=web_config.config(passwords), live=True),
             File(path=f"{CONFIG_DIR}/admin-password", content=passwords["admin"], live=True),
             File(
@@ -107,7 +110,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         env=sizing.go_runtime(settings.memory),
         node_metrics=watching_nodes,
         pod_discovery_namespaces=namespaces,
-        volumes=(Volume(name="prometheus-data", path="/prometheus", size=settings.disk),),
+        volumes=(volume,),
         ports=(
             Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),
         ),

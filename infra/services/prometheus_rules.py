@@ -11,14 +11,18 @@ from infra.refusal import Violation
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.gateway import Litellm
-from infra.spec import CONFIG_DIR, File
+from infra.spec import CONFIG_DIR, File, Volume
 from infra.templating import TEMPLATES, render
 
 _FOLDER = f"{CONFIG_DIR}/rules"
 
 
-def files(context: Context, expected: Sequence[str]) -> Iterator[File]:
-    """All files of rules; `expected` are the services that must answer."""
+def files(
+    context: Context, expected: Sequence[str], volumes: Sequence[tuple[str, Volume]]
+) -> Iterator[File]:
+    """All files of rules; `expected` are the services that must answer, `volumes` each with its
+    service.
+    """
     for path in rule_files():
         yield File(path=f"{_FOLDER}/{path.name}", content=path.read_text(), live=True)
     yield File(path=f"{_FOLDER}/thresholds.yml", content=thresholds(context.settings), live=True)
@@ -27,12 +31,27 @@ def files(context: Context, expected: Sequence[str]) -> Iterator[File]:
         content=render("prometheus/expected.yml.j2", services=expected),
         live=True,
     )
+    yield File(
+        path=f"{_FOLDER}/volumes.yml",
+        content=render("prometheus/volumes.yml.j2", volumes=_volumes(context, volumes)),
+        live=True,
+    )
     for name in context.settings.alerts.rules:
         yield File(
             path=f"{_FOLDER}/own-{name.replace('/', '-')}",
             content=(TEMPLATES / name).read_text(),
             live=True,
         )
+
+
+def _volumes(context: Context, volumes: Sequence[tuple[str, Volume]]) -> list[dict[str, object]]:
+    """The size of each volume, if the target does not tell it; in a cluster the kubelets do."""
+    if context.runtime.kubelets:
+        return []
+    return [
+        {"service": service, "name": volume.name, "size": volume.size}
+        for service, volume in volumes
+    ]
 
 
 def rule_files() -> list[Path]:

@@ -156,6 +156,9 @@ class Thresholds(Model):
     storage_available_ratio: Ratio = Field(
         0.1, description="StorageNearlyFull: part of a file system that is left."
     )
+    volume_used_ratio: Positive = Field(
+        0.9, description="VolumeBeyondItsSize: data of a store against its `disk`, on Docker."
+    )
     connections_ratio: Ratio = Field(
         0.9, description="DatabaseConnectionsNearlyExhausted: part of the connections in use."
     )

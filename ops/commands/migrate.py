@@ -2,18 +2,17 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from ops import console, program
+from ops.build import environments
 from ops.commands import backups
-from ops.paths import ROOT, STATE, VENV_BIN, cache
+from ops.paths import ROOT, STATE
 from ops.sites import site
 from ops.stacks import private
 from ops.stacks.state import read_record
@@ -50,7 +49,7 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> 
     if outputs["target"]["kind"] != "docker":
         console.out.print("the cluster's endpoints must be forwarded: `make forward` elsewhere")
     # Before the backup: what cannot be installed costs nobody one.
-    _environment()
+    python()
     journal = STATE / f"{stack.name}.chroma-{to}.json"
     if undo:
         _undo(journal, only, lambda names: _ask({**job, "undo": names, **_access(to, outputs)}))
@@ -85,27 +84,16 @@ def _access(to: str, outputs: Mapping[str, Any]) -> dict[str, str]:
     return {"url": environment["QDRANT_URL"], "key": environment["QDRANT_API_KEY"]}
 
 
-def _environment() -> Path:
+def python() -> Path:
     """The Python of an environment with ChromaDB's and the targets' clients, made once."""
-    folder = cache() / f"chroma-{sha256(_LOCK.read_bytes()).hexdigest()[:12]}"
-    python = folder / "bin" / "python"
-    if (folder / ".complete").exists():
-        return python
-    fix = "check that PyPI is reachable, then run the same command again"
-    with console.step("migrate: installing ChromaDB and the clients (about 400 MB, once)"):
-        shutil.rmtree(folder, ignore_errors=True)
-        uv = str(VENV_BIN / "uv")
-        console.run([uv, "venv", "--quiet", "--python", VENV_BIN / "python", folder], fix=fix)
-        install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(_LOCK)]
-        console.run([uv, *install, "--python", str(python)], fix=fix)
-        (folder / ".complete").touch()
-    return python
+    title = "migrate: installing ChromaDB and the clients (about 400 MB, once)"
+    return environments.ensure(_LOCK, title)
 
 
 def _ask(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What the program says. Raises Failed as it fails."""
     return program.ask(
-        [str(_environment()), "-m", "ops.migrate"],
+        [str(python()), "-m", "ops.migrate"],
         what="the migration ended",
         fix="run the same command again: it continues from here",
         # It holds a password, so it is no argument.

@@ -11,6 +11,7 @@ _LOCKS = (
     ("requirements/dev", ("--python-version", "3.11")),
     ("requirements/bootstrap", ("--python-version", "3.11")),
     ("requirements/chroma", ("--python-version", "3.11")),
+    ("requirements/frameworks", ("--python-version", "3.11")),
     ("images/backup/requirements", _IN_IMAGES),
     ("images/litellm/requirements", _IN_IMAGES),
 )

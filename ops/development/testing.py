@@ -31,7 +31,8 @@ _LIVE = {
     "refusals and reviews": ("config_validation", "images", "rules", "refusals", "review"),
     "life cycle": ("lifecycle",),
     "upgrades and moves": ("migrate", "upgrades"),
-    "observability and isolation": ("observability", "isolation", "applications", "mirror"),
+    "applications and frameworks": ("applications", "frameworks"),
+    "observability and isolation": ("observability", "isolation", "mirror"),
 }
 # What ends the engine, and with it every other test.
 _ALONE = "engine"

@@ -11,8 +11,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.live.clone import SOURCE, Clone, copy_tree, free_offset
+from ops.build import environments
+from tests.live.clone import ROOT, SOURCE, Clone, copy_tree, free_offset
 from tests.live.sentinels import Sentinels
+from tests.live.several import configured
 from tests.live.stubs import Stubs
 from tests.support import lanes
 
@@ -28,6 +30,7 @@ _ORDER = (
     "test_rules",
     "test_refusals",
     "test_applications",
+    "test_frameworks",
     "test_review",
     "test_observability",
     "test_isolation",
@@ -148,6 +151,27 @@ def deployed(clone: Clone, stubs: Stubs, request: pytest.FixtureRequest) -> Clon
 
 def _provider(port: int) -> str:
     return f"http://host.docker.internal:{port}/v1"
+
+
+@pytest.fixture(scope="session")
+def several(
+    engine: docker.DockerClient, stubs: Stubs, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Clone]:
+    """A stack with several applications and models, deployed."""
+    clone = Clone(copy_tree(tmp_path_factory.mktemp("several") / "clone"), engine, stack="several")
+    configured(clone, stubs)
+    try:
+        clone.ops("up")
+        yield clone
+    finally:
+        clone.remove_everything()
+
+
+@pytest.fixture(scope="session")
+def framework_python() -> Path:
+    """The Python that has them."""
+    lock = ROOT / "requirements" / "frameworks.txt"
+    return environments.ensure(lock, "tests: installing frameworks (about 250 MB, once)")
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ _ARTICLES = 14_000
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The Python that has ChromaDB, as the command installs it."""
-    return migrate._environment()
+    return migrate.python()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from tests.live.clone import LEFT_OUT, Clone
 from tests.live.conftest import VENDOR_KEY
 from tests.live.load import Load
 from tests.live.stubs import Receiver, Stubs
+from tests.live.test_frameworks import FRAMEWORKS
 from tests.support import lanes
 from tests.support.waiting import TimedOut, wait_until
 
@@ -456,6 +457,46 @@ def test_litellms_own_traces_reach_tempo_and_the_vendor(
         for item in searched
         if "/health" in item.get("rootTraceName", "") or "/metrics" in item.get("rootTraceName", "")
     ]
+
+
+def test_a_process_on_the_host_is_heard(
+    deployed: Clone, framework_python: Path, answers: Answers
+) -> None:
+    """OpenTelemetry's own SDK, configured by the environment that `make env` writes: its log is
+    found and redacted, its counter has the labels of scraped ones, and both lead to its trace.
+    """
+    mark = uuid.uuid4().hex
+    done = subprocess.run(
+        [framework_python, "-P", FRAMEWORKS / "telemetry.py", mark],
+        env={**deployed.outputs()["environment"], "OTEL_SERVICE_NAME": "worker"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    trace = done.stdout.strip()
+    (stream,) = wait_until(
+        lambda: answers.lines(f'{{service="worker", stream="otlp"}} |= "{mark}"'),
+        timeout=60,
+        reason="the line is found",
+    )
+    ((_, line),) = stream["values"]
+    assert "login failed" in line
+    assert "correct-horse-battery" not in line
+    assert answers.lines(f'{{service="worker"}} | trace_id="{trace}" |= "{mark}"')
+    query = f'events_total{{service="worker", role="application", name="{mark}", status="error"}}'
+    numbers = wait_until(lambda: answers.numbers(query), timeout=60, reason="the counter is found")
+    assert [item["value"][1] for item in numbers] == ["3"]
+    wait_until(
+        lambda: (
+            httpx.get(
+                f"http://{address(deployed, 'tempo')}:3200/api/traces/{trace}", timeout=10
+            ).status_code
+        ),
+        until=lambda status: status == 200,
+        timeout=60,
+        reason="Tempo knows the trace",
+    )
 
 
 def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:

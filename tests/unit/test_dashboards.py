@@ -23,7 +23,8 @@ OF_APPLICATIONS = [
     pytest.param(panel, id=name) for name, row, panel in ALL if row.needs == APPLICATION
 ]
 CONTRACT = {name for metric in METRICS for name in metric.series}
-UNITS = {"short", "percentunit", "bytes", "Bps", "s", "reqps", "ops", "currencyUSD"}
+UNITS = {
+    "pps","short", "percentunit", "bytes", "Bps", "s", "reqps", "ops", "currencyUSD"}
 
 
 def test_what_was_promised_is_there() -> None:

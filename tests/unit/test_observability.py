@@ -264,8 +264,8 @@ class TestPrometheus:
         assert jobs["containers"]["kubernetes_sd_configs"] == [{"role": "node"}]
         assert {
             "action": "keep",
-            "source_labels": ["namespace"],
-            "regex": "groundwork-dev|groundwork-dev-host",
+            "source_labels": ["__name__", "namespace"],
+            "regex": "host_network_.*;|.*;(groundwork-dev|groundwork-dev-host)",
         } in jobs["containers"]["metric_relabel_configs"]
 
     @pytest.mark.parametrize(
@@ -284,6 +284,46 @@ class TestPrometheus:
         kept = next(item for item in relabel if item["action"] == "keep")
         assert kept["source_labels"] == ["__name__", "namespace"]
         assert bool(re.fullmatch(kept["regex"], sample)) == wanted
+
+    @pytest.mark.parametrize(
+        ("series", "named"),
+        [
+            ("/;container_network_receive_bytes_total;eth0", "host_network_receive_bytes_total"),
+            (
+                "/;container_network_transmit_errors_total;enp3s0",
+                "host_network_transmit_errors_total",
+            ),
+            ("/;container_network_receive_bytes_total;br-1234", None),
+            ("/;container_network_receive_bytes_total;veth12", None),
+            ("/docker/abc;container_network_receive_bytes_total;eth0", None),
+            ("/;container_memory_usage_bytes;", None),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("job", "keys"),
+        [
+            ("cadvisor", {}),
+            ("containers", {"target": "kubernetes", "kubernetes": {"context": "test"}}),
+        ],
+    )
+    def test_the_hosts_own_cards_are_told_apart(
+        self, job: str, keys: dict[str, Any], series: str, named: str | None
+    ) -> None:
+        """Not the bridges and pairs of containers, and not what containers themselves send."""
+        rule = self.jobs(**keys)[job]["metric_relabel_configs"][0]
+        assert rule["source_labels"] == ["id", "__name__", "interface"]
+        match = re.fullmatch(rule["regex"], series)
+        assert (match and rule["replacement"].replace("$1", match[1])) == named
+
+    def test_on_docker_the_size_of_each_volume_is_told(self) -> None:
+        prometheus = make_platform(postgres={"disk": "20GiB"}).by_name("prometheus")
+        rules = yaml.safe_load(text(prometheus, "volumes.yml"))["groups"][0]["rules"]
+        found = {rule["labels"]["volume"]: rule["expr"] for rule in rules}
+        assert found["postgres-data"] == f"vector({20 * 1024**3})"
+        assert {"prometheus-data", "redis-queue-data", "minio-data"} <= set(found)
+        clustered = make_platform(target="kubernetes", kubernetes={"context": "test"})
+        told = yaml.safe_load(text(clustered.by_name("prometheus"), "volumes.yml"))
+        assert told["groups"][0]["rules"] == []
 
     @pytest.mark.parametrize(
         ("name", "port"), [("litellm", 4000), ("minio", 9000), ("node-exporter", 9100)]
