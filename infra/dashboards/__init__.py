@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from infra.dashboards import (
     agents,
     ai_models,
+    analytics,
     cache_jobs,
     cost,
     databases,
@@ -15,7 +16,8 @@ from infra.dashboards import (
 )
 from infra.dashboards.model import Board
 from infra.settings import Settings
-from infra.settings.observability import Exporters, Prometheus
+from infra.settings.observability import Exporters, Grafana, Prometheus
+from infra.settings.stores import Clickhouse
 from infra.spec import Service
 
 BOARDS: tuple[Board, ...] = tuple(
@@ -25,6 +27,7 @@ BOARDS: tuple[Board, ...] = tuple(
         ai_models,
         agents,
         events,
+        analytics,
         databases,
         cost,
         cache_jobs,
@@ -46,5 +49,7 @@ def present(settings: Settings, services: Sequence[Service]) -> frozenset[str]:
         found.add("containers")
     if settings.of(Prometheus).usable:
         found.add("prometheus")
+    if settings.of(Grafana).clickhouse and settings.of(Clickhouse).deployed:
+        found.add(analytics.NEEDS)
     # Without a target the row says what an application has to do.
     return frozenset(found | {APPLICATION})

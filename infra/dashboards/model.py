@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["timeseries", "stat", "gauge", "bars", "logs"]
-Source = Literal["prometheus", "loki"]
+Kind = Literal["timeseries", "stat", "gauge", "bars", "logs", "table"]
+Source = Literal["prometheus", "loki", "clickhouse"]
+
+SQL_PLUGIN = "grafana-clickhouse-datasource"
+"""Grafana's plugin for ClickHouse."""
 
 INTERVAL = "$__rate_interval"
 """Grafana's variable for a range that holds at least four samples."""

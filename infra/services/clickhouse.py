@@ -26,7 +26,7 @@ from infra.spec import (
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"
-_SERVICES = ("admin", "monitoring")
+_SERVICES = ("admin", "monitoring", "grafana")
 _SERVER = "/etc/clickhouse-server"
 
 SYSTEM_LOGS = (
@@ -124,12 +124,17 @@ def build(context: Context) -> Service:
 
 
 def schema(context: Context) -> str:
-    """The analytics schema, in each application's database: monthly partitions, a TTL and an
-    hourly materialized view.
+    """The analytics schema, in each application's database: events, runs of agents and
+    evaluations in monthly partitions with a TTL, and events by the hour in a materialized view.
     """
-    days = context.settings.of(Clickhouse).retention // 86400
+    settings = context.settings.of(Clickhouse)
     return "\n".join(
-        render("clickhouse/schema.sql.j2", database=item.analytics, days=days)
+        render(
+            "clickhouse/schema.sql.j2",
+            database=item.analytics,
+            days=settings.retention // 86400,
+            aggregate_days=settings.aggregate_retention // 86400,
+        )
         for item in applications.every(context.settings)
     )
 

@@ -3,14 +3,24 @@
 from collections.abc import Iterator, Sequence
 
 from infra.dashboards import BOARDS, present
-from infra.dashboards.model import Board
+from infra.dashboards.model import SQL_PLUGIN, Board
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import alertmanager, links, loki, prometheus, tempo
+from infra.services import (
+    alertmanager,
+    applications,
+    clickhouse,
+    links,
+    loki,
+    postgres,
+    prometheus,
+    tempo,
+)
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Grafana, Prometheus
+from infra.settings.stores import Clickhouse, Postgres
 from infra.spec import (
     CONFIG_DIR,
     Endpoint,
@@ -28,6 +38,8 @@ from infra.templating import render, render_secret
 from infra.units import format_duration
 
 NAME = "grafana"
+# github.com/grafana/clickhouse-datasource, release of 2026-04-10.
+_PLUGIN = f"{SQL_PLUGIN}@4.15.0"
 
 
 def build(context: Context, services: Sequence[Service]) -> Service:
@@ -35,6 +47,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     settings = context.settings.of(Grafana)
     admin = _admin(context)
     scraping = context.keyring.derive(NAME, "metrics")
+    asks_clickhouse = _asks_clickhouse(context)
     boards = [board.of(present(context.settings, services)) for board in BOARDS]
     shown = [board for board in boards if board.rows]
     return Service(
@@ -54,6 +67,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
             "GF_SECURITY_DISABLE_GRAVATAR": "true",
+            **({"GF_PLUGINS_PREINSTALL_SYNC": _PLUGIN} if asks_clickhouse else {}),
             "GF_METRICS_BASIC_AUTH_USERNAME": "prometheus",
             "GF_METRICS_BASIC_AUTH_PASSWORD__FILE": f"{CONFIG_DIR}/metrics-password",
         },
@@ -71,7 +85,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             Port(name="http", container=3000, host=context.host_port(settings.port), scheme="http"),
         ),
         network=OBSERVABILITY_NETWORK,
-        reaches_out=context.settings.of(Prometheus).external is not None,
+        connects_to=tuple(_stores_asked(context)),
+        reaches_out=context.settings.of(Prometheus).external is not None or asks_clickhouse,
         readiness=HealthCheck(
             command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"),
             start_period=120,
@@ -87,9 +102,24 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     )
 
 
+def _asks_clickhouse(context: Context) -> bool:
+    wanted = context.settings.of(Grafana).clickhouse
+    deployed = context.settings.of(Clickhouse).deployed
+    return wanted and deployed and context.available(clickhouse.NAME)
+
+
+def _stores_asked(context: Context) -> Iterator[str]:
+    if context.settings.of(Postgres).deployed:
+        yield postgres.NAME
+    if _asks_clickhouse(context):
+        yield clickhouse.NAME
+
+
 def _sources(context: Context) -> Iterator[tuple[str, bool]]:
     """Each data source's uid, and whether it is available."""
     yield "prometheus", context.settings.of(Prometheus).usable
+    yield "postgres", context.settings.of(Postgres).deployed
+    yield "clickhouse", _asks_clickhouse(context)
     yield "loki", context.deploys(loki.NAME)
     yield "tempo", context.deploys(tempo.NAME)
     yield "alertmanager", context.deploys(alertmanager.NAME)
@@ -113,6 +143,11 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
             alertmanager=(
                 _login(alertmanager.endpoint(context, "admin")) if there["alertmanager"] else None
             ),
+            postgres=_store(postgres.endpoint(context, NAME)) if there["postgres"] else None,
+            clickhouse=(
+                _store(clickhouse.endpoint(context, NAME)) if there["clickhouse"] else None
+            ),
+            applications=applications.every(context.settings),
             loki=loki.endpoint(context).url("http") if there["loki"] else None,
             tempo=tempo.endpoint(context).url("http") if there["tempo"] else None,
         ),
@@ -126,6 +161,15 @@ def _provisioning(context: Context, boards: Sequence[Board]) -> Iterator[File]:
             path=f"{CONFIG_DIR}/dashboards/Groundwork/{board.slug}.json",
             content=render_board(board),
         )
+
+
+def _store(at: Endpoint) -> dict[str, object]:
+    return {
+        "host": at.host,
+        "port": at.port,
+        "username": at.username,
+        "password": at.password,
+    }
 
 
 def _login(at: Endpoint) -> dict[str, object]:

@@ -32,7 +32,7 @@ from infra.units import MIB, format_size
 
 NAME = "postgres"
 LITELLM_DATABASE = "litellm"
-_SERVICES = ("litellm", "monitoring")
+_SERVICES = ("litellm", "monitoring", "grafana")
 _SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
 
 

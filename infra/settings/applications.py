@@ -14,7 +14,17 @@ _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 # Users and databases of the stores themselves, and of Groundwork's own services there.
 _TAKEN = frozenset(
     {
-        *("admin", "all", "app", "backup", "default", "encryption", "health", "information_schema"),
+        *(
+            "admin",
+            "all",
+            "app",
+            "backup",
+            "default",
+            "encryption",
+            "grafana",
+            "health",
+            "information_schema",
+        ),
         *("litellm", "master", "metrics", "monitoring", "postgres", "public", "root", "select"),
         *("streaming_replica", "superuser", "system", "table", "template0", "template1", "user"),
     }

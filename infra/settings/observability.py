@@ -115,6 +115,14 @@ class Grafana(ServiceSettings):
         description="URL at which people reach it, for links; its port on the host, if not set.",
     )
 
+    clickhouse: Flag = Field(
+        False,
+        description=(
+            "Whether it asks ClickHouse, too: the dashboard Analytics. At its first start it then"
+            " downloads the plugin from grafana.com, in a pinned version."
+        ),
+    )
+
 
 class Watcher(Sized):
     """Settings of a monitoring service, which has no replicas and no external replacement."""

@@ -231,6 +231,9 @@ class Clickhouse(ServiceSettings):
     retention: Annotated[Days, Field(le=7300 * _DAY), _TTL] = Field(
         90 * _DAY, description="How long raw events are kept."
     )
+    aggregate_retention: Annotated[Days, Field(le=7300 * _DAY), _TTL] = Field(
+        730 * _DAY, description="How long events by the hour are kept."
+    )
     system_log_retention: Annotated[
         Days,
         Field(le=3650 * _DAY),

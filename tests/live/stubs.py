@@ -6,6 +6,7 @@ import gzip
 import json
 import socketserver
 import threading
+from collections import deque
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -140,9 +141,9 @@ class Receiver(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, keeps: int | None = None) -> None:
         super().__init__((address, 0), _Receiver)
-        self.received: list[Received] = []
+        self.received: deque[Received] = deque(maxlen=keeps)
 
     @property
     def url(self) -> str:
@@ -160,6 +161,8 @@ class Stubs:
         self.application = application.serve(address, 0)
         self.alerts = Receiver(address)
         self.traces = Receiver(address)
+        # Every sample of a stack: the last requests are enough.
+        self.metrics = Receiver(address, keeps=20)
         self.mail = MailServer(address)
         self._servers: tuple[socketserver.BaseServer, ...] = (
             self.failing,
@@ -168,6 +171,7 @@ class Stubs:
             self.application,
             self.alerts,
             self.traces,
+            self.metrics,
             self.mail,
         )
 

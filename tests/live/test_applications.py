@@ -87,6 +87,20 @@ def test_no_application_enters_anothers_database(several: Clone, name: str) -> N
             psycopg.connect(f"{base}/{other}")
 
 
+def test_dashboards_read_and_write_nothing(several: Clone) -> None:
+    """Grafana's role sees tables of applications, and no row that row-level security hides."""
+    owner = several.outputs()["applications"]["shop"]["administration"]["DATABASE_OWNER_URL"]
+    password = several.outputs()["credentials"]["postgres"]["grafana"]
+    with psycopg.connect(owner, user="grafana", password=password, autocommit=True) as db:
+        assert db.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM document_vectors").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            db.execute("INSERT INTO orders (what) VALUES ('x')")
+        db.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            db.execute("INSERT INTO orders (what) VALUES ('x')")
+
+
 def test_the_shadow_database_can_be_emptied_and_filled_by_its_owner(several: Clone) -> None:
     """As Prisma Migrate does before it applies every migration to it."""
     url = several.outputs()["applications"]["shop"]["administration"]["SHADOW_DATABASE_URL"]

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from infra.contract import METRICS
 from infra.dashboards import BOARDS
 from infra.dashboards.model import Query
 from infra.images import BASE_TAG
+from tests.health.telemetry import send_log
 from tests.live.clone import LEFT_OUT, Clone
 from tests.live.conftest import VENDOR_KEY
 from tests.live.load import Load
-from tests.live.stubs import Receiver, Stubs
+from tests.live.stubs import Received, Receiver, Stubs
 from tests.live.test_frameworks import FRAMEWORKS
 from tests.support import lanes
 from tests.support.waiting import TimedOut, wait_until
@@ -245,6 +247,24 @@ def alerts_in(receiver: Receiver, status: str = "firing") -> list[dict[str, Any]
     ]
 
 
+def drilled(deployed: Clone, name: str, severity: str, *, seconds: float) -> None:
+    """An alert of no rule, as Prometheus hands one over, that is over after some seconds."""
+    told = deployed.outputs()["administration"]
+    ends = datetime.now(UTC) + timedelta(seconds=seconds)
+    alert = {
+        "labels": {"alertname": name, "severity": severity, "environment": "live"},
+        "annotations": {"summary": "a drill", "action": "none", "runbook": "docs/runbook.md"},
+        "endsAt": ends.isoformat(),
+    }
+    answer = httpx.post(
+        f"{told['ALERTMANAGER_URL']}/api/v2/alerts",
+        json=[alert],
+        auth=(told["ALERTMANAGER_USER"], told["ALERTMANAGER_PASSWORD"]),
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.fixture(scope="module")
 def alerting(deployed: Clone, stubs: Stubs, load: None) -> Iterator[Path]:
     """A container is stopped, a volume filled and a budget overrun, all at once, until this module
@@ -256,6 +276,8 @@ def alerting(deployed: Clone, stubs: Stubs, load: None) -> Iterator[Path]:
         with small_volume() as volume:
             url = f"http://{stubs.application.server_address[0]!s}:{stubs.metrics_port}/overrun"
             httpx.get(url, timeout=5)
+            drilled(deployed, "DrillWarning", "warning", seconds=600)
+            drilled(deployed, "DrillCritical", "critical", seconds=15)
             yield volume
     finally:
         minio.start()
@@ -459,6 +481,67 @@ def test_litellms_own_traces_reach_tempo_and_the_vendor(
     ]
 
 
+def test_the_vendor_gets_every_log_line_redacted(deployed: Clone, stubs: Stubs) -> None:
+    """What an application sends, and what containers write; with the key that the vendor asks."""
+    told = deployed.outputs()
+    mark = uuid.uuid4().hex
+    token = told["credentials"]["alloy"]["otlp"]
+    text = f"{mark} login with password=correct-horse-battery"
+    assert send_log(
+        told["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"], text, token=token
+    ).is_success
+    gateway = told["environment"]["LLM_BASE_URL"].removesuffix("/v1")
+    httpx.get(f"{gateway}/{mark}-of-a-container", timeout=10)
+
+    def arrived() -> list[Received]:
+        return [
+            item
+            for item in list(stubs.traces.received)
+            if item.path == "/v1/logs" and mark.encode() in item.body
+        ]
+
+    found = wait_until(
+        arrived,
+        until=lambda items: f"{mark}-of-a-container".encode() in b"".join(i.body for i in items),
+        timeout=60,
+        reason="the vendor has both lines",
+    )
+    assert b"correct-horse-battery" not in b"".join(item.body for item in found)
+    assert {item.headers["x-vendor-key"] for item in found} == {VENDOR_KEY}
+
+
+def test_the_vendor_gets_every_sample(deployed: Clone, stubs: Stubs) -> None:
+    """Prometheus' remote write, with a bearer token."""
+    (item, *_) = wait_until(
+        lambda: list(stubs.metrics.received), timeout=60, reason="Prometheus writes"
+    )
+    assert item.path == "/write"
+    assert item.headers["content-encoding"] == "snappy"
+    assert item.headers["authorization"] == f"Bearer {VENDOR_KEY}"
+
+
+def test_many_errors_in_logs_alert(deployed: Clone, stubs: Stubs) -> None:
+    """By Loki's own ruler, to the same receivers."""
+    told = deployed.outputs()
+    token = told["credentials"]["alloy"]["otlp"]
+    for number in range(150):
+        sent = send_log(
+            told["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"], f"failure {number}", token=token
+        )
+        assert sent.is_success
+    wait_until(
+        lambda: {
+            item["service"]
+            for item in alerts_in(stubs.alerts)
+            if item["alertname"] == "ManyErrorsLogged"
+        },
+        until=lambda services: "health-check" in services,
+        timeout=_ALERT_PATIENCE,
+        interval=1,
+        reason="the alert arrives",
+    )
+
+
 def test_a_process_on_the_host_is_heard(
     deployed: Clone, framework_python: Path, answers: Answers
 ) -> None:
@@ -589,6 +672,27 @@ def test_slack_is_told_with_links_that_open(
     assert {body["channel"] for body in found} == {"#alerts"}
 
 
+def test_what_is_over_is_told_too(alerted: list[dict[str, Any]], stubs: Stubs) -> None:
+    """To Slack and by mail, in words that begin with it."""
+
+    def told() -> set[str]:
+        slack = [json.loads(item.body) for item in stubs.alerts.received if item.path == "/slack"]
+        titles = [part["title"] for body in slack for part in body["attachments"]]
+        mails = [item["Subject"] for item in list(stubs.mail.messages)]
+        return {
+            where
+            for where, words in (("slack", titles), ("mail", mails))
+            if any(text.startswith("[RESOLVED]") and "DrillCritical" in text for text in words)
+        }
+
+    wait_until(
+        told,
+        until=lambda where: where == {"slack", "mail"},
+        timeout=_ALERT_PATIENCE,
+        reason="the end of the drill is told",
+    )
+
+
 def test_a_mailbox_is_told(alerted: list[dict[str, Any]], stubs: Stubs) -> None:
     message = wait_until(
         lambda: [item for item in list(stubs.mail.messages) if "ServiceDown" in item["Subject"]],
@@ -619,6 +723,7 @@ def test_who_is_on_call_is_told_of_its_severity(
         assert {body["payload"]["severity"] for body in bodies} == {"critical"}
         assert any("ServiceDown" in body["payload"]["summary"] for body in bodies)
         assert {body["routing_key"] for body in bodies} == {"stub-key-of-pagerduty-0123456789"}
+        assert {body["event_action"] for body in bodies} == {"trigger", "resolve"}
     else:
         assert {body["priority"] for body in bodies} == {"P3"}
         assert not any("ServiceDown" in body["message"] for body in bodies)

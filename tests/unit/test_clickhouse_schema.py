@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from chdb import session as chdb
 
+from infra.dashboards import analytics
 from infra.services import clickhouse
 from infra.settings.stores import Clickhouse
 from infra.templating import render
@@ -98,7 +99,10 @@ def test_a_fresh_event_survives_a_merge_under_the_longest_retention(
     end before.
     """
     database = f"kept_{days}_days"
-    _apply(session, render("clickhouse/schema.sql.j2", database=database, days=days))
+    _apply(
+        session,
+        render("clickhouse/schema.sql.j2", database=database, days=days, aggregate_days=730),
+    )
     for name in ("first", "second"):
         session.query(
             f"INSERT INTO {database}.events (organisation_id, user_id, name) VALUES"
@@ -115,3 +119,80 @@ def test_the_longest_retention_is_what_a_stack_may_ask_for() -> None:
     )
     with pytest.raises(ValueError, match="less_than_equal"):
         make_context(clickhouse={"retention": "7301d"})
+
+
+PANELS = [
+    pytest.param(query.expression, id=f"{row.title}/{panel.title}")
+    for row, panel in analytics.BOARD.panels()
+    for query in panel.queries
+]
+
+
+@pytest.fixture(scope="module")
+def filled(session: Any) -> Any:
+    """Events, runs and evaluations of the last minutes."""
+    session.query(
+        "INSERT INTO analytics.events (organisation_id, user_id, name, duration_ms, cost_usd)"
+        f" SELECT '{_ORGANISATION}', toString(number % 7), 'answer', number, 0.01 FROM numbers(50)"
+    )
+    session.query(
+        "INSERT INTO analytics.agent_runs (organisation_id, user_id, run_id, agent, model, status,"
+        f" steps, tokens, duration_ms, cost_usd) SELECT '{_ORGANISATION}', 'u', generateUUIDv4(),"
+        " 'planner', 'm', if(number % 5 = 0, 'error', 'success'), number, 100, 20, 0.02"
+        " FROM numbers(50)"
+    )
+    session.query(
+        "INSERT INTO analytics.evaluations (organisation_id, user_id, run_id, suite, `case`, model,"
+        f" score, passed) SELECT '{_ORGANISATION}', 'u', generateUUIDv4(), 'answers',"
+        " toString(number), 'm', number / 50, number > 20 FROM numbers(50)"
+    )
+    return session
+
+
+@pytest.mark.parametrize("query", PANELS)
+def test_every_panel_of_analytics_has_data(filled: Any, query: str) -> None:
+    """The plugin's two macros stand for what its documentation says."""
+    asked = query.replace(
+        "$__timeInterval(timestamp)", "toStartOfInterval(toDateTime(timestamp), INTERVAL 60 second)"
+    ).replace("$__timeFilter(timestamp)", "timestamp >= now() - 900 AND timestamp <= now() + 60")
+    filled.query("USE analytics")
+    assert "$__" not in asked
+    assert len(_ask(filled, asked).splitlines()) >= 1
+    assert _ask(filled, asked)
+
+
+def test_what_failed_is_the_part_that_the_panel_says(filled: Any) -> None:
+    assert (
+        _ask(filled, "SELECT countIf(status = 'error') / count() FROM analytics.agent_runs")
+        == "0.2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("events", "properties"), ("agent_runs", "tokens"), ("evaluations", "score")],
+)
+def test_columns_are_compressed_and_every_table_expires(
+    session: Any, table: str, column: str
+) -> None:
+    codec = _ask(
+        session,
+        "SELECT compression_codec FROM system.columns WHERE database = 'analytics'"
+        f" AND table = '{table}' AND name = '{column}'",
+    )
+    assert "ZSTD" in codec
+    made = _ask(
+        session,
+        "SELECT create_table_query FROM system.tables WHERE database = 'analytics'"
+        f" AND name = '{table}'",
+    )
+    assert "TTL" in made
+
+
+def test_events_by_the_hour_expire_too(session: Any) -> None:
+    made = _ask(
+        session,
+        "SELECT create_table_query FROM system.tables WHERE database = 'analytics'"
+        " AND name = 'events_hourly'",
+    )
+    assert "toIntervalDay(730)" in made

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.contract import METRICS
-from infra.dashboards import APPLICATION, BOARDS, present
+from infra.dashboards import APPLICATION, BOARDS, analytics, present
 from infra.dashboards.model import Board, Panel
 from infra.dashboards.render import render
 from infra.services.prometheus_rules import rule_files
@@ -23,8 +23,7 @@ OF_APPLICATIONS = [
     pytest.param(panel, id=name) for name, row, panel in ALL if row.needs == APPLICATION
 ]
 CONTRACT = {name for metric in METRICS for name in metric.series}
-UNITS = {
-    "pps","short", "percentunit", "bytes", "Bps", "s", "reqps", "ops", "currencyUSD"}
+UNITS = {"pps", "short", "percentunit", "bytes", "Bps", "s", "reqps", "ops", "currencyUSD"}
 
 
 def test_what_was_promised_is_there() -> None:
@@ -33,6 +32,7 @@ def test_what_was_promised_is_there() -> None:
         "AI Models Performance",
         "Agents and Evaluations",
         "Events",
+        "Analytics",
         "Database Metrics",
         "Cost Tracking",
         "Cache and Jobs",
@@ -73,6 +73,7 @@ class TestEveryBoard:
             "redis",
             "containers",
             APPLICATION,
+            analytics.NEEDS,
         }
         assert {row.needs for row in board.rows} - {None} <= known
 

@@ -562,12 +562,39 @@ def test_tempos_configuration_is_of_its_major_version(source: str, key: str) -> 
     assert made[key]["compaction"]["block_retention"] == "72h0m0s"
 
 
+def test_grafana_asks_each_database_as_a_reader() -> None:
+    platform = make_platform(applications=[{"name": "shop"}], grafana={"clickhouse": True})
+    grafana = platform.by_name("grafana")
+    made = yaml.safe_load(text(grafana, "datasources/groundwork.yaml"))["datasources"]
+    sources = {item["uid"]: item for item in made}
+    found = {
+        uid: (source.get("user") or source["jsonData"].get("username"), source["jsonData"])
+        for uid, source in sources.items()
+        if uid.startswith(("postgres", "clickhouse"))
+    }
+    assert {uid: user for uid, (user, _) in found.items()} == dict.fromkeys(
+        ("postgres", "postgres-shop", "clickhouse", "clickhouse-shop"), "grafana"
+    )
+    assert found["postgres-shop"][1]["database"] == "shop"
+    assert found["clickhouse"][1]["defaultDatabase"] == "analytics"
+    assert re.fullmatch(r".+@\d+\.\d+\.\d+", str(grafana.env["GF_PLUGINS_PREINSTALL_SYNC"]))
+    assert grafana.reaches_out
+    assert any(item.path.endswith("/analytics.json") for item in grafana.files)
+
+
+def test_without_being_asked_grafana_downloads_nothing() -> None:
+    grafana = make_platform().by_name("grafana")
+    assert "GF_PLUGINS_PREINSTALL_SYNC" not in grafana.env
+    assert not grafana.reaches_out
+    assert not any(item.path.endswith("/analytics.json") for item in grafana.files)
+
+
 def test_grafana_links_logs_metrics_and_traces() -> None:
     made = yaml.safe_load(text(make_platform().by_name("grafana"), "datasources/groundwork.yaml"))[
         "datasources"
     ]
     sources = {item["uid"]: item for item in made}
-    assert set(sources) == {"prometheus", "loki", "tempo", "alertmanager"}
+    assert set(sources) == {"prometheus", "loki", "tempo", "alertmanager", "postgres"}
     assert sources["loki"]["jsonData"]["derivedFields"][0]["datasourceUid"] == "tempo"
     assert sources["tempo"]["jsonData"]["tracesToLogsV2"]["datasourceUid"] == "loki"
     assert sources["tempo"]["jsonData"]["tracesToMetrics"]["datasourceUid"] == "prometheus"

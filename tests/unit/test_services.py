@@ -235,7 +235,10 @@ def test_only_declared_dependencies_share_a_network(platform: Platform) -> None:
         for network in service.networks:
             members.setdefault(network, set()).add(service.name)
     litellm_store = {"litellm"} if platform.by_name("litellm").image.recipe is None else set()
-    assert members["postgres"] == {"backup", "postgres", "postgres-exporter"} | litellm_store
+    grafana = {"grafana"} & names
+    assert members["postgres"] == (
+        {"backup", "postgres", "postgres-exporter"} | litellm_store | grafana
+    )
     assert members["redis-cache"] == {"backup", "redis-cache", "redis-cache-exporter", "litellm"}
     # Its ledger of what is spent lies in the instance that never evicts.
     assert members["redis-queue"] == {"backup", "redis-queue", "redis-queue-exporter", "litellm"}
@@ -590,7 +593,7 @@ def test_kubelets_are_verified_unless_they_sign_for_themselves(
 def test_postgres_is_sent_verifiers_and_the_schema_is_its_owners() -> None:
     service = make_platform().by_name("postgres")
     roles = text(service, "roles.sql")
-    assert roles.count("SCRAM-SHA-256$4096:") == 4
+    assert roles.count("SCRAM-SHA-256$4096:") == 5
     assert not [name for name, secret in service.credentials.items() if secret.reveal() in roles]
     (job,) = service.jobs
     before, _, after = job.script.partition("PGUSER=app_owner")
