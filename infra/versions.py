@@ -191,6 +191,12 @@ RECIPES: Mapping[str, Recipe] = {
             "RESTIC_VERSION": "0.18.0-1+b4",
         },
     ),
+    "pooler": Recipe(
+        folder="pooler",
+        version="1.24.1",
+        on="postgres",
+        arguments={"PGBOUNCER_VERSION": "1.24.1-1+deb13u2"},
+    ),
     "prometheus": Recipe(
         folder="prometheus", version="2.53.3", arguments={"PROMETHEUS_VERSION": "2.53.3+ds1-2"}
     ),

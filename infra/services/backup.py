@@ -92,12 +92,7 @@ def repository_key(master: Secret) -> Secret:
 
 
 def _image(context: Context) -> Image | None:
-    named = context.settings.of(Backup).image
-    if named is not None:
-        return Image(reference=named, version=context.image(NAME).version)
-    if context.settings.clustered and context.settings.images != "packages":
-        return None
-    return context.image(NAME)
+    return context.extended(NAME, context.settings.of(Backup).image)
 
 
 def _volumes(settings: Backup) -> Iterator[Volume]:

@@ -48,6 +48,16 @@ class Context:
         kept = self.consent.previous.get(service or name)
         return replace(found, reference=kept["image"], version=kept["version"]) if kept else found
 
+    def extended(self, name: str, named: str | None) -> Image | None:
+        """An image that no registry has: the user's own, if named, or one built on the host from an
+        official one. None in a cluster, where nothing is built.
+        """
+        if named is not None:
+            return Image(reference=named, version=self.image(name).version)
+        if self.settings.clustered and self.settings.images != "packages":
+            return None
+        return self.image(name)
+
     def available(self, name: str) -> bool:
         """True if the stack's image source has this service."""
         return images.image(self.settings, name) is not None

@@ -130,6 +130,17 @@ def build(context: Context) -> Service:
     )
 
 
+def application_verifiers(context: Context) -> dict[str, Secret]:
+    """What checks the passwords of applications' roles."""
+    return {
+        item.name: _verifier(context, item.name) for item in applications.every(context.settings)
+    }
+
+
+def _verifier(context: Context, role: str) -> Secret:
+    return verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22))
+
+
 def _roles(context: Context) -> tuple[str, ...]:
     return (*application_roles(context.settings), *_SERVICES)
 
@@ -142,10 +153,7 @@ def _provision(context: Context) -> Job:
         if vectors.index == "hnsw"
         else {"ivfflat.probes": vectors.ivfflat.probes, "ivfflat.iterative_scan": "relaxed_order"}
     )
-    verifiers = {
-        role: verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22))
-        for role in _roles(context)
-    }
+    verifiers = {role: _verifier(context, role) for role in _roles(context)}
     every = applications.every(context.settings)
     return Job(
         name="postgres-provision",

@@ -140,7 +140,7 @@ def deployed(clone: Clone, stubs: Stubs, request: pytest.FixtureRequest) -> Clon
             "alertmanager.pagerduty.severities[0]": "critical",
             "alertmanager.opsgenie.url": f"{stubs.alerts.url}/opsgenie/",
             "alertmanager.opsgenie.severities[0]": "warning",
-            "alerts.thresholds.loggedErrorsPerMinute": "20.0",
+            "alerts.thresholds.loggedErrorsPerMinute": "20",
             "prometheus.remoteWrite[0].name": "vendor",
             "prometheus.remoteWrite[0].url": f"{stubs.metrics.url}/write",
             "alloy.forwardLogs[0].name": "vendor",

@@ -26,6 +26,7 @@ def configured(clone: Clone, stubs: Stubs) -> None:
     clone.configure_stores(
         postgres={"vectors": {"dimensions": LENGTH}, "shadowDatabase": True},
         backup={"enabled": False},
+        pooler={"enabled": True, "poolSize": 10},
         applications=[SHOP, BILLING],
         litellm={
             "enabled": True,

@@ -4,6 +4,7 @@ and reaches nothing of another's.
 
 import io
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -85,6 +86,44 @@ def test_no_application_enters_anothers_database(several: Clone, name: str) -> N
     for other in {"shop", "billing", "app", "shop_shadow", "litellm"} - {own}:
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             psycopg.connect(f"{base}/{other}")
+
+
+def test_five_hundred_clients_share_ten_connections(several: Clone) -> None:
+    """All are connected at once, each asks in transactions; none is refused, and none sees what
+    another one has set.
+    """
+    url = environment(several, "shop")["DATABASE_POOL_URL"]
+    owner = several.outputs()["applications"]["shop"]["administration"]["DATABASE_OWNER_URL"]
+    with ExitStack() as opened:
+        clients = [opened.enter_context(psycopg.connect(url)) for _ in range(500)]
+        for number, client in enumerate(clients):
+            with client.transaction():
+                client.execute("SELECT set_config('app.number', %s, true)", [str(number)])
+                shown = client.execute("SELECT current_setting('app.number')").fetchone()
+                assert shown == (str(number),)
+        with psycopg.connect(owner) as db:
+            row = db.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop'"
+            ).fetchone()
+        assert row is not None
+        assert 1 <= row[0] <= 10
+        # Prepared once, asked often, by whichever connection serves the client.
+        for _ in range(12):
+            assert clients[0].execute("SELECT %s::int", [7], prepare=True).fetchone() == (7,)
+            clients[0].commit()
+    with pytest.raises(psycopg.OperationalError, match=r"SASL|password"):
+        psycopg.connect(url, password="not-the-password")
+
+
+def test_the_checks_notice_a_pooler_without_its_server(several: Clone) -> None:
+    container = several.docker.containers.get(several.name("pooler"))
+    container.stop(timeout=5)
+    try:
+        done = several.health(several.outputs(), "tests/health/test_pooler.py")
+    finally:
+        container.start()
+    assert done.returncode == 1, done.stdout
+    assert "FAILED tests/health/test_pooler.py::test_hands_queries_on" in done.stdout
 
 
 def test_dashboards_read_and_write_nothing(several: Clone) -> None:

@@ -66,10 +66,11 @@ def get(source: str, name: str) -> Service:
 
 
 def test_registry_deploys_everything_and_packages_what_they_carry() -> None:
-    everything = {service.name for service in make_platform().services}
+    platform = make_platform(pooler={"enabled": True})
+    everything = {service.name for service in platform.services}
     assert not [item.name for item in definitions() if everything.isdisjoint(item.service_names)]
     assert everything <= {name for item in definitions() for name in item.service_names}
-    packages = make_platform(images="packages")
+    packages = make_platform(images="packages", pooler={"enabled": True})
     assert (
         everything - {service.name for service in packages.services} == set(NO_PACKAGE) & everything
     )
