@@ -5,6 +5,8 @@ Nothing is touched that these tests did not make: every look-up goes by the copy
 """
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +181,20 @@ def framework_python() -> Path:
     """The Python that has them."""
     lock = ROOT / "requirements" / "frameworks.txt"
     return environments.ensure(lock, "tests: installing frameworks (about 250 MB, once)")
+
+
+@pytest.fixture(scope="session")
+def framework_node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packages of tests/frameworks/node; skipped where there is no Node."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no Node here: Drizzle and winston are not tried")
+    manifest = ROOT / "tests" / "frameworks" / "node"
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(manifest / name, folder)
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(install, cwd=folder, check=True, capture_output=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

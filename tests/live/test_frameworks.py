@@ -3,6 +3,7 @@ migrates, the other works with what that made.
 """
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,32 @@ import pytest
 from tests.live.clone import ROOT, Clone
 
 FRAMEWORKS = ROOT / "tests" / "frameworks"
+
+
+def run_node(
+    folder: Path, script: str, environment: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """A script of tests/frameworks/node, beside the packages that it needs."""
+    path = Path(shutil.copy(FRAMEWORKS / "node" / script, folder))
+    return subprocess.run(
+        ["node", path, *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("application", ["app", "billing"])
+def test_drizzle_works_with_what_make_env_writes(
+    several: Clone, framework_node: Path, application: str
+) -> None:
+    """In Node, with the same two roles."""
+    told = several.outputs()
+    own = told if application == "app" else told["applications"][application]
+    done = run_node(framework_node, "drizzle.mjs", {**own["environment"], **own["administration"]})
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

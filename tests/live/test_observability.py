@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from infra.contract import METRICS
-from infra.dashboards import BOARDS
+from infra.dashboards import BOARDS, analytics
 from infra.dashboards.model import Query
 from infra.images import BASE_TAG
 from tests.health.telemetry import send_log
@@ -30,13 +30,16 @@ from tests.live.clone import LEFT_OUT, Clone
 from tests.live.conftest import VENDOR_KEY
 from tests.live.load import Load
 from tests.live.stubs import Received, Receiver, Stubs
-from tests.live.test_frameworks import FRAMEWORKS
+from tests.live.test_frameworks import FRAMEWORKS, run_node
 from tests.support import lanes
 from tests.support.waiting import TimedOut, wait_until
 
+# Those of Analytics are in ClickHouse's SQL; tests/unit/test_clickhouse_schema.py runs them on
+# its engine.
+ASKED = [board for board in BOARDS if board is not analytics.BOARD]
 PANELS = [
     pytest.param(board.slug, row.needs, panel, id=f"{board.slug}/{row.title}/{panel.title}")
-    for board in BOARDS
+    for board in ASKED
     for row, panel in board.panels()
 ]
 _PATIENCE = (
@@ -129,7 +132,7 @@ def empty(answers: Answers, load: None) -> set[tuple[str, str, str]]:
     def without() -> set[tuple[str, str, str]]:
         return {
             (board.slug, panel.title, query.expression)
-            for board in BOARDS
+            for board in ASKED
             for row, panel in board.panels()
             for query in panel.queries
             if row.needs not in LEFT_OUT and not answers.has_data(query, panel.source)
@@ -426,7 +429,9 @@ def test_litellms_own_traces_reach_tempo_and_the_vendor(
 
     def spans() -> list[Span]:
         requests = [
-            ExportTraceServiceRequest.FromString(item.body) for item in list(stubs.traces.received)
+            ExportTraceServiceRequest.FromString(item.body)
+            for item in list(stubs.traces.received)
+            if item.path == "/v1/traces"
         ]
         return [
             span
@@ -580,6 +585,24 @@ def test_a_process_on_the_host_is_heard(
         timeout=60,
         reason="Tempo knows the trace",
     )
+
+
+def test_a_process_in_node_is_heard(
+    deployed: Clone, framework_node: Path, answers: Answers
+) -> None:
+    """winston with OpenTelemetry's transport, as a process under PM2 runs it."""
+    mark = uuid.uuid4().hex
+    environment = {**deployed.outputs()["environment"], "OTEL_SERVICE_NAME": "pm2"}
+    done = run_node(framework_node, "winston.mjs", environment, mark)
+    assert done.returncode == 0, done.stderr
+    (stream,) = wait_until(
+        lambda: answers.lines(f'{{service="pm2", stream="otlp"}} |= "{mark}"'),
+        timeout=60,
+        reason="the line is found",
+    )
+    ((_, line),) = stream["values"]
+    assert "login failed" in line
+    assert "correct-horse-battery" not in line
 
 
 def test_the_watchers_stay_within_their_memory(deployed: Clone) -> None:
