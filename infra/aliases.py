@@ -152,7 +152,7 @@ def problems(settings: Settings) -> Iterator[Violation]:
                 reason=f"this stack's environment has no {source}",
                 fix="use a variable of docs/connecting.md, or enable its service",
             )
-        elif alias in known:
+        elif alias in known or alias.endswith(INTERNAL):
             yield Violation(
                 key=key,
                 reason="it is the name of a variable that means something else",
@@ -166,7 +166,10 @@ def _known(settings: Settings) -> set[str]:
     return {
         item.name
         for definition in definitions()
-        if why_not(context, definition) is None
+        if (
+            why_not(context, definition) is None
+            and definition.name not in {left.service for left in definition.left_out(context)}
+        )
         or getattr(getattr(settings, definition.group), "external", None)
         for item in definition.environment(context)
     }

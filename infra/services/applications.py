@@ -81,6 +81,15 @@ def problems(stack: Settings) -> Iterator[Violation]:
             reason=f"application `{name}` is declared twice",
             fix="rename one of them",
         )
+    declared = {item.name for item in every(stack)}
+    for index, file in enumerate(stack.contract.files):
+        if file.application not in declared:
+            yield Violation(
+                key=f"groundwork:contract.files.{index}.application",
+                reason=f"application `{file.application}` is not declared",
+                fix="declare it in groundwork:applications, or name another one",
+            )
+    yield from _shadows(stack)
     own = every(stack)[0]
     taken = {own.database: "postgres.database", own.analytics: "clickhouse.database"}
     for index, item in enumerate(stack.applications):
@@ -102,6 +111,18 @@ def problems(stack: Settings) -> Iterator[Violation]:
             key="groundwork:minio.buckets",
             reason=f"bucket `{name}` is declared twice",
             fix="remove one of them; an application's buckets are its own",
+        )
+
+
+def _shadows(stack: Settings) -> Iterator[Violation]:
+    if not stack.of(Postgres).shadow_database:
+        return
+    names = [name for item in every(stack) for name in (item.database, item.shadow)]
+    for name in repeated(names):
+        yield Violation(
+            key="groundwork:postgres.database",
+            reason=f"`{name}` is also the shadow database of an application",
+            fix="rename one of them, or set groundwork:postgres.shadowDatabase to false",
         )
 
 

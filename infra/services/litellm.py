@@ -156,7 +156,7 @@ def build(context: Context) -> Service:
             first_line=r"^(?:\{|\x1b|\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}|[A-Z]{4,8}:|Traceback)",
         ),
         checks={
-            "model": model_chain.chat(settings),
+            "model": model_chain.chat(settings) or "",
             "models": ",".join(model.name for model in model_chain.offered(settings)),
             "embedding": embedding.name if embedding else "",
             "dimensions": str(embedding.dimensions) if embedding else "",
@@ -305,12 +305,15 @@ def _environment(context: Context) -> Contract:
     yield Address("LLM_BASE_URL", at, NAME, "http", at.template("http") + "/v1")
     yield Variable("LLM_API_KEY", at.password or "")
     settings = context.settings.of(Litellm)
-    yield Variable("LLM_MODEL", model_chain.chat(settings))
-    embedding = model_chain.first(settings, "embedding")
+    allowed = applications.current(context).models
+    model = model_chain.chat(settings, allowed)
+    if model:
+        yield Variable("LLM_MODEL", model)
+    embedding = model_chain.first(settings, "embedding", allowed)
     if embedding:
         yield Variable("LLM_EMBEDDING_MODEL", embedding.name)
         yield Variable("LLM_EMBEDDING_DIMENSIONS", str(embedding.dimensions))
-    rerank = model_chain.first(settings, "rerank")
+    rerank = model_chain.first(settings, "rerank", allowed)
     if rerank:
         yield Variable("LLM_RERANK_MODEL", rerank.name)
 

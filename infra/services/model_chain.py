@@ -1,6 +1,6 @@
 """The models that LiteLLM offers, each over its own chain of providers."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from infra.refusal import Violation, repeated
@@ -36,15 +36,30 @@ def offered(settings: Litellm) -> tuple[LanguageModel, ...]:
     )
 
 
-def first(settings: Litellm, kind: str) -> LanguageModel | None:
-    """The model of a kind that applications are told of."""
-    return next((model for model in offered(settings) if model.kind == kind), None)
+def first(settings: Litellm, kind: str, among: Collection[str] = ()) -> LanguageModel | None:
+    """The model of a kind that an application is told of; `among` are those that it may request,
+    all if empty.
+    """
+    return next(
+        (
+            model
+            for model in offered(settings)
+            if model.kind == kind and (not among or model.name in among)
+        ),
+        None,
+    )
 
 
-def chat(settings: Litellm) -> str:
-    """The chat model that applications are told of."""
-    names = [model.name for model in offered(settings) if model.kind == "chat"]
-    return settings.model_name if settings.model_name in names or not names else names[0]
+def chat(settings: Litellm, among: Collection[str] = ()) -> str | None:
+    """The chat model that an application is told of: the stack's, if it may request that."""
+    if not offered(settings):
+        return settings.model_name
+    allowed = [
+        model.name
+        for model in offered(settings)
+        if model.kind == "chat" and (not among or model.name in among)
+    ]
+    return settings.model_name if settings.model_name in allowed else next(iter(allowed), None)
 
 
 def deployments(settings: Litellm) -> list[dict[str, Any]]:

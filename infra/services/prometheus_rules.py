@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.refusal import Violation
+from infra.refusal import Violation, repeated
 from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.gateway import Litellm
@@ -38,10 +38,14 @@ def files(
     )
     for name in context.settings.alerts.rules:
         yield File(
-            path=f"{_FOLDER}/own-{name.replace('/', '-')}",
+            path=f"{_FOLDER}/{_own(name)}",
             content=(TEMPLATES / name).read_text(),
             live=True,
         )
+
+
+def _own(name: str) -> str:
+    return f"own-{name.replace('/', '-')}"
 
 
 def _volumes(context: Context, volumes: Sequence[tuple[str, Volume]]) -> list[dict[str, object]]:
@@ -74,6 +78,12 @@ def problems(stack: Settings) -> Iterator[Violation]:
     """Files of rules that Prometheus would not read. What PromQL itself refuses, it says after the
     deploy, and a health check fails.
     """
+    for name in repeated([_own(item) for item in stack.alerts.rules]):
+        yield Violation(
+            key="groundwork:alerts.rules",
+            reason=f"two files would have the name {name} in Prometheus",
+            fix="rename one of them, or remove the repetition",
+        )
     for index, name in enumerate(stack.alerts.rules):
         reason = _fault(TEMPLATES / name)
         if reason:
@@ -86,11 +96,11 @@ def problems(stack: Settings) -> Iterator[Violation]:
 
 def _fault(path: Path) -> str | None:
     try:
-        groups = yaml.safe_load(path.read_text())["groups"]
+        groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
         rules = [rule for group in groups for rule in (group["name"] and group["rules"])]
     except OSError:
         return "does not exist"
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
         return "is no file of rules: it needs `groups`, each with a name and rules"
     faulty = [
         rule

@@ -9,7 +9,8 @@ from infra.settings.common import Because, Model
 from infra.settings.stores import Bucket
 from infra.settings.text import Kind, ModelName
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
+# MinIO takes no shorter access key.
+_NAME = re.compile(r"[a-z][a-z0-9_]{2,30}")
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 # Users and databases of the stores themselves, and of Groundwork's own services there.
 _TAKEN = frozenset(
@@ -25,7 +26,17 @@ _TAKEN = frozenset(
             "health",
             "information_schema",
         ),
-        *("litellm", "master", "metrics", "monitoring", "postgres", "public", "root", "select"),
+        *(
+            "litellm",
+            "master",
+            "metrics",
+            "monitoring",
+            "pgbouncer",
+            "postgres",
+            "public",
+            "root",
+            "select",
+        ),
         *("streaming_replica", "superuser", "system", "table", "template0", "template1", "user"),
     }
 )
@@ -35,7 +46,7 @@ _ENDINGS = ("_owner", "_shadow")
 def _name(value: str) -> str:
     if _NAME.fullmatch(value) is None:
         raise ValueError(
-            "it must be 2 to 31 lower-case letters, digits and underscores, and begin with a letter"
+            "it must be 3 to 31 lower-case letters, digits and underscores, and begin with a letter"
         )
     if value in _TAKEN or value.startswith("pg_"):
         raise ValueError("the stores have a user or a database of that name")

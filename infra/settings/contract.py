@@ -10,6 +10,7 @@ from infra.settings.common import Model
 from infra.settings.text import Kind
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
+_FORBIDDEN = {".", "..", ".git"}
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 
@@ -20,8 +21,8 @@ def _variable(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    if _PATH.fullmatch(value) is None or ".." in value.split("/") or value.startswith(".git/"):
-        raise ValueError("it must be a path inside the tree, without `..`")
+    if _PATH.fullmatch(value) is None or _FORBIDDEN & set(value.lower().split("/")):
+        raise ValueError("it must be a path inside the tree, without `.`, `..` and .git")
     return value
 
 

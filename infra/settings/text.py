@@ -48,6 +48,7 @@ _RESERVED_DATABASES = (
     "template0",
     "template1",
     "litellm",
+    "pgbouncer",
     "user",
     "all",
     "default",

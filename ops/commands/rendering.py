@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
+from infra.services.context import OWN
 from infra.templating import TEMPLATES, render
 from ops import console
 from ops.paths import ROOT, STATE
@@ -21,6 +23,12 @@ def check(outputs: Mapping[str, Any], *, force: bool) -> None:
     written = _written()
     for item in outputs.get("files", ()):
         path = ROOT / item["path"]
+        if not _ignored(path):
+            raise console.Failed(
+                f"{item['path']} would hold secrets, but git does not ignore it; nothing was"
+                " changed",
+                f"add it to .gitignore: echo '/{item['path']}' >> .gitignore",
+            )
         mine = not path.exists() or written.get(item["path"]) == _digest(path)
         if not force and not mine:
             raise console.Failed(
@@ -44,7 +52,7 @@ def write(outputs: Mapping[str, Any], networks: Mapping[str, str]) -> None:
 
 
 def _environment(outputs: Mapping[str, Any], application: str) -> Mapping[str, str]:
-    own = outputs["applications"].get(application, outputs)
+    own = outputs if application == OWN else outputs["applications"][application]
     found: Mapping[str, str] = own["environment"]
     return found
 
@@ -63,6 +71,17 @@ def _render(template: str, environment: Mapping[str, str], networks: Mapping[str
             "use variables of docs/connecting.md, each with a filter, such as"
             " {{ environment.DATABASE_URL | yaml }}",
         ) from None
+
+
+def _ignored(path: Path) -> bool:
+    """True if git ignores a path, or there is no git tree."""
+    try:
+        done = subprocess.run(
+            ["git", "check-ignore", "-q", str(path)], cwd=ROOT, capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        return True
+    return done.returncode != 1
 
 
 def _written() -> dict[str, str]:

@@ -15,19 +15,28 @@ from typing import Any
 import litellm
 import redis
 import redis.asyncio
+import redis.asyncio.retry
 from litellm.integrations.custom_logger import CustomLogger
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _DAYS = 400
 _LOGIN = json.loads((Path(__file__).parent / "spending.json").read_text())
-_OPTIONS: dict[str, Any] = {**_LOGIN, "decode_responses": True, "socket_timeout": 2}
+# Whoever asks meanwhile waits: for a second, and not for ten attempts.
+_OPTIONS: dict[str, Any] = {
+    **_LOGIN,
+    "decode_responses": True,
+    "socket_timeout": 1,
+    "socket_connect_timeout": 1,
+}
 _KINDS = {
     "spent": "Cost of requests to models",
     "saved": "Cost of the answers that came from the cache",
 }
-_client = redis.asyncio.Redis(**_OPTIONS)
+_client = redis.asyncio.Redis(**_OPTIONS, retry=redis.asyncio.retry.Retry(NoBackoff(), 0))
 # Where Redis does not answer, what this process has seen still counts.
 _seen: Counter[str] = Counter()
 
@@ -63,9 +72,12 @@ class _Counter(CustomLogger):
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """Adds the cost of an answer, or what the cache saved; called once for each answer."""
-        metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
-        application = metadata.get("user_api_key_alias") or "unknown"
         told = kwargs.get("standard_logging_object") or {}
+        parameters = kwargs.get("litellm_params") or {}
+        # Some routes keep who asked beside a caller's own metadata; the first has both.
+        places = (told, {"metadata": parameters.get("litellm_metadata")}, parameters)
+        aliases = ((place.get("metadata") or {}).get("user_api_key_alias") for place in places)
+        application = next(filter(None, aliases), "unknown")
         await _add("saved", application, float(told.get("saved_cache_cost") or 0))
         if not kwargs.get("cache_hit"):
             await _add("spent", application, float(kwargs.get("response_cost") or 0))
@@ -84,7 +96,7 @@ class _Ledger(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Gauges: by day, by month, and of this month by application."""
         try:
-            with redis.Redis(**_OPTIONS) as client:
+            with redis.Redis(**_OPTIONS, retry=Retry(NoBackoff(), 0)) as client:
                 days = {kind: self._days(client, kind) for kind in _KINDS}
         except redis.RedisError:
             return

@@ -128,9 +128,12 @@ class _Receiver(BaseHTTPRequestHandler):
         self.server.received.append(
             Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         )
+        # Slack says so, and Alertmanager takes anything else for a failure.
+        answer = b"ok" if self.path == "/slack" else b""
         self.send_response(200)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are kept, not printed."""

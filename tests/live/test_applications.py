@@ -107,6 +107,13 @@ def test_five_hundred_clients_share_ten_connections(several: Clone) -> None:
             ).fetchone()
         assert row is not None
         assert 1 <= row[0] <= 10
+        # What one sets for its session, another one of the same connections does not see.
+        clients[1].execute("SELECT set_config('app.organisation_id', 'of the first', false)")
+        clients[1].commit()
+        for client in clients[2:40]:
+            row = client.execute("SELECT current_setting('app.organisation_id', true)").fetchone()
+            client.commit()
+            assert row in ((None,), ("",))
         # Prepared once, asked often, by whichever connection serves the client.
         for _ in range(12):
             assert clients[0].execute("SELECT %s::int", [7], prepare=True).fetchone() == (7,)
@@ -169,6 +176,12 @@ def test_redis_keys_and_channels_are_the_applications_own(several: Clone, use: s
             "all names of keys": lambda: client.keys("*"),
             "any name of a key": lambda: client.execute_command("RANDOMKEY"),
             "emptying": lambda: client.execute_command("FLUSHDB"),
+            "a library for all": lambda: client.execute_command(
+                "FUNCTION", "LOAD", "REPLACE", "#!lua name=own\nreturn 1"
+            ),
+            "names of keys as they change": lambda: client.execute_command(
+                "CLIENT", "TRACKING", "ON", "BCAST"
+            ),
         }
         allowed = [what for what, attempt in refused.items() if not _is_refused(attempt)]
         assert allowed == []

@@ -81,8 +81,13 @@ def test_a_name_of_ones_own_follows_its_source_and_its_internal_form() -> None:
 
 @pytest.mark.parametrize(
     ("names", "fix"),
-    [({"X": "NOTHING"}, "variable"), ({"S3_BUCKET": "DATABASE_URL"}, "another name")],
-    ids=["of nothing", "that hides another"],
+    [
+        ({"X": "NOTHING"}, "variable"),
+        ({"S3_BUCKET": "DATABASE_URL"}, "another name"),
+        ({"DATABASE_URL_INTERNAL": "REDIS_QUEUE_URL"}, "another name"),
+        ({"X": "DATABASE_POOL_URL"}, "variable"),
+    ],
+    ids=["of nothing", "that hides another", "that hides an internal one", "of what is not there"],
 )
 def test_a_name_that_misleads_is_refused(names: dict[str, str], fix: str) -> None:
     (found,) = validation.check(make_settings(contract={"names": names}))

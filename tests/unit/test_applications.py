@@ -91,7 +91,9 @@ def test_redis_holds_an_application_to_its_prefix() -> None:
     users = {line.split()[1]: line.split()[4:] for line in lines if " on " in line}
     assert users["shop"][:2] == ["~shop:*", "&shop:*"]
     # These name the keys and channels of others.
-    assert {"-scan", "-randomkey", "-pubsub|channels"} <= set(users["shop"])
+    assert {"-scan", "-randomkey", "-pubsub", "-client|tracking"} <= set(users["shop"])
+    # Libraries of functions belong to nobody: one application could replace another's.
+    assert {"-function", "-fcall", "-fcall_ro", "-script|flush"} <= set(users["shop"])
     assert "+keys" not in users["shop"]
     assert users["app"][:2] == ["~*", "&*"]
 
@@ -150,7 +152,19 @@ def test_contradictions_are_refused(applications: list[dict[str, Any]], key: str
 
 
 @pytest.mark.parametrize(
-    "name", ["app", "root", "postgres", "litellm", "pg_x", "shop_owner", "shop_shadow", "a", "Shop"]
+    "name",
+    [
+        "app",
+        "root",
+        "postgres",
+        "litellm",
+        "pg_x",
+        "shop_owner",
+        "shop_shadow",
+        "ab",
+        "pgbouncer",
+        "Shop",
+    ],
 )
 def test_names_that_stores_have_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"applications\.0\.name|applications"):

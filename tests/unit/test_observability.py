@@ -460,7 +460,7 @@ class TestAlloy:
         "expected",
         [
             "otelcol.exporter.otlphttp.tempo.input",
-            "otelcol.exporter.otlphttp.vendor.input",
+            "otelcol.exporter.otlphttp.traces_vendor.input",
             '"https://otlp.example.org"',
             '"a-key-of-a-vendor"',
         ],

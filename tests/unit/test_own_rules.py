@@ -35,9 +35,10 @@ def test_prometheus_is_given_them(templates: Path) -> None:
         ("just text", "no file of rules"),
         ("groups: [{rules: []}]", "no file of rules"),
         ("groups: [{name: a, rules: [{alert: A}]}]", "without `expr`"),
+        ("groups: [{name: 2026-99-99, rules: []}]", "no file of rules"),
         ("groups: [{name: a, rules: [{expr: up}]}]", "without `expr`, or without `alert`"),
     ],
-    ids=["missing", "no YAML", "text", "a group without a name", "no expr", "no alert"],
+    ids=["missing", "no YAML", "text", "a group without a name", "no expr", "no date", "no alert"],
 )
 def test_a_faulty_file_is_refused_before_anything_changes(
     templates: Path, content: str | None, reason: str
@@ -50,6 +51,13 @@ def test_a_faulty_file_is_refused_before_anything_changes(
     (found,) = validation.check(make_settings(alerts={"rules": ["mine/sales.yml"]}))
     assert found.key == "groundwork:alerts.rules.0"
     assert reason in found.reason
+
+
+def test_two_files_of_one_name_are_refused(templates: Path) -> None:
+    (templates / "mine-sales.yml").write_text(GOOD)
+    rules = ["mine/sales.yml", "mine-sales.yml"]
+    (found,) = validation.check(make_settings(alerts={"rules": rules}))
+    assert found.key == "groundwork:alerts.rules"
 
 
 @pytest.mark.parametrize("path", ["../x.yml", "/etc/x.yml", "mine/sales.txt", ".git/x.yml"])

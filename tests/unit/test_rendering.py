@@ -1,6 +1,7 @@
 """Files that `make env` renders from a template of the user's."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ def test_a_faulty_template_is_named(template: Path, text: str, why: str) -> None
     template.write_text(text)
     with pytest.raises(console.Failed, match=why):
         write()
+
+
+def test_a_file_that_git_would_keep_is_refused(tree: Path) -> None:
+    """It holds secrets; once it is ignored, it is written."""
+    subprocess.run(["git", "init", "--quiet", tree], check=True)
+    with pytest.raises(console.Failed, match="git does not ignore it"):
+        write()
+    assert not (tree / "config").exists()
+    (tree / ".gitignore").write_text("/config/app.json\n")
+    write()
 
 
 def test_a_missing_template_is_named(template: Path) -> None:
