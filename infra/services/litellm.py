@@ -1,12 +1,10 @@
 """LiteLLM: one endpoint over a chain of model providers, with a budget, a cache and metrics."""
 
-import json
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import alloy, applications, model_chain, postgres, redis
+from infra.services import alloy, applications, litellm_files, model_chain, postgres, redis
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
@@ -25,7 +23,7 @@ from infra.spec import (
     Service,
     Variable,
 )
-from infra.templating import TEMPLATES, render_secret
+from infra.templating import TEMPLATES
 from infra.units import MIB
 
 NAME = "litellm"
@@ -33,9 +31,6 @@ KEYS = ("master", "app", "metrics")
 """The administrator's key, the own application's, and Prometheus'; `templates/litellm/keys.py`
 defines what each opens. Other applications' are in a file of their own.
 """
-_POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (
-    f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis")
-)
 _START = """\
 LITELLM_SALT_KEY=$(cat {dir}/salt-key)
 export LITELLM_SALT_KEY
@@ -57,7 +52,9 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.of(Litellm)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(host=NAME, port=4000, network=NAME, password=_key(context, context.application))
+    return Endpoint(
+        host=NAME, port=4000, network=NAME, password=litellm_files.key(context, context.application)
+    )
 
 
 def has_database(context: Context) -> bool:
@@ -82,7 +79,7 @@ def build(context: Context) -> Service:
         redis.endpoint(context, "cache", "litellm") if context.settings.of(Redis).usable else None
     )
     store = postgres.endpoint(context, "litellm").network if database else None
-    keys = {name: _key(context, name) for name in KEYS}
+    keys = {name: litellm_files.key(context, name) for name in KEYS}
     salt_key = Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
     return Service(
         name=NAME,
@@ -103,16 +100,20 @@ def build(context: Context) -> Service:
         },
         files=(
             File(
-                path=f"{CONFIG_DIR}/config.yaml", content=_config(context, cache, database=database)
+                path=f"{CONFIG_DIR}/config.yaml",
+                content=litellm_files.config(context, cache, database=database),
             ),
             *(
                 File(path=f"{CONFIG_DIR}/{name}", content=(TEMPLATES / NAME / name).read_text())
                 for name in ("keys.py", "sitecustomize.py", "spending.py")
             ),
             *(File(path=f"{CONFIG_DIR}/{name}-key", content=key) for name, key in keys.items()),
-            File(path=f"{CONFIG_DIR}/applications.json", content=_applications(context)),
-            File(path=f"{CONFIG_DIR}/spending.json", content=_ledger(context)),
-            *_authorities(context),
+            File(
+                path=f"{CONFIG_DIR}/applications.json",
+                content=litellm_files.applications_file(context),
+            ),
+            File(path=f"{CONFIG_DIR}/spending.json", content=litellm_files.ledger(context)),
+            *litellm_files.authorities(context),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),
             File(
@@ -185,85 +186,6 @@ def _tracing(context: Context) -> dict[str, str]:
     }
 
 
-def _config(context: Context, cache: Endpoint | None, *, database: bool) -> Secret:
-    settings = context.settings.of(Litellm)
-    return render_secret(
-        "litellm/config.yaml.j2",
-        deployments=model_chain.deployments(settings),
-        paid=model_chain.paid(settings),
-        budget=settings.daily_budget_usd,
-        cache=(
-            {
-                "host": cache.host,
-                "port": cache.port,
-                "username": cache.username,
-                "password": cache.password,
-                "tls": cache.tls,
-            }
-            if cache
-            else None
-        ),
-        database=_database_url(context) if database else None,
-        traces=alloy.takes_traces(context),
-        master_key=_key(context, "master"),
-        redis_authority=_REDIS_AUTHORITY if cache and cache.authority else None,
-    )
-
-
-def _database_url(context: Context) -> Secret:
-    at = postgres.endpoint(context, "litellm")
-    user, password = (
-        quote(at.username or "", safe=""),
-        quote(at.password.reveal() if at.password else "", safe=""),
-    )
-    # Prisma's words for a certificate that must be valid; it knows no verify-full.
-    query = "?sslmode=require&sslaccept=strict" if at.tls else ""
-    query += f"&sslcert={_POSTGRES_AUTHORITY}" if at.tls and at.authority else ""
-    return Secret(f"postgresql://{user}:{password}@{at.host}:{at.port}/{at.database}{query}")
-
-
-def _applications(context: Context) -> Secret:
-    """The applications beside the own one: their keys, models and budgets."""
-    found = {
-        item.name: {
-            "key": _key(context, item.name).reveal(),
-            "models": item.models,
-            "budget": item.budget,
-        }
-        for item in applications.every(context.settings)[1:]
-    }
-    return Secret(json.dumps(found, indent=2))
-
-
-def _ledger(context: Context) -> Secret:
-    """The login of the Redis that keeps what is spent: the one that never evicts."""
-    at = redis.endpoint(context, "queue", NAME)
-    found = {
-        "host": at.host,
-        "port": at.port,
-        "username": at.username,
-        "password": at.password.reveal() if at.password else None,
-        "ssl": at.tls,
-        "ssl_ca_certs": _REDIS_AUTHORITY if at.authority else None,
-    }
-    return Secret(json.dumps({name: value for name, value in found.items() if value}, indent=2))
-
-
-def _key(context: Context, name: str) -> Secret:
-    """One of KEYS or an application's, with the prefix that LiteLLM requires."""
-    return Secret(f"sk-{context.secret(NAME, name).reveal()}")
-
-
-def _authorities(context: Context) -> Iterator[File]:
-    """The certificate authorities of external stores."""
-    for path, external in (
-        (_POSTGRES_AUTHORITY, context.settings.of(Postgres).external),
-        (_REDIS_AUTHORITY, context.settings.of(Redis).external),
-    ):
-        if external and external.ca_certificate:
-            yield File(path=path, content=external.ca_certificate)
-
-
 def _validate(stack: Settings) -> Iterator[Violation]:
     settings = stack.of(Litellm)
     yield from model_chain.problems(stack)
@@ -320,7 +242,7 @@ def _environment(context: Context) -> Contract:
 
 def _administration(context: Context) -> Contract:
     if context.settings.of(Litellm).deployed:
-        yield Variable("LITELLM_MASTER_KEY", _key(context, "master"))
+        yield Variable("LITELLM_MASTER_KEY", litellm_files.key(context, "master"))
 
 
 def _notes(context: Context) -> Iterator[str]:

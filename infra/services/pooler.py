@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from infra.refusal import Violation
-from infra.services import applications, postgres
+from infra.services import applications, postgres, postgres_provision
 from infra.services.context import Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
@@ -59,7 +59,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
             File(
                 path=f"{CONFIG_DIR}/users.txt",
                 content=render_secret(
-                    "pooler/users.txt.j2", verifiers=postgres.application_verifiers(context)
+                    "pooler/users.txt.j2",
+                    verifiers=postgres_provision.application_verifiers(context),
                 ),
                 live=True,
             ),

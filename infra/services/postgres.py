@@ -6,20 +6,17 @@ from dataclasses import replace
 from infra import sizing
 from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import applications, postgres_cluster
-from infra.services.applications import Application
+from infra.services import applications, postgres_cluster, postgres_provision
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
-from infra.services.scram import verifier
 from infra.settings import Settings
-from infra.settings.stores import Postgres, Vectors
+from infra.settings.stores import Postgres
 from infra.spec import (
     CONFIG_DIR,
     Address,
     Endpoint,
     File,
     HealthCheck,
-    Job,
     Logs,
     Port,
     Service,
@@ -27,20 +24,10 @@ from infra.spec import (
     Variable,
     Volume,
 )
-from infra.templating import render, render_secret
+from infra.templating import render
 from infra.units import MIB, format_size
 
 NAME = "postgres"
-LITELLM_DATABASE = "litellm"
-_SERVICES = ("litellm", "monitoring", "grafana")
-_SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
-
-
-def application_roles(settings: Settings) -> tuple[str, ...]:
-    """The roles of applications: for each the one that uses its tables and the one that owns
-    them.
-    """
-    return tuple(role for item in applications.every(settings) for role in (item.name, item.owner))
 
 
 def endpoint(context: Context, role: str, database: str | None = None) -> Endpoint:
@@ -49,7 +36,9 @@ def endpoint(context: Context, role: str, database: str | None = None) -> Endpoi
     if settings.external:
         return external_endpoint(settings.external)
     # Tables are counted in the database that the exporter is connected to.
-    database = database or (LITELLM_DATABASE if role == "litellm" else settings.database)
+    database = database or (
+        postgres_provision.LITELLM_DATABASE if role == "litellm" else settings.database
+    )
     return Endpoint(
         host=NAME,
         port=5432,
@@ -83,13 +72,13 @@ def build(context: Context) -> Service:
         user="999:0",
         command=("postgres", "-c", f"config_file={CONFIG_DIR}/postgresql.conf"),
         env={
-            "POSTGRES_PASSWORD_FILE": _SUPERUSER_PASSWORD,
+            "POSTGRES_PASSWORD_FILE": postgres_provision.SUPERUSER_PASSWORD,
             "POSTGRES_INITDB_ARGS": (
                 "--data-checksums --auth-local=scram-sha-256 --auth-host=scram-sha-256"
             ),
         },
         files=(
-            File(path=_SUPERUSER_PASSWORD, content=superuser),
+            File(path=postgres_provision.SUPERUSER_PASSWORD, content=superuser),
             File(path=f"{CONFIG_DIR}/postgresql.conf", content=configuration),
             File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
         ),
@@ -114,124 +103,19 @@ def build(context: Context) -> Service:
         stop_grace=60,
         replicas=settings.replicas,
         operated=postgres_cluster.operated(context, configuration, superuser) if several else None,
-        jobs=(_provision(context),),
+        jobs=(postgres_provision.job(context),),
         # A statement of several lines is one entry.
         logs=Logs(first_line=r"^\d{4}-\d{2}-\d{2} "),
         checks={
             "database": settings.database,
             "dimensions": str(settings.vectors.dimensions),
             "index": settings.vectors.index,
-            "roles": ",".join(application_roles(context.settings)),
+            "roles": ",".join(postgres_provision.application_roles(context.settings)),
         },
         credentials={
             "superuser": superuser,
-            **{role: context.secret(NAME, role) for role in _roles(context)},
+            **{role: context.secret(NAME, role) for role in postgres_provision.roles(context)},
         },
-    )
-
-
-def application_verifiers(context: Context) -> dict[str, Secret]:
-    """What checks the passwords of applications' roles."""
-    return {
-        item.name: _verifier(context, item.name) for item in applications.every(context.settings)
-    }
-
-
-def _verifier(context: Context, role: str) -> Secret:
-    return verifier(context.secret(NAME, role), context.secret(NAME, f"{role}-salt", length=22))
-
-
-def _roles(context: Context) -> tuple[str, ...]:
-    return (*application_roles(context.settings), *_SERVICES)
-
-
-def _provision(context: Context) -> Job:
-    settings = context.settings.of(Postgres)
-    vectors = settings.vectors
-    search = (
-        {"hnsw.ef_search": vectors.hnsw.ef_search, "hnsw.iterative_scan": "strict_order"}
-        if vectors.index == "hnsw"
-        else {"ivfflat.probes": vectors.ivfflat.probes, "ivfflat.iterative_scan": "relaxed_order"}
-    )
-    verifiers = {role: _verifier(context, role) for role in _roles(context)}
-    every = applications.every(context.settings)
-    return Job(
-        name="postgres-provision",
-        user="999:0",
-        env={
-            "PGHOST": NAME,
-            "PGUSER": "postgres",
-            "PGCONNECT_TIMEOUT": "5",
-            "PGOPTIONS": "-c default_transaction_read_only=off",
-        },
-        script=render(
-            "postgres/provision.sh.j2",
-            superuser_password=_SUPERUSER_PASSWORD,
-            applications=every,
-            shadows=settings.shadow_database,
-            config_dir=CONFIG_DIR,
-        ),
-        upkeep=(
-            render("postgres/upkeep.sh.j2", applications=every, config_dir=CONFIG_DIR)
-            if vectors.index == "ivfflat"
-            else None
-        ),
-        files=(
-            File(path=_SUPERUSER_PASSWORD, content=context.keyring.derive(NAME, "superuser")),
-            File(
-                path=f"{CONFIG_DIR}/roles.sql",
-                content=render_secret(
-                    "postgres/roles.sql.j2",
-                    verifiers=verifiers,
-                    applications=every,
-                    shadows=settings.shadow_database,
-                    litellm_database=LITELLM_DATABASE,
-                    search=search,
-                    frozen=NAME in context.consent.majors - context.consent.previous.keys(),
-                ),
-            ),
-            File(path=f"{CONFIG_DIR}/index.sql", content=_index(vectors)),
-            *(file for item in every for file in _of(context, item)),
-            *_shadow(settings),
-        ),
-    )
-
-
-def _shadow(settings: Postgres) -> Iterator[File]:
-    if settings.shadow_database:
-        yield File(path=f"{CONFIG_DIR}/shadow.sql", content=render("postgres/shadow.sql.j2"))
-
-
-def _of(context: Context, application: Application) -> Iterator[File]:
-    dimensions = context.settings.of(Postgres).vectors.dimensions
-    folder = f"{CONFIG_DIR}/{application.name}"
-    yield File(path=f"{folder}/owner-password", content=context.secret(NAME, application.owner))
-    yield File(
-        path=f"{folder}/extensions.sql",
-        content=render("postgres/extensions.sql.j2", application=application),
-    )
-    yield File(
-        path=f"{folder}/schema.sql",
-        content=render("postgres/schema.sql.j2", dimensions=dimensions, role=application.name),
-    )
-
-
-def _index(vectors: Vectors) -> str:
-    if vectors.index == "hnsw":
-        options = {"m": vectors.hnsw.m, "ef_construction": vectors.hnsw.ef_construction}
-        return render(
-            "postgres/index.sql.j2",
-            index="hnsw",
-            wanted=",".join(sorted(f"{name}={value}" for name, value in options.items())),
-            options=", ".join(f"{name} = {value}" for name, value in options.items()),
-        )
-    lists = vectors.ivfflat.lists
-    return render(
-        "postgres/index.sql.j2",
-        index="ivfflat",
-        fixed=lists is not None,
-        lists=lists,
-        least=sizing.ivfflat_rows(lists),
     )
 
 
@@ -291,13 +175,13 @@ def _migrations(context: Context) -> Contract:
 
 def _administration(context: Context) -> Contract:
     if context.settings.of(Postgres).deployed:
-        yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
+        yield Variable("POSTGRESpostgres_provision.SUPERUSER_PASSWORD", _superuser(context))
 
 
 def _stores(context: Context) -> Iterator[Store]:
     superuser = replace(endpoint(context, "app"), username="postgres", password=_superuser(context))
     # What LiteLLM keeps there is no reason not to replace it.
-    own = {"own": LITELLM_DATABASE}
+    own = {"own": postgres_provision.LITELLM_DATABASE}
     yield Store(name=NAME, kind="postgres", at=superuser, options=own)
 
 

@@ -233,6 +233,7 @@ def deployed(
         "postgres": {"vectors": {"dimensions": 64}},
         "minio": {"buckets": [{"name": "documents", "expireAfter": "365d"}, {"name": "exports"}]},
         "prometheus": {"scrapeInterval": "2s"},
+        "applications": [{"name": "ledger"}],
     }
     keys["kubernetes"] = {
         "context": cluster.context,
