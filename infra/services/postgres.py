@@ -175,7 +175,7 @@ def _migrations(context: Context) -> Contract:
 
 def _administration(context: Context) -> Contract:
     if context.settings.of(Postgres).deployed:
-        yield Variable("POSTGRESpostgres_provision.SUPERUSER_PASSWORD", _superuser(context))
+        yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
 
 
 def _stores(context: Context) -> Iterator[Store]:

@@ -26,6 +26,10 @@ RECEIVERS = {
         "webhook": {"url": "https://example.org/hook"},
         "deadMansSwitch": {"url": "https://example.org/ping"},
     },
+    "on call": {
+        "pagerduty": {"routingKey": "key-of-pagerduty-0123456789", "severities": ["critical"]},
+        "opsgenie": {"apiKey": "key-of-opsgenie-0123456789"},
+    },
     "none": {},
 }
 
@@ -120,15 +124,15 @@ def test_amtool_accepts_the_configuration(receivers: dict[str, object], tmp_path
         scratch=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 receivers" in done.stdout
+    assert "3 receivers" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("labels", "receiver"),
     [
         (["alertname=DeadMansSwitch", "severity=none"], "dead-mans-switch"),
-        (["alertname=ServiceDown", "severity=critical"], "people"),
-        (["alertname=CacheHitRateLow", "severity=warning"], "people"),
+        (["alertname=ServiceDown", "severity=critical"], "critical"),
+        (["alertname=CacheHitRateLow", "severity=warning"], "warning"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
