@@ -91,16 +91,6 @@ def clone(
             ],
         },
         applications=[{"name": "ledger"}],
-        litellm={
-            "models": [
-                {
-                    "name": "embed",
-                    "kind": "embedding",
-                    "dimensions": 64,
-                    "providers": [{"provider": "openai", "model": "text-embedding-3-small"}],
-                }
-            ]
-        },
         prometheus={
             "scrapeInterval": "2s",
             "targets": [{"name": "shop", "address": f"host.docker.internal:{stubs.metrics_port}"}],

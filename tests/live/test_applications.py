@@ -19,6 +19,7 @@ from tests.live.local_models import ANSWER, LENGTH
 from tests.live.several import BILLING, SHOP
 from tests.live.stubs import ANSWER as PAID_ANSWER
 from tests.live.stubs import EXPENSIVE, Stubs
+from tests.live.test_fault_injection import edited
 from tests.support.waiting import wait_until
 
 
@@ -120,6 +121,14 @@ def test_five_hundred_clients_share_ten_connections(several: Clone) -> None:
             clients[0].commit()
     with pytest.raises(psycopg.OperationalError, match=r"SASL|password"):
         psycopg.connect(url, password="not-the-password")
+
+
+def test_the_checks_notice_an_embedding_model_that_is_gone(several: Clone, stubs: Stubs) -> None:
+    renamed = 's/model_name: "embed"/model_name: "other"/'
+    with edited("litellm", "config.yaml", renamed, restart=True)(several, stubs):
+        done = several.health(several.outputs(), "tests/health/test_litellm.py", "-k", "embeds")
+    assert done.returncode == 1, done.stdout
+    assert "FAILED tests/health/test_litellm.py::test_embeds" in done.stdout
 
 
 def test_the_checks_notice_a_pooler_without_its_server(several: Clone) -> None:

@@ -352,11 +352,6 @@ BREAKS: list[tuple[str, str, Break]] = [
         ),
     ),
     (
-        "test_litellm.py::test_embeds",
-        "litellm",
-        edited("litellm", "config.yaml", "s/dimensions: 64/dimensions: 32/", restart=True),
-    ),
-    (
         "test_applications.py::test_the_gateway_knows_each",
         "litellm",
         edited("litellm", "applications.json", 's/"key": "sk-/"key": "sk-no-/', restart=True),

@@ -159,15 +159,15 @@ _CONNECT = (
     [
         ("redis-cache", 6379, True),
         ("postgres", 5432, False),
-        ("redis-queue", 6379, False),
+        ("redis-queue", 6379, True),
         ("minio", 9000, False),
     ],
 )
 def test_networks_let_through_what_is_declared(
     deployed: Clone, target: str, port: int, reached: bool
 ) -> None:
-    """With real traffic from LiteLLM: to its cache, and to no other store, by name or by any of
-    its addresses.
+    """With real traffic from LiteLLM: to its cache and its ledger, and to no other store, by name
+    or by any of its addresses.
     """
     litellm = deployed.docker.containers.get(deployed.name("litellm"))
     networks = deployed.docker.containers.get(deployed.name(target)).attrs["NetworkSettings"][
