@@ -53,10 +53,19 @@ def sql(broken: str, mended: str, *, database: str = "app") -> Break:
     return make
 
 
-def edited(
-    part: str, name: str, expression: str, *, restart: bool, then: str = "true", settle: float = 0
+def edited(  # noqa: PLR0913 - what differs between engines
+    part: str,
+    name: str,
+    expression: str,
+    *,
+    restart: bool,
+    then: str = "true",
+    user: str = "0",
+    settle: float = 0,
 ) -> Break:
-    """Edits one of a container's files in their volume; the file is put back afterwards."""
+    """Edits one of a container's files in their volume; the file is put back afterwards. `then` is
+    run as `user`: root has no power over another user's processes there.
+    """
 
     @contextmanager
     def make(clone: Clone, _: Stubs) -> Iterator[None]:
@@ -74,7 +83,7 @@ def edited(
                 clone.docker.containers.get(clone.name(part)).restart(timeout=10)
                 wait_healthy(clone, part)
             else:
-                execute(clone, part, then)
+                execute(clone, part, then, user=user)
                 time.sleep(settle)
 
         apply(
@@ -389,6 +398,7 @@ BREAKS: list[tuple[str, str, Break]] = [
             "s/vector/vecto/",
             restart=False,
             then="kill -HUP 1",
+            user="65534",
             settle=6,
         ),
     ),
