@@ -53,7 +53,7 @@ def sql(broken: str, mended: str, *, database: str = "app") -> Break:
     return make
 
 
-def edited(  # noqa: PLR0913 - what differs between engines
+def edited(
     part: str,
     name: str,
     expression: str,
