@@ -13,6 +13,9 @@ from infra.units import format_duration, format_size
 
 NAMESPACE = "groundwork"
 _REFERENCE = "correct the value; see docs/configuration.md"
+_FRACTION = (
+    "write it into the stack's file; `pulumi config set` keeps a number with a fraction as text"
+)
 _SENTENCES = {
     "string_type": "it must be text",
     "string_unicode": "it contains characters that are not valid Unicode",
@@ -63,7 +66,7 @@ def _problem(error: dict[str, Any], root: type[BaseModel]) -> Violation:
             return Violation(
                 key=key,
                 reason=_SENTENCES.get(other, "this value is not allowed"),
-                fix=_REFERENCE,
+                fix=_FRACTION if other == "float_type" else _REFERENCE,
             )
 
 

@@ -228,6 +228,12 @@ REFUSED = [
     ),
     ("too few cores", {"groundwork:postgres": {"cpus": 0.001}}, "groundwork:postgres.cpus", None),
     (
+        "a fraction as `pulumi config set` writes it",
+        {"groundwork:litellm": {"dailyBudgetUsd": "2.5"}},
+        "groundwork:litellm.dailyBudgetUsd",
+        "stack's file",
+    ),
+    (
         "an address that is none",
         {"groundwork:bindAddress": "999.1.1.1"},
         "groundwork:bindAddress",
