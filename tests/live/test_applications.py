@@ -139,7 +139,11 @@ def test_the_checks_notice_a_pooler_without_its_server(several: Clone) -> None:
     finally:
         container.start()
     assert done.returncode == 1, done.stdout
-    assert "FAILED tests/health/test_pooler.py::test_hands_queries_on" in done.stdout
+    for check in (
+        "test_pooler.py::test_hands_queries_on",
+        "test_pooler.py::test_refuses_without_credentials",
+    ):
+        assert f"FAILED tests/health/{check}" in done.stdout
 
 
 def test_dashboards_read_and_write_nothing(several: Clone) -> None:
