@@ -114,7 +114,9 @@ def test_completion_falls_back_to_the_second_provider(deployed: Clone, stubs: St
 
     def asks_the_first() -> bool:
         stubs.working.requests.clear()
-        done = deployed.health(deployed.outputs(), "tests/health/test_litellm.py")
+        # This stack has no embedding model.
+        chosen = ("tests/health/test_litellm.py", "-k", "not test_embeds")
+        done = deployed.health(deployed.outputs(), *chosen)
         assert done.returncode == 0, done.stdout
         assert "skipped" not in done.stdout.splitlines()[-1]
         asked = [request for request in stubs.working.requests if "messages" in request]
