@@ -24,7 +24,8 @@ from tests.support.waiting import wait_until
 from tests.unit.conftest import make_context
 
 _OUTSIDE, _INSIDE, _PORT = "198.18.77.2", "198.18.77.1", 9
-_REACHES_OUT = {"litellm", "alertmanager", "prometheus", "alloy"}
+# Both collectors, since this stack forwards traces and logs.
+_REACHES_OUT = {"litellm", "alertmanager", "prometheus", "alloy", "alloy-logs"}
 
 
 def _run(
