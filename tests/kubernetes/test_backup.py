@@ -121,6 +121,7 @@ def on_docker(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
     clone = Clone(copy_tree(tmp_path_factory.mktemp("moves") / "clone"), engine, stack="moves")
     clone.configure_stores(
         postgres=deployed.keys["postgres"],
+        applications=deployed.keys["applications"],
         minio=deployed.keys["minio"],
         alertmanager={"enabled": True},
         backup={"schedule": None},
