@@ -231,6 +231,10 @@ class Endpoint:
         """The same with placeholders for host and port."""
         return f"{scheme}{'s' if self.tls else ''}://{{host}}:{{port}}"
 
+    def login(self) -> dict[str, Any]:
+        """The HTTP address and login, as templates write them."""
+        return {"url": self.url("http"), "username": self.username, "password": self.password}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:

@@ -185,7 +185,7 @@ def forwards(declared: Sequence[Forward]) -> list[dict[str, Any]]:
 
 def _prometheus(context: Context) -> dict[str, Any]:
     at = prometheus.endpoint(context, NAME)
-    return {"url": at.url("http"), "username": at.username, "password": at.password}
+    return at.login()
 
 
 def _ports(context: Context) -> Iterator[Port]:

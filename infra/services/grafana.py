@@ -173,12 +173,7 @@ def _store(at: Endpoint) -> dict[str, object]:
 
 
 def _login(at: Endpoint) -> dict[str, object]:
-    return {
-        "url": at.url("http"),
-        "username": at.username,
-        "password": at.password,
-        "authority": at.authority,
-    }
+    return {**at.login(), "authority": at.authority}
 
 
 def _url(context: Context) -> str:

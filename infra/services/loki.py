@@ -87,7 +87,7 @@ def _alertmanager(context: Context) -> dict[str, Any] | None:
     if not context.deploys(alertmanager.NAME):
         return None
     at = alertmanager.endpoint(context, NAME)
-    return {"url": at.url("http"), "username": at.username, "password": at.password}
+    return at.login()
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:

@@ -40,26 +40,21 @@ def first(settings: Litellm, kind: str, among: Collection[str] = ()) -> Language
     """The model of a kind that an application is told of; `among` are those that it may request,
     all if empty.
     """
-    return next(
-        (
-            model
-            for model in offered(settings)
-            if model.kind == kind and (not among or model.name in among)
-        ),
-        None,
-    )
+    return next(_allowed(settings, kind, among), None)
 
 
 def chat(settings: Litellm, among: Collection[str] = ()) -> str | None:
     """The chat model that an application is told of: the stack's, if it may request that."""
     if not offered(settings):
         return settings.model_name
-    allowed = [
-        model.name
-        for model in offered(settings)
-        if model.kind == "chat" and (not among or model.name in among)
-    ]
+    allowed = [model.name for model in _allowed(settings, "chat", among)]
     return settings.model_name if settings.model_name in allowed else next(iter(allowed), None)
+
+
+def _allowed(settings: Litellm, kind: str, among: Collection[str]) -> Iterator[LanguageModel]:
+    for model in offered(settings):
+        if model.kind == kind and (not among or model.name in among):
+            yield model
 
 
 def deployments(settings: Litellm) -> list[dict[str, Any]]:

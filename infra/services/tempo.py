@@ -79,7 +79,7 @@ def _prometheus(context: Context) -> dict[str, Any] | None:
     if not context.settings.of(Prometheus).deployed:
         return None
     at = prometheus.endpoint(context, NAME)
-    return {"url": at.url("http"), "username": at.username, "password": at.password}
+    return at.login()
 
 
 def _ready(image: Image) -> tuple[str, ...]:

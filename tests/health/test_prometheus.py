@@ -42,6 +42,19 @@ def _down(service: Deployed, pools: list[str]) -> dict[str, str]:
     }
 
 
+def _query(service: Deployed, expression: str) -> list[dict[str, Any]]:
+    """The samples of an expression now."""
+    answer = http.get(
+        f"{service.url('http')}/api/v1/query",
+        params={"query": expression},
+        auth=("admin", service.credentials["admin"]),
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return found
+
+
 def test_every_target_is_up(service: Deployed) -> None:
     """Each service's job has a target, and each target's last scrape succeeded, after each had
     time for a first one.
@@ -74,27 +87,14 @@ def test_application_targets_are_scraped(service: Deployed) -> None:
 
 def test_runs_with_its_configuration(service: Deployed) -> None:
     """It took the files that it was given last, rules among them."""
-    answer = http.get(
-        f"{service.url('http')}/api/v1/query",
-        params={"query": 'prometheus_config_last_reload_successful{job="prometheus"}'},
-        auth=("admin", service.credentials["admin"]),
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    taken = [result["value"][1] for result in answer.json()["data"]["result"]]
+    found = _query(service, 'prometheus_config_last_reload_successful{job="prometheus"}')
+    taken = [result["value"][1] for result in found]
     assert taken == ["1"], "Prometheus rejected its files; its log names the line"
 
 
 def test_answers_a_query(service: Deployed) -> None:
     """Scraped samples can be queried."""
-    answer = http.get(
-        f"{service.url('http')}/api/v1/query",
-        params={"query": 'up{job="prometheus"}'},
-        auth=("admin", service.credentials["admin"]),
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    assert [result["value"][1] for result in answer.json()["data"]["result"]] == ["1"]
+    assert [result["value"][1] for result in _query(service, 'up{job="prometheus"}')] == ["1"]
 
 
 def test_knows_the_memory_of_every_container(service: Deployed, outputs: dict[str, Any]) -> None:
@@ -119,13 +119,7 @@ def _measured(service: Deployed) -> set[str]:
         'container_memory_working_set_bytes{service!=""} and on (service)'
         " container_spec_memory_limit_bytes > 0"
     )
-    answer = http.get(
-        f"{service.url('http')}/api/v1/query",
-        params={"query": query},
-        auth=("admin", service.credentials["admin"]),
-        timeout=10,
-    )
-    return {result["metric"]["service"] for result in answer.json()["data"]["result"]}
+    return {result["metric"]["service"] for result in _query(service, query)}
 
 
 @pytest.mark.parametrize("path", ["/api/v1/targets", "/metrics"])

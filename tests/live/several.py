@@ -16,6 +16,13 @@ SHOP = {
 BILLING = {"name": "billing", "buckets": [{"name": "billing-invoices"}]}
 
 
+def outputs_of(several: Clone, name: str) -> dict[str, Any]:
+    """An application's part of the stack's outputs; the own one's are the stack's."""
+    told = several.outputs()
+    found: dict[str, Any] = told if name == "app" else told["applications"][name]
+    return found
+
+
 def _link(provider: str, model: str, **more: Any) -> dict[str, Any]:
     return {"provider": provider, "model": model, **more}
 

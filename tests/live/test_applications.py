@@ -16,7 +16,7 @@ from minio.error import S3Error
 
 from tests.live.clone import Clone
 from tests.live.local_models import ANSWER, LENGTH
-from tests.live.several import BILLING, SHOP
+from tests.live.several import BILLING, SHOP, outputs_of
 from tests.live.stubs import ANSWER as PAID_ANSWER
 from tests.live.stubs import EXPENSIVE, Stubs
 from tests.live.test_fault_injection import edited
@@ -25,9 +25,7 @@ from tests.support.waiting import wait_until
 
 def environment(several: Clone, name: str) -> dict[str, str]:
     """An application's environment; the own one's is the stack's."""
-    told = several.outputs()
-    found = told["environment"] if name == "app" else told["applications"][name]["environment"]
-    return dict(found)
+    return dict(outputs_of(several, name)["environment"])
 
 
 def ask(several: Clone, name: str, path: str, **body: Any) -> httpx.Response:

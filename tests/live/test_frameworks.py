@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.clone import ROOT, Clone
+from tests.live.several import outputs_of
 
 FRAMEWORKS = ROOT / "tests" / "frameworks"
 
@@ -34,8 +35,7 @@ def test_drizzle_works_with_what_make_env_writes(
     several: Clone, framework_node: Path, application: str
 ) -> None:
     """In Node, with the same two roles."""
-    told = several.outputs()
-    own = told if application == "app" else told["applications"][application]
+    own = outputs_of(several, application)
     done = run_node(framework_node, "drizzle.mjs", {**own["environment"], **own["administration"]})
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -48,8 +48,7 @@ def test_a_framework_works_with_what_make_env_writes(
     several: Clone, framework_python: Path, name: str, application: str
 ) -> None:
     """For the stack's own application, and for another one."""
-    told = several.outputs()
-    own = told if application == "app" else told["applications"][application]
+    own = outputs_of(several, application)
     done = subprocess.run(
         [framework_python, "-P", FRAMEWORKS / f"{name}.py"],
         env={"PATH": os.environ["PATH"], **own["environment"], **own["administration"]},
