@@ -2,6 +2,8 @@
 STACK ?= dev
 PYTHON ?= python3
 export STACK
+# Where it is set, as in many images, every command would compile all its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 GROUNDWORK = .venv/bin/python -m ops
 
