@@ -132,25 +132,28 @@ def test_uses_the_index_over_many_rows(
         "CREATE TEMPORARY TABLE probe (LIKE document_vectors INCLUDING DEFAULTS INCLUDING IDENTITY"
         " INCLUDING INDEXES) ON COMMIT DROP"
     )
-    if index == "ivfflat":
-        # It is built from rows, so a table that has too few has none.
-        connection.execute("DROP INDEX IF EXISTS probe_embedding_idx")
     connection.execute("ALTER TABLE probe ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     connection.execute(
         "CREATE POLICY organisation ON probe USING (organisation_id ="
         " current_setting('app.organisation_id')::uuid)"
     )
+    # An index over rows that are there takes a fifth of the time; IVFFlat has none before.
+    found = connection.execute(
+        "SELECT pg_get_indexdef(to_regclass('pg_temp.probe_embedding_idx'))"
+    ).fetchone()
+    connection.execute("DROP INDEX IF EXISTS probe_embedding_idx")
+    dimensions = int(service.check("dimensions"))
     connection.execute(
         "INSERT INTO probe (organisation_id, document_id, content, embedding) SELECT %s, n::text,"
-        " 'probe', (SELECT array_agg(sin(n * 0.37 + d * 1.7 + n * d * 0.013)) FROM"
-        " generate_series(1, %s) d)::vector FROM generate_series(1, %s) n",
-        [organisation, int(service.check("dimensions")), _ROWS],
+        " 'probe', subvector(wave.whole, n, %s) FROM (SELECT array_agg(sin(k * 0.37) + sin(k * k *"
+        " 0.0013))::vector AS whole FROM generate_series(1, %s) k) wave, generate_series(1, %s) n",
+        [organisation, dimensions, _ROWS + dimensions, _ROWS],
     )
-    if index == "ivfflat":
-        connection.execute(
-            "CREATE INDEX probe_embedding_idx ON probe USING ivfflat (embedding vector_cosine_ops)"
-            " WITH (lists = 10)"
-        )
+    connection.execute(
+        (found and found[0])
+        or "CREATE INDEX probe_embedding_idx ON probe USING ivfflat (embedding vector_cosine_ops)"
+        " WITH (lists = 10)"
+    )
     connection.execute("ANALYZE probe")
     query: LiteralString = (
         "SELECT document_id FROM probe ORDER BY embedding <=> %s::vector LIMIT 10"
