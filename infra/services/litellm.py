@@ -183,6 +183,8 @@ def _tracing(context: Context) -> dict[str, str]:
         "OTEL_ENDPOINT": f"{at.url('http')}/v1/traces",
         "OTEL_SERVICE_NAME": NAME,
         "OTEL_ENVIRONMENT_NAME": context.settings.environment or "",
+        # Seconds. At its stop it would wait for a collector that stops too.
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
     }
 
 
