@@ -76,7 +76,7 @@ def _docker(
         settings,
         identity,
         facts,
-        files.reload_hook(platform, identity, Keyring(settings.master_secret).checksum_key),
+        files.fill_hook(platform, identity, Keyring(settings.master_secret).checksum_key),
     ).deploy(platform)
     return platform, checks.notes(settings, platform, facts)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from infra.targets.docker import files
 from ops.development.bench import compose, report, terraform
 from ops.development.bench.compare import Figures
 from ops.development.bench.description import Container, Description, describe
+from ops.development.bench.loaded import with_files
 from tests.support.docker_mocks import CONTAINER, LOADER, NETWORK, VOLUME, declare
 from tests.support.identity import IDENTITY
 from tests.unit.conftest import make_platform
@@ -37,13 +39,14 @@ def _exported(value: Any) -> Any:
 @cache
 def description() -> Description:
     """The default platform, as an exported state would have it."""
-    _, recorder = declare("packages")
+    platform, recorder = declare("packages")
     resources = [
         {"type": kind, "urn": f"{kind}::{name}", "inputs": _exported(inputs), "dependencies": []}
         for kind, name, inputs in recorder.resources
         if kind in (CONTAINER, NETWORK, VOLUME)
     ]
-    return describe(resources)
+    packed = files.archive(platform.services)
+    return with_files(describe(resources), lambda _: packed)
 
 
 @pytest.fixture

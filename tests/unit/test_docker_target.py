@@ -3,14 +3,19 @@ mocks.
 """
 
 import asyncio
+import io
 import subprocess
+import tarfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
+from docker import DockerClient
+from docker.errors import APIError
 
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
@@ -104,6 +109,7 @@ class TestEveryContainer:
         assert inputs["memorySwap"] == inputs["memory"] > 0
         assert inputs["cpuQuota"] > 0
         assert inputs["cpuPeriod"] == 100_000
+        assert inputs["cpuShares"] == pytest.approx(inputs["cpuQuota"] / 100_000 * 1024, abs=1)
         assert "cpus" not in inputs
 
     def test_ready_means_the_readiness_check_agreed(self, inputs: dict[str, Any]) -> None:
@@ -165,10 +171,7 @@ class TestEveryService:
     ) -> None:
         recorder = declared[1]
         loaded = {mount["target"]: mount["source"] for mount in recorder.loader["mounts"]}
-        uploads = recorder.loader["uploads"]
-        placed = {
-            item["file"] for item in (uploads["value"] if isinstance(uploads, dict) else uploads)
-        }
+        placed = set(_unpacked(files.archive(declared[0].services)))
         mount = mounted(recorder, service.name).get(CONFIG_DIR)
         assert (mount is not None) == bool(files.mounted(service))
         if mount is not None:
@@ -214,6 +217,60 @@ def test_what_fills_the_volumes_never_runs(declared: Declared) -> None:
         "none",
     )
     assert IDENTITY.owns({item["label"]: item["value"] for item in loader["labels"]})
+
+
+def _unpacked(packed: bytes) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        return {f"/{entry.name}": entry for entry in tar}
+
+
+def test_files_are_packed_with_their_modes_and_folders_as_roots() -> None:
+    service = replace(
+        make_platform(images="packages").by_name("minio"),
+        files=(
+            File(path=f"{CONFIG_DIR}/secret", content=Secret("hidden")),
+            File(path=f"{CONFIG_DIR}/deep/er/plain", content="plain"),
+        ),
+    )
+    entries = _unpacked(files.archive([service]))
+    assert {path: (entry.mode, entry.size) for path, entry in entries.items()} == {
+        "/files/minio/deep": (0o755, 0),
+        "/files/minio/deep/er": (0o755, 0),
+        "/files/minio/secret": (0o440, 6),
+        "/files/minio/deep/er/plain": (0o444, 5),
+    }
+    assert {(entry.uid, entry.gid) for entry in entries.values()} == {(0, 0)}
+
+
+def test_the_state_has_no_file_of_a_volume(declared: Declared) -> None:
+    """What is placed is seen only as a keyed hash."""
+    assert "uploads" not in declared[1].loader
+
+
+def test_the_loader_is_made_again_whenever_a_file_has_changed() -> None:
+    """Those that are read again included: only its creation places files."""
+    service = make_platform(images="packages").by_name("prometheus")
+    live = [item for item in service.files if item.live]
+    changed = replace(live[0], content="changed")
+    after = replace(
+        service, files=tuple(changed if item is live[0] else item for item in service.files)
+    )
+    key = Secret("key")
+    assert files.labels([service], key) != files.labels([after], key)
+    assert files.labels([service], key) == files.labels([service], key)
+    assert files.labels([service], key) != files.labels([service], Secret("another"))
+
+
+def test_files_that_could_not_be_placed_are_placed_by_the_next_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loader goes, or the state would say that all is well."""
+    client = mock.create_autospec(DockerClient)
+    client.containers.get.return_value.put_archive.side_effect = APIError("no space left")
+    monkeypatch.setattr("docker.from_env", lambda: client)
+    with pytest.raises(APIError, match="no space left"):
+        files.place("gw-dev-files", b"")
+    client.containers.get.return_value.remove.assert_called_once_with(force=True)
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,33 @@
-"""Files on a Docker host: each service has its own volume for them, filled by a container that
-never starts.
+"""Files on a Docker host: each service has its own volume for them, filled by way of a container
+that never starts.
 
-The provider places files through a container's root, which the engine refuses if that is read-only,
-and it can change them only by replacing the container. So one container of the stack holds them
-all, and each service mounts its own. If an engine can reload its files, it is told to after that
-container is replaced.
+The provider places files one by one through a container's root, which the engine refuses if that
+is read-only. So one container of the stack mounts all those volumes, and a hook of the program
+fills them with one request; each service mounts its own. If an engine can reload its files, it is
+told to after that.
 """
 
 import hashlib
 import hmac
+import io
 import json
+import tarfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import docker
 import pulumi
-from docker.errors import NotFound
+from docker.errors import DockerException, NotFound
 
 from infra.identity import Identity
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
+from infra.targets.docker.naming import FILES_ROLE
 
 _ROOT = "/files"
+_DEPTH = 3  # parts of a service's own folder: the root, `files`, its name
 
 
 def by_volume(item: File) -> bool:
@@ -42,14 +48,28 @@ def volume(service: Service, key: Secret) -> str:
 
     `key` keeps the name from revealing anything about secret content.
     """
+    stamp = _stamp(service, key, live=False)
+    return f"{service.name}-files-{stamp}"
+
+
+def labels(services: Iterable[Service], key: Secret) -> dict[str, str]:
+    """Labels of the loader that change with the content of files, so that it is made, and fills the
+    volumes, again. They say whose files have changed.
+    """
+    return {f"files.{service.name}": _stamp(service, key, live=True) for service in services}
+
+
+def _stamp(service: Service, key: Secret, *, live: bool) -> str:
+    """A hash of a service's files that tells nothing about their content to those without the key;
+    `live` includes the content of those that are read again.
+    """
     content = [
-        (item.path, item.mode, None if item.live else _plain(item.content))
+        (item.path, item.mode, _plain(item.content) if live or not item.live else None)
         for item in mounted(service)
     ]
-    stamp = hmac.new(
+    return hmac.new(
         key.reveal().encode(), json.dumps(content).encode(), hashlib.sha256
     ).hexdigest()[:10]
-    return f"{service.name}-files-{stamp}"
 
 
 def folder(service: Service) -> str:
@@ -57,24 +77,74 @@ def folder(service: Service) -> str:
     return f"{_ROOT}/{service.name}"
 
 
-def loaded(service: Service, item: File) -> str:
-    """A file's path in the loader."""
-    return folder(service) + item.path.removeprefix(CONFIG_DIR)
+def archive(services: Iterable[Service]) -> bytes:
+    """A tar of all files as the loader has them, owned by root."""
+    content = {
+        folder(service) + item.path.removeprefix(CONFIG_DIR): item
+        for service in services
+        for item in mounted(service)
+    }
+    below = {
+        parent
+        for path in content
+        for parent in PurePosixPath(path).parents
+        # A service's own folder is its volume's root.
+        if len(parent.parts) > _DEPTH
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for parent in sorted(below):
+            _add(tar, str(parent), None, "0755")
+        for path, item in sorted(content.items()):
+            _add(tar, path, _plain(item.content).encode(), item.mode)
+    return packed.getvalue()
 
 
-def reload_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
-    """Makes engines that can do so reload their files, once the loader has placed them."""
+def _add(tar: tarfile.TarFile, path: str, content: bytes | None, mode: str) -> None:
+    entry = tarfile.TarInfo(path.removeprefix("/"))
+    entry.mode = int(mode, 8)
+    entry.mtime = int(time.time())
+    if content is None:
+        entry.type = tarfile.DIRTYPE
+        tar.addfile(entry)
+    else:
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+
+
+def fill_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
+    """Fills the volumes once the loader is there, and makes engines that can do so reload."""
+    services = [service for service in platform.services if mounted(service)]
     reloads = [
         Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload)
-        for service in platform.services
+        for service in services
         if service.reload
     ]
 
-    def reload_files(_: pulumi.ResourceHookArgs) -> None:
+    def fill(_: pulumi.ResourceHookArgs) -> None:
+        place(identity.name(FILES_ROLE), archive(services))
         for line in reload(reloads):
             pulumi.log.warn(line)
 
-    return pulumi.ResourceHook("reload", reload_files)
+    return pulumi.ResourceHook("files", fill)
+
+
+def place(loader: str, packed: bytes) -> None:
+    """Unpacks an archive into the volumes that the loader mounts. If that fails it removes the
+    loader, so that the next `up` makes it, and places the files, again.
+
+    Raises DockerException.
+    """
+    client = docker.from_env()
+    try:
+        container = client.containers.get(loader)
+        try:
+            container.put_archive("/", packed)
+        except (DockerException, OSError):
+            container.remove(force=True)
+            raise
+    finally:
+        client.close()
 
 
 @dataclass(frozen=True, slots=True)

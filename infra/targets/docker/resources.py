@@ -77,6 +77,8 @@ young || sleep {_PAUSE}
 exec "$@"
 """
 _CPU_PERIOD = 100_000
+# Of one CPU, and what a kernel takes at least (docs.docker.com, resource constraints).
+_CPU_SHARES, _LEAST_SHARES = 1024, 2
 # The first engine that checks more often while a container starts (docs.docker.com, API 1.44).
 _START_INTERVAL = (25,)
 # The labels stand beside each line, so that whoever reads the files needs no access to the engine.
@@ -95,11 +97,11 @@ class DockerTarget:
         settings: Settings,
         identity: Identity,
         facts: HostFacts,
-        after_files: pulumi.ResourceHook | None = None,
+        fill: pulumi.ResourceHook | None = None,
     ) -> None:
-        """`after_files` runs once changed files are in their volumes."""
+        """`fill` places the services' files once the container for them is there."""
         self._settings = settings
-        self._after_files = after_files
+        self._fill = fill
         self._stamps = Keyring(settings.master_secret).checksum_key
         self._files: dict[str, docker.Volume] = {}
         self._identity = identity
@@ -188,8 +190,8 @@ class DockerTarget:
         )
 
     def _loader(self, services: Sequence[Service]) -> docker.Container:
-        """The container that fills the volumes of the services' files. It is created but never
-        started.
+        """The container by way of which the volumes of the services' files are filled. It is
+        created but never started.
         """
         for service in services:
             full = self._identity.name(files.volume(service, self._stamps))
@@ -213,18 +215,11 @@ class DockerTarget:
                 )
                 for service in services
             ],
-            uploads=[
-                _upload(item, files.loaded(service, item))
-                for service in services
-                for item in files.mounted(service)
-            ],
-            labels=self._container_labels(role=FILES_ROLE),
+            labels=self._container_labels(role=FILES_ROLE, **files.labels(services, self._stamps)),
             opts=pulumi.ResourceOptions(
                 delete_before_replace=True,
                 hooks=(
-                    pulumi.ResourceHookBinding(after_create=[self._after_files])
-                    if self._after_files
-                    else None
+                    pulumi.ResourceHookBinding(after_create=[self._fill]) if self._fill else None
                 ),
             ),
         )
@@ -304,10 +299,7 @@ class DockerTarget:
             entrypoints=list(service.entrypoint) or None,
             command=list(service.command) or None,
             envs=_envs(service.env),
-            uploads=[
-                _upload(item, item.path) for item in service.files if not files.by_volume(item)
-            ]
-            or None,
+            uploads=[_upload(item) for item in service.files if not files.by_volume(item)] or None,
             mounts=mounts or None,
             networks_advanced=self._attach(networks, service),
             ports=[
@@ -386,7 +378,7 @@ class DockerTarget:
             entrypoints=["sh", "-c", _JOB_RUNNER],
             # A service whose container is a new one may have an empty volume: provision it again.
             envs=[*_envs(job.env), pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id)],
-            uploads=[_upload(item, item.path) for item in (*job.files, *scripts)],
+            uploads=[_upload(item) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
             ulimits=_ulimits(None, None),
             healthcheck=self._healthcheck(check, steady=_JOB_STEADY),
@@ -512,11 +504,15 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "memory_swap": memory,
         "cpu_period": _CPU_PERIOD,
         "cpu_quota": round(limits.cpus * _CPU_PERIOD),
+        # Where there are too few for all, as while everything starts: in proportion to the limits.
+        "cpu_shares": max(_LEAST_SHARES, round(limits.cpus * _CPU_SHARES)),
     }
 
 
-def _upload(item: File, path: str) -> docker.ContainerUploadArgs:
-    return docker.ContainerUploadArgs(file=path, content=_text(item.content), permissions=item.mode)
+def _upload(item: File) -> docker.ContainerUploadArgs:
+    return docker.ContainerUploadArgs(
+        file=item.path, content=_text(item.content), permissions=item.mode
+    )
 
 
 def _envs(env: Mapping[str, str | Secret]) -> list[pulumi.Input[str]]:

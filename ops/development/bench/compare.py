@@ -22,6 +22,7 @@ from infra.units import MIB, format_size
 from ops import console, ports
 from ops.development.bench import tools
 from ops.development.bench.description import Description, describe
+from ops.development.bench.loaded import with_files
 from ops.development.bench.peers import Compose, Peer, Scratch, Terraform
 from ops.paths import ROOT, cache
 from ops.stacks import generated
@@ -104,11 +105,11 @@ class _Round:
         after: Description | None = None
         with _removed(self.scratch):
             self._times(self.scratch)
-            before = describe(self.scratch.export())
+            before = with_files(describe(self.scratch.export()))
             if change is not None:
                 change()
                 self._time(CHANGED, self.scratch, refresh=False)
-                after = describe(self.scratch.export())
+                after = with_files(describe(self.scratch.export()))
         for number, peer in enumerate(_peers(self.folder), start=1):
             # Of its own, since volumes that an interrupted run has left hold another's data.
             name = f"gwpeer{number}-{generated.instance_id()}-"

@@ -91,6 +91,7 @@ def _service(
         "memswap_limit": f"{int(arguments['memorySwap'])}m",
         "cpu_period": int(arguments["cpuPeriod"]),
         "cpu_quota": int(arguments["cpuQuota"]),
+        "cpu_shares": int(arguments["cpuShares"]),
         "stop_grace_period": f"{int(arguments.get('destroyGraceSeconds') or 10)}s",
         "logging": {"driver": arguments["logDriver"], "options": arguments["logOpts"]},
         "networks": {
