@@ -21,6 +21,7 @@ from ops.stacks import failures, key_backup, lock
 from ops.stacks.progress import Watch
 from ops.stacks.stack import Stack, instance_of, open_stack, outputs_of, stack_name
 
+_UNCHANGED = "nothing has changed: same files, state, images and containers"
 _DESTROY = ("destroy", "--yes", "--skip-preview", "--suppress-outputs", "--refresh")
 
 
@@ -53,9 +54,8 @@ def _up(reviewed: Path | None, *, verify: bool) -> None:
     before = outputs_of(resources)
     facts = place.facts(before)
     watch = None
-    # Where drift can be found without Pulumi, it is not run for nothing.
-    if facts and not drifted and interruptions.unchanged(stack, resources, facts):
-        console.out.print("nothing has changed: same files, state, images and containers")
+    if not drifted and interruptions.unchanged(stack, resources, facts):
+        console.out.print(_UNCHANGED)
         outputs = before
     else:
         watch = _change(stack, place, resources, mending, facts)
@@ -180,11 +180,18 @@ def verify() -> None:
 def preview() -> None:
     """Shows what `up` would change. Nothing is changed, built or stored."""
     stack = site.open_target()
-    if stack.export() is None:
+    resources = stack.export()
+    if resources is None:
         raise console.Failed(
             f"the stack `{stack.name}` does not exist yet", f"make up STACK={stack.name}"
         )
     stack.check_passphrase()
+    place = site.of(stack)
+    drifted, _ = place.repairs(resources)
+    facts = place.facts(outputs_of(resources))
+    if not drifted and interruptions.unchanged(stack, resources, facts):
+        console.out.print(f"{_UNCHANGED}; `{_again(stack)}` would change nothing")
+        return
     if stack.show("preview", "--diff") != 0:
         raise console.Failed("the preview was refused; the reasons are above")
 

@@ -30,9 +30,12 @@ _ENVIRONMENT = ("DOCKER_HOST", "DOCKER_CONTEXT", "KUBECONFIG")
 
 def unchanged(stack: Stack, resources: Resources, facts: Mapping[str, Any]) -> bool:
     """True if a deploy would follow from what the last successful one has left: the same files,
-    tools, state and facts about its site.
+    tools, state and facts about its site. False where there are no facts, since then only Pulumi
+    finds drift.
     """
-    return _record(stack).get("inputs") == _inputs(stack, resources, facts, _program())
+    return bool(facts) and _record(stack).get("inputs") == _inputs(
+        stack, resources, facts, _program()
+    )
 
 
 def announce(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -75,6 +76,7 @@ def test_second_up_builds_and_changes_nothing(deployed: Clone) -> None:
     assert deployed.snapshot() == before
     changes = ("building", "downloading", "installing", "created", "replaced")
     assert [word for word in changes if word in text] == []
+    assert "`make up STACK=live` would change nothing" in deployed.ops("preview").stdout
 
 
 @pytest.mark.parametrize(
@@ -405,6 +407,21 @@ def test_lost_keys_are_put_back(deployed: Clone) -> None:
     text = deployed.ops("init").stdout
     assert "restored this stack's own keys" in text
     assert deployed.settings() == before
+
+
+def test_every_process_ends_when_it_is_asked_to(deployed: Clone) -> None:
+    """Also while its neighbours end: none waits for another until it is killed."""
+    found = [deployed.docker.containers.get(name) for name in deployed.containers().values()]
+    running = [container for container in found if container.status == "running"]
+    with ThreadPoolExecutor(len(running)) as pool:
+        list(pool.map(lambda container: container.stop(), running))
+    killed = []
+    for container in running:
+        container.reload()
+        if container.attrs["State"]["ExitCode"] == 128 + signal.SIGKILL:
+            killed.append(container.name)
+        container.start()
+    assert killed == []
 
 
 @pytest.fixture(scope="module")
