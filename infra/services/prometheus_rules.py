@@ -10,7 +10,9 @@ import yaml
 from infra.refusal import Violation, repeated
 from infra.services.context import Context
 from infra.settings import Settings
+from infra.settings.backup import Backup
 from infra.settings.gateway import Litellm
+from infra.settings.observability import Loki
 from infra.spec import CONFIG_DIR, File, Volume
 from infra.templating import TEMPLATES, render
 
@@ -33,7 +35,11 @@ def files(
     )
     yield File(
         path=f"{_FOLDER}/volumes.yml",
-        content=render("prometheus/volumes.yml.j2", volumes=_volumes(context, volumes)),
+        content=render(
+            "prometheus/volumes.yml.j2",
+            volumes=_volumes(context, volumes),
+            used=dict(_used(context)),
+        ),
         live=True,
     )
     for name in context.settings.alerts.rules:
@@ -56,6 +62,18 @@ def _volumes(context: Context, volumes: Sequence[tuple[str, Volume]]) -> list[di
         {"service": service, "name": volume.name, "size": volume.size}
         for service, volume in volumes
     ]
+
+
+def _used(context: Context) -> Iterator[tuple[str, str]]:
+    """Service to what is in its volume, where the stack's settings are needed to tell: Loki counts
+    what it writes, and keeps it for its retention; a repository may be elsewhere.
+    """
+    if context.runtime.kubelets:
+        return
+    retention = context.settings.of(Loki).retention
+    yield "loki", f"increase(loki_ingester_chunk_stored_bytes_total[{retention}s])"
+    if context.settings.of(Backup).repository is None:
+        yield "backup", "groundwork_backup_repository_size_bytes"
 
 
 def rule_files() -> list[Path]:

@@ -318,12 +318,41 @@ class TestPrometheus:
     def test_on_docker_the_size_of_each_volume_is_told(self) -> None:
         prometheus = make_platform(postgres={"disk": "20GiB"}).by_name("prometheus")
         rules = yaml.safe_load(text(prometheus, "volumes.yml"))["groups"][0]["rules"]
-        found = {rule["labels"]["volume"]: rule["expr"] for rule in rules}
+        found = {
+            rule["labels"]["volume"]: rule["expr"]
+            for rule in rules
+            if rule["record"] == "groundwork:volume_size_bytes"
+        }
         assert found["postgres-data"] == f"vector({20 * 1024**3})"
         assert {"prometheus-data", "redis-queue-data", "minio-data"} <= set(found)
         clustered = make_platform(target="kubernetes", kubernetes={"context": "test"})
         told = yaml.safe_load(text(clustered.by_name("prometheus"), "volumes.yml"))
         assert told["groups"][0]["rules"] == []
+
+    @pytest.mark.parametrize(
+        ("keys", "volumes"),
+        [
+            ({"loki": {"retention": "2d"}}, {"loki-data": "172800s", "backup-data": ""}),
+            (
+                {"backup": {"repository": {"path": "/srv/backup"}}},
+                {"loki-data": "1209600s"},
+            ),
+        ],
+        ids=["a repository in its volume", "a repository elsewhere"],
+    )
+    def test_on_docker_what_settings_tell_of_a_volumes_use_is_counted(
+        self, keys: dict[str, Any], volumes: dict[str, str]
+    ) -> None:
+        """Loki has what it wrote within its retention."""
+        prometheus = make_platform(**keys).by_name("prometheus")
+        rules = yaml.safe_load(text(prometheus, "volumes.yml"))["groups"][0]["rules"]
+        found = {
+            rule["labels"]["volume"]: rule["expr"]
+            for rule in rules
+            if rule["record"] == "groundwork:volume_used_bytes"
+        }
+        assert set(found) == set(volumes)
+        assert [name for name, part in volumes.items() if part not in found[name]] == []
 
     @pytest.mark.parametrize(
         ("name", "port"), [("litellm", 4000), ("minio", 9000), ("node-exporter", 9100)]
