@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from infra import sizing
 from infra.refusal import Violation
-from infra.secret import Secret
 from infra.services import applications, postgres_cluster, postgres_provision
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
@@ -53,7 +52,7 @@ def build(context: Context) -> Service:
     """Postgres with its roles, databases and the vector table."""
     settings = context.settings.of(Postgres)
     image = context.image("postgres-cluster" if settings.replicas > 1 else NAME, NAME)
-    superuser = _superuser(context)
+    superuser = postgres_provision.superuser(context)
     several = settings.replicas > 1
     tuning = sizing.postgres(
         memory=settings.memory, cpus=settings.cpus, max_connections=settings.max_connections
@@ -62,6 +61,7 @@ def build(context: Context) -> Service:
         "postgres/postgresql.conf.j2",
         data_directory=f"/var/lib/postgresql/{image.major}/docker",
         max_connections=settings.max_connections,
+        audit=settings.audit,
         **tuning,
     )
     return Service(
@@ -78,10 +78,12 @@ def build(context: Context) -> Service:
             ),
         },
         files=(
-            File(path=postgres_provision.SUPERUSER_PASSWORD, content=superuser),
+            # The server reads it when it makes its data directory; the job changes it later.
+            File(path=postgres_provision.SUPERUSER_PASSWORD, content=superuser, live=True),
             File(path=f"{CONFIG_DIR}/postgresql.conf", content=configuration),
             File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
         ),
+        reload=("sh", "-c", "kill -HUP 1"),
         volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),
         ports=(
             Port(
@@ -117,11 +119,6 @@ def build(context: Context) -> Service:
             **{role: context.secret(NAME, role) for role in postgres_provision.roles(context)},
         },
     )
-
-
-def _superuser(context: Context) -> Secret:
-    """Its password is fixed at the volume's first start, so it has no generation."""
-    return context.keyring.derive(NAME, "superuser")
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
@@ -175,11 +172,15 @@ def _migrations(context: Context) -> Contract:
 
 def _administration(context: Context) -> Contract:
     if context.settings.of(Postgres).deployed:
-        yield Variable("POSTGRES_SUPERUSER_PASSWORD", _superuser(context))
+        yield Variable("POSTGRES_SUPERUSER_PASSWORD", postgres_provision.superuser(context))
 
 
 def _stores(context: Context) -> Iterator[Store]:
-    superuser = replace(endpoint(context, "app"), username="postgres", password=_superuser(context))
+    superuser = replace(
+        endpoint(context, "app"),
+        username="postgres",
+        password=postgres_provision.superuser(context),
+    )
     # What LiteLLM keeps there is no reason not to replace it.
     own = {"own": postgres_provision.LITELLM_DATABASE}
     yield Store(name=NAME, kind="postgres", at=superuser, options=own)

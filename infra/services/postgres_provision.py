@@ -16,6 +16,9 @@ from infra.templating import render, render_secret
 NAME = "postgres"
 LITELLM_DATABASE = "litellm"
 SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
+_SUPERUSER = "superuser"
+# Rotations that a server may have missed, or had before they were reverted.
+_EARLIER, _LATER = 5, 2
 _SERVICES = ("litellm", "monitoring", "grafana")
 
 
@@ -42,6 +45,24 @@ def roles(context: Context) -> tuple[str, ...]:
     return (*application_roles(context.settings), *_SERVICES)
 
 
+def superuser(context: Context) -> Secret:
+    """The superuser's password."""
+    return context.secret(NAME, _SUPERUSER)
+
+
+def _others(context: Context) -> dict[str, Secret]:
+    """File to each password that the superuser may have instead, the last one first: of earlier
+    generations, or of later ones if a rotation was reverted. Releases before 2026-11-26 never
+    rotated the first.
+    """
+    now = context.settings.of(Postgres).secret_generation
+    numbers = {1, *range(max(1, now - _EARLIER), now + _LATER + 1)} - {now}
+    return {
+        f"{SUPERUSER_PASSWORD}-{number}": context.keyring.derive(NAME, _SUPERUSER, number)
+        for number in sorted(numbers, reverse=True)
+    }
+
+
 def job(context: Context) -> Job:
     """Roles, databases, and the table of vectors with its index."""
     settings = context.settings.of(Postgres)
@@ -52,6 +73,8 @@ def job(context: Context) -> Job:
         else {"ivfflat.probes": vectors.ivfflat.probes, "ivfflat.iterative_scan": "relaxed_order"}
     )
     verifiers = {role: _verifier(context, role) for role in roles(context)}
+    own = verifier(superuser(context), context.secret(NAME, f"{_SUPERUSER}-salt", length=22))
+    others = _others(context)
     every = applications.every(context.settings)
     return Job(
         name="postgres-provision",
@@ -65,6 +88,7 @@ def job(context: Context) -> Job:
         script=render(
             "postgres/provision.sh.j2",
             superuser_password=SUPERUSER_PASSWORD,
+            other_passwords=list(others),
             applications=every,
             shadows=settings.shadow_database,
             config_dir=CONFIG_DIR,
@@ -75,12 +99,14 @@ def job(context: Context) -> Job:
             else None
         ),
         files=(
-            File(path=SUPERUSER_PASSWORD, content=context.keyring.derive(NAME, "superuser")),
+            File(path=SUPERUSER_PASSWORD, content=superuser(context)),
+            *(File(path=path, content=password) for path, password in others.items()),
             File(
                 path=f"{CONFIG_DIR}/roles.sql",
                 content=render_secret(
                     "postgres/roles.sql.j2",
                     verifiers=verifiers,
+                    superuser=own,
                     applications=every,
                     shadows=settings.shadow_database,
                     litellm_database=LITELLM_DATABASE,

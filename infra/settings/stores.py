@@ -119,6 +119,13 @@ class Postgres(ServiceSettings):
             " Migrate need while migrations are developed."
         ),
     )
+    audit: Literal["off", "connections", "ddl", "writes"] = Field(
+        "off",
+        description=(
+            "What the log tells of its users: who connects; also who changes roles, tables and"
+            " rights; also every statement that writes."
+        ),
+    )
     vectors: Vectors = Field(default_factory=Vectors, description="The `document_vectors` table.")
 
 

@@ -82,7 +82,7 @@ def clone(
         target="docker",
         images=SOURCE,
         portOffset=free_offset(),
-        postgres={"vectors": {"dimensions": 64}, "disk": "2GiB"},
+        postgres={"vectors": {"dimensions": 64}, "disk": "2GiB", "audit": "ddl"},
         minio={
             "disk": "2GiB",
             "buckets": [

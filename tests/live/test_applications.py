@@ -406,3 +406,27 @@ def test_an_application_that_is_no_longer_declared_keeps_its_data(several: Clone
     with psycopg.connect(was["DATABASE_URL"]) as db:
         assert db.execute("SELECT what FROM orders").fetchall() == [("a book",)]
     assert store.get_object("shop-pictures", "k").read() == b"own"
+
+
+def test_a_rotation_changes_every_password_of_postgres_and_replaces_nothing(
+    several: Clone,
+) -> None:
+    """The superuser's too. A reverted one gives back those before."""
+    before, running = several.outputs(), several.containers()["postgres"]
+    database = {**several.settings()["config"]["groundwork:postgres"]}
+    for generation in (2, 1):
+        was = several.outputs()
+        several.configure(postgres={**database, "secretGeneration": generation})
+        several.ops("up")
+        assert several.containers()["postgres"] == running
+        for url in (was["environment"]["DATABASE_URL"], _superuser_url(was)):
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(url)
+        psycopg.connect(_superuser_url(several.outputs())).close()
+    assert several.outputs()["credentials"]["postgres"] == before["credentials"]["postgres"]
+
+
+def _superuser_url(outputs: dict[str, Any]) -> str:
+    at = outputs["services"]["postgres"]["endpoints"]["postgres"]
+    password = outputs["credentials"]["postgres"]["superuser"]
+    return f"postgresql://postgres:{password}@{at['host']}:{at['port']}/postgres"

@@ -389,6 +389,49 @@ def test_an_entry_is_found_by_its_trace(
     assert answers.lines(f'{{service="shop"}} | trace_id="{trace}"')
 
 
+def test_the_use_of_volumes_is_known(answers: Answers) -> None:
+    """Of all that keep data; Tempo's appears with its first block, Loki's with its first chunk."""
+    wanted = {
+        *("postgres-data", "redis-cache-data", "redis-queue-data", "minio-data"),
+        *("prometheus-data", "alertmanager-data", "backup-data"),
+    }
+    wait_until(
+        lambda: {
+            item["metric"]["volume"] for item in answers.numbers("groundwork:volume_used:ratio")
+        },
+        until=lambda known: wanted <= known,
+        timeout=150,
+        interval=3,
+        reason=f"all of {sorted(wanted)} are known",
+    )
+
+
+def test_who_connects_and_what_changes_tables_is_in_the_log(
+    deployed: Clone, answers: Answers
+) -> None:
+    """With the role and the database, and without the password of a role."""
+    mark = f"audited_{uuid.uuid4().hex[:8]}"
+    with deployed.owner() as db:
+        db.execute(f"CREATE TABLE {mark} (value text)")
+        db.execute("INSERT INTO " + mark + " VALUES ('a-row-of-the-application')")
+        db.execute(f"DROP TABLE {mark}")
+    found = wait_until(
+        lambda: [
+            line
+            for stream in answers.lines(f'{{service="postgres"}} |= "{mark}"')
+            for _, line in stream["values"]
+        ],
+        until=lambda lines: len(lines) >= 2,
+        timeout=60,
+        interval=1,
+        reason="both statements have arrived",
+    )
+    assert all("app_owner@app LOG:  statement: " in line for line in found), found
+    assert not any("a-row-of-the-application" in line for line in found), "it changes no table"
+    connected = "connection authorized: user=app_owner database=app"
+    assert answers.lines(f'{{service="postgres"}} |= "{connected}"')
+
+
 def test_another_stacks_container_is_not_read(deployed: Clone, answers: Answers) -> None:
     """Nor one that asks for nothing."""
     mark = uuid.uuid4().hex

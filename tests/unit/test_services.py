@@ -24,6 +24,7 @@ from infra.services.definition import Stage
 from infra.services.registry import definitions
 from infra.settings.gateway import Litellm
 from infra.spec import APP_NETWORK, Platform, Service
+from infra.targets.docker.files import volume
 from infra.units import GIB, MIB
 from infra.versions import NO_PACKAGE
 from ops.paths import ROOT
@@ -412,7 +413,6 @@ ROTATED = {name: {"secretGeneration": 2} for name in ("litellm", "minio", "postg
     [
         ("litellm", "salt-key", "master-key"),
         ("minio", "encryption", "root"),
-        ("postgres", "superuser", "app"),
     ],
 )
 def test_salt_and_encryption_keys_survive_a_rotation(name: str, kept: str, rotated: str) -> None:
@@ -420,6 +420,48 @@ def test_salt_and_encryption_keys_survive_a_rotation(name: str, kept: str, rotat
     after = make_platform(**ROTATED).by_name(name).credentials
     assert before[kept] == after[kept]
     assert before[rotated] != after[rotated]
+
+
+@pytest.mark.parametrize(
+    ("audit", "statements"),
+    [("off", None), ("connections", "'none'"), ("ddl", "'ddl'"), ("writes", "'mod'")],
+)
+def test_postgres_logs_what_its_audit_asks_for(audit: str, statements: str | None) -> None:
+    service = make_platform(postgres={"audit": audit}).by_name("postgres")
+    lines = dict(
+        line.split(" = ", 1)
+        for line in text(service, "postgresql.conf").splitlines()
+        if " = " in line
+    )
+    assert lines.get("log_statement") == statements
+    logged = (lines.get("log_connections"), lines.get("log_disconnections"))
+    assert logged == ((None, None) if audit == "off" else ("on", "on"))
+
+
+@pytest.mark.parametrize("purpose", ["superuser", "app", "monitoring"])
+def test_every_password_of_postgres_is_rotated(purpose: str) -> None:
+    before, after = (make_platform(**keys).by_name("postgres") for keys in ({}, ROTATED))
+    assert before.credentials[purpose] != after.credentials[purpose]
+
+
+@pytest.mark.parametrize(
+    ("now", "known"), [(1, [3, 2]), (2, [4, 3, 1]), (9, [11, 10, 8, 7, 6, 5, 4, 1])]
+)
+def test_the_job_of_postgres_knows_the_superusers_other_passwords(
+    now: int, known: list[int]
+) -> None:
+    """The server has an earlier one after a rotation, and a later one after its revert."""
+    (job,) = make_platform(postgres={"secretGeneration": now}).by_name("postgres").jobs
+    prefix = "/etc/groundwork/superuser-password-"
+    placed = [item.path for item in job.files if item.path.startswith(prefix)]
+    assert placed == [f"{prefix}{number}" for number in known]
+    assert " ".join(placed) in job.script
+
+
+def test_a_rotation_does_not_replace_postgres_on_docker() -> None:
+    """Its job sets the passwords in the running server."""
+    before, after = (make_platform(**keys).by_name("postgres") for keys in ({}, ROTATED))
+    assert volume(before, Secret("key")) == volume(after, Secret("key"))
 
 
 def test_grafanas_encryption_key_survives_a_rotation() -> None:
@@ -594,7 +636,7 @@ def test_kubelets_are_verified_unless_they_sign_for_themselves(
 def test_postgres_is_sent_verifiers_and_the_schema_is_its_owners() -> None:
     service = make_platform().by_name("postgres")
     roles = text(service, "roles.sql")
-    assert roles.count("SCRAM-SHA-256$4096:") == 5
+    assert roles.count("SCRAM-SHA-256$4096:") == 6, "five roles and the superuser"
     assert not [name for name, secret in service.credentials.items() if secret.reveal() in roles]
     (job,) = service.jobs
     before, _, after = job.script.partition("PGUSER=app_owner")
