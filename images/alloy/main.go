@@ -27,6 +27,7 @@ import (
 	_ "github.com/grafana/alloy/internal/component/otelcol/processor/transform"
 	_ "github.com/grafana/alloy/internal/component/otelcol/receiver/loki"
 	_ "github.com/grafana/alloy/internal/component/otelcol/receiver/otlp"
+	_ "github.com/grafana/alloy/internal/component/otelcol/receiver/splunkhec"
 	_ "github.com/grafana/alloy/internal/component/prometheus/remotewrite"
 	"github.com/grafana/alloy/internal/featuregate"
 	"github.com/grafana/alloy/internal/runtime"
@@ -59,6 +60,7 @@ func run(path string, arguments []string) error {
 	storage := flags.String("storage.path", "data-alloy/", "where components keep what outlives them")
 	listen := flags.String("server.http.listen-addr", "127.0.0.1:12345", "address of metrics and readiness")
 	profiling := flags.Bool("server.http.enable-pprof", false, "serve profiles")
+	flags.String("stability.level", "public-preview", "always: this build has what the configuration uses")
 	flags.Bool("disable-reporting", true, "always: this build reports nothing")
 	flags.Bool("server.http.disable-support-bundle", true, "always: this build makes none")
 	if err := flags.Parse(arguments); err != nil {
@@ -83,7 +85,7 @@ func run(path string, arguments []string) error {
 		Logger: logger, Tracer: tracer, Gatherer: prometheus.DefaultGatherer,
 		ReadyFunc: func() bool { return controller.Ready() }, ReloadFunc: load,
 		HTTPListenAddr: *listen, MemoryListenAddr: "alloy.internal:12345", EnablePProf: *profiling,
-		MinStability:  featuregate.StabilityGenerallyAvailable,
+		MinStability:  featuregate.StabilityPublicPreview,
 		BundleContext: http.SupportBundleContext{DisableSupportBundle: true},
 	})
 	// Some components ask it which share of the targets is theirs; alone, all of them are.
@@ -98,7 +100,7 @@ func run(path string, arguments []string) error {
 	}
 	controller, err = runtime.New(runtime.Options{
 		Logger: logger, Tracer: tracer, DataPath: *storage, Reg: registry,
-		MinStability: featuregate.StabilityGenerallyAvailable,
+		MinStability: featuregate.StabilityPublicPreview,
 		Services: []service.Service{
 			alone, server, remote, labelstore.New(log, registry, true), livedebugging.New(), otel.New(log),
 		},

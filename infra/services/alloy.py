@@ -15,6 +15,7 @@ from infra.services.context import OBSERVABILITY_NETWORK, OWN, Context, limits
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Alloy, Forward, Prometheus
+from infra.settings.stores import Minio
 from infra.spec import (
     CONFIG_DIR,
     Address,
@@ -34,6 +35,8 @@ NAME = "alloy"
 LOGS = Logs(format="logfmt")
 PAGES = 12345
 """The port of its own pages and metrics."""
+_AUDIT = 8088
+AUDIT_PATH = "/services/collector/raw"
 _LOGIN = f"{CONFIG_DIR}/login"
 
 
@@ -54,8 +57,10 @@ READINESS = HealthCheck(command=_ask("GET /-/ready HTTP/1.0"), interval=5)
 _DATA = "/tmp"  # noqa: S108 - in its own container
 
 
-def command(data: str) -> tuple[str, ...]:
-    """Alloy's arguments, with the folder for its persistent state."""
+def command(data: str, *, preview: bool = False) -> tuple[str, ...]:
+    """Alloy's arguments, with the folder for its persistent state; `preview` allows components that
+    are not yet said to be stable.
+    """
     return (
         "run",
         f"{CONFIG_DIR}/config.alloy",
@@ -64,6 +69,7 @@ def command(data: str) -> tuple[str, ...]:
         "--disable-reporting",
         "--server.http.disable-support-bundle",
         "--server.http.enable-pprof=false",
+        *(["--stability.level=public-preview"] if preview else []),
     )
 
 
@@ -110,6 +116,19 @@ def signals(context: Context) -> list[str]:
     return [name for name, there in kept.items() if there] or ["traces"]
 
 
+def takes_audit(context: Context) -> bool:
+    """True if MinIO's requests are taken and kept."""
+    minio = context.settings.of(Minio)
+    return minio.deployed and minio.audit and takes_traces(context) and keeps_logs(context)
+
+
+def audit_endpoint(context: Context) -> Endpoint:
+    """For lines of text over HTTP, with a bearer token: by a log of its own nobody could tell whose
+    they are.
+    """
+    return Endpoint(host=NAME, port=_AUDIT, network=NAME, password=context.secret(NAME, "audit"))
+
+
 def endpoint(context: Context) -> Endpoint:
     """OTLP over HTTP, with a bearer token."""
     return Endpoint(host=NAME, port=4318, network=NAME, password=context.secret(NAME, "otlp"))
@@ -126,7 +145,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         limits=limits(settings),
         user="473:0",
         entrypoint=("/bin/alloy",),
-        command=command(_DATA),
+        command=command(_DATA, preview=takes_audit(context)),
         env=sizing.go_runtime(settings.memory),
         files=(
             File(
@@ -149,6 +168,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     redactions=REDACTIONS,
                     replacement=REPLACEMENT,
                     token=token,
+                    audit=takes_audit(context)
+                    and {"port": _AUDIT, "token": audit_endpoint(context).password},
                     scraping=scraping,
                     memory=sizing.alloy_intake(settings.memory) // MIB,
                 ),
@@ -159,7 +180,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         reload=RELOAD,
         ports=tuple(_ports(context)),
         network=NAME,
-        connects_to=(OBSERVABILITY_NETWORK,),
+        # Who else joins its network is not to reach MinIO, so it joins MinIO's.
+        connects_to=(OBSERVABILITY_NETWORK, *(["minio"] if takes_audit(context) else [])),
         reaches_out=bool(settings.forward_traces or settings.forward_logs),
         host_gateway=bool(settings.forward_traces or settings.forward_logs),
         readiness=READINESS,
@@ -194,6 +216,8 @@ def _ports(context: Context) -> Iterator[Port]:
         name="otlp-http", container=4318, host=context.host_port(settings.port), scheme="http"
     )
     yield Port(name="otlp-grpc", container=4317, host=context.host_port(settings.grpc_port))
+    if takes_audit(context):
+        yield Port(name="audit", container=_AUDIT, scheme="http")
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
@@ -213,12 +237,6 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             key="groundwork:alloy.logs.namespaces",
             reason="a Docker host has no namespaces; a container asks for it by a label",
             fix="remove it; see docs/observability.md#logs",
-        )
-    if {"tempo", "prometheus"} & {item.name for item in settings.forward_traces}:
-        yield Violation(
-            key="groundwork:alloy.forwardTraces",
-            reason="`tempo` and `prometheus` are names of the stack's own stores",
-            fix="rename the endpoint",
         )
 
 

@@ -9,10 +9,13 @@ from dataclasses import replace
 import jwt
 
 from infra import sizing
+from infra.refusal import Violation
 from infra.secret import Secret
-from infra.services import applications
+from infra.services import alloy, applications
 from infra.services.context import OWN, Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
+from infra.settings.observability import Alloy, Loki
 from infra.settings.stores import Bucket, Minio
 from infra.spec import (
     CONFIG_DIR,
@@ -34,6 +37,7 @@ from infra.units import MIB
 
 NAME = "minio"
 _ROOT_USER = "root"
+_AUDIT = f"{CONFIG_DIR}/audit.env"
 # 2100-01-01: Prometheus cannot renew a token, and a rotation of the root password ends it anyway.
 _TOKEN_EXPIRY = 4102444800
 
@@ -89,12 +93,15 @@ def build(context: Context) -> Service:
             "HOME": "/tmp",  # noqa: S108 - in its own container
             "MINIO_UPDATE": "off",
             "MINIO_CALLHOME_ENABLE": "off",
+            **({"MINIO_CONFIG_ENV_FILE": _AUDIT} if alloy.takes_audit(context) else {}),
         },
         files=(
             File(path=f"{CONFIG_DIR}/root-user", content=_ROOT_USER),
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
             File(path=f"{CONFIG_DIR}/kms-key", content=kms_key),
+            *_audit(context),
         ),
+        calls_back=(alloy.NAME,) if alloy.takes_audit(context) else (),
         volumes=(Volume(name="minio-data", path="/data", size=settings.disk),),
         ports=(
             Port(name="s3", container=9000, host=context.host_port(settings.port), scheme="http"),
@@ -127,6 +134,31 @@ def build(context: Context) -> Service:
             "encryption": kms_key,
         },
     )
+
+
+def _audit(context: Context) -> Iterator[File]:
+    """Where each request is told; the token stands in a file, as every secret does."""
+    if alloy.takes_audit(context):
+        at = alloy.audit_endpoint(context)
+        token = at.password.reveal() if at.password else ""
+        variables = {
+            "ENABLE": "on",
+            "ENDPOINT": at.url("http") + alloy.AUDIT_PATH,
+            "AUTH_TOKEN": f"Bearer {token}",
+        }
+        lines = [f"MINIO_AUDIT_WEBHOOK_{key}_LOG={value}\n" for key, value in variables.items()]
+        yield File(path=_AUDIT, content=Secret("".join(lines)))
+
+
+def _validate(stack: Settings) -> Iterator[Violation]:
+    settings, collector = stack.of(Minio), stack.of(Alloy)
+    kept = stack.of(Loki).enabled or collector.forward_logs
+    if settings.deployed and settings.audit and not (collector.enabled and kept):
+        yield Violation(
+            key="groundwork:minio.audit",
+            reason="the requests go by way of Alloy to Loki, and this stack keeps no logs",
+            fix="enable Alloy and Loki, or set alloy.forwardLogs, or turn the audit off",
+        )
 
 
 def _provision(context: Context, root_password: Secret) -> Job:
@@ -272,6 +304,7 @@ DEFINITION = Definition(
     build=lambda context, _: [build(context)],
     external_needs=("username", "password", "database"),
     exposable=True,
+    validate=_validate,
     environment=_environment,
     administration=_administration,
     stores=_stores,

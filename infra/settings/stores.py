@@ -210,6 +210,10 @@ class Minio(ServiceSettings):
         (Bucket(name="documents"),),
         description="Buckets created by a deploy; a deploy never deletes any.",
     )
+    audit: Flag = Field(
+        False,
+        description="Whether each request is kept as a log line: who, what, which object, outcome.",
+    )
 
 
 class Qdrant(ServiceSettings):

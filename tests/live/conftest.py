@@ -85,6 +85,7 @@ def clone(
         postgres={"vectors": {"dimensions": 64}, "disk": "2GiB", "audit": "ddl"},
         minio={
             "disk": "2GiB",
+            "audit": True,
             "buckets": [
                 {"name": "documents", "expireAfter": "365d"},
                 {"name": "exports", "versioning": True},

@@ -2,6 +2,7 @@
 found.
 """
 
+import io
 import json
 import operator
 import os
@@ -30,6 +31,7 @@ from tests.live.clone import LEFT_OUT, Clone
 from tests.live.conftest import VENDOR_KEY
 from tests.live.load import Load
 from tests.live.stubs import Received, Receiver, Stubs
+from tests.live.test_applications import buckets_of
 from tests.live.test_frameworks import FRAMEWORKS, run_node
 from tests.support import lanes
 from tests.support.waiting import TimedOut, wait_until
@@ -404,6 +406,32 @@ def test_the_use_of_volumes_is_known(answers: Answers) -> None:
         interval=3,
         reason=f"all of {sorted(wanted)} are known",
     )
+
+
+def test_each_request_for_an_object_is_in_the_log(deployed: Clone, answers: Answers) -> None:
+    """With who asked for what and the outcome; nobody without MinIO's token adds a line."""
+    name = f"audited-{uuid.uuid4().hex[:8]}"
+    environment = deployed.outputs()["environment"]
+    buckets_of(environment).put_object("documents", name, io.BytesIO(b"text"), 4)
+    lines = wait_until(
+        lambda: [
+            line
+            for stream in answers.lines(f'{{service="minio", stream="audit"}} |= "{name}"')
+            for _, line in stream["values"]
+        ],
+        timeout=60,
+        interval=1,
+        reason="the request is in the log",
+    )
+    (written,) = [line for line in lines if line.startswith("action=PutObject ")]
+    assert f'user="app" bucket="documents" object="{name}" status=200 from=' in written
+    forged = httpx.post(
+        f"http://{address(deployed, 'alloy')}:8088/services/collector/raw",
+        content=b'{"accessKey": "app"}',
+        headers={"Authorization": "Bearer not-the-token"},
+        timeout=10,
+    )
+    assert forged.status_code == 401
 
 
 def test_who_connects_and_what_changes_tables_is_in_the_log(

@@ -414,10 +414,16 @@ REFUSED = [
         "rename",
     ),
     (
-        "a trace endpoint with the name of the stack's own",
-        {"groundwork:alloy": {"forwardTraces": [{"name": "tempo", "endpoint": "https://a.org"}]}},
-        "groundwork:alloy.forwardTraces",
-        "rename",
+        "an audit that nobody keeps",
+        {"groundwork:minio": {"audit": True}, "groundwork:loki": {"enabled": False}},
+        "groundwork:minio.audit",
+        "enable Alloy and Loki",
+    ),
+    (
+        "an audit that nobody takes",
+        {"groundwork:minio": {"audit": True}, "groundwork:observability": {"enabled": False}},
+        "groundwork:minio.audit",
+        "enable Alloy and Loki",
     ),
     (
         "a mailbox's user without a password",

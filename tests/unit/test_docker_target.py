@@ -332,6 +332,24 @@ def test_only_two_networks_are_not_internal_and_neither_has_neighbours(declared:
     }
 
 
+def test_a_service_that_is_called_back_is_found_by_its_name() -> None:
+    """Redis asks a backup for its data, MinIO tells Alloy of requests, each on its own network."""
+    _, recorder = declare("packages", minio={"audit": True})
+    found = {
+        name: {
+            item["name"]
+            for item in recorder.of(CONTAINER)[IDENTITY.name(name)]["networksAdvanced"]
+            if name in (item.get("aliases") or ())
+        }
+        for name in ("alloy", "backup")
+    }
+    names = map(IDENTITY.name, ("backup", "redis-cache", "redis-queue"))
+    assert found == {
+        "alloy": {IDENTITY.name("alloy"), IDENTITY.name("minio")},
+        "backup": set(names),
+    }
+
+
 def test_no_store_has_a_way_out(declared: Declared) -> None:
     """Only what asks others does: models' providers, receivers of alerts, an application's own
     metrics.

@@ -497,6 +497,32 @@ class TestAlloy:
     def test_hands_traces_to_tempo_and_wherever_the_stack_says(self, expected: str) -> None:
         assert expected in self.config(alloy={"forwardTraces": [FORWARD]})
 
+    def test_an_endpoint_may_have_the_name_of_the_stacks_own(self) -> None:
+        made = self.config(alloy={"forwardTraces": [{**FORWARD, "name": "tempo"}]})
+        assert 'otelcol.exporter.otlphttp "tempo"' in made
+        assert 'otelcol.exporter.otlphttp "traces_tempo"' in made
+
+    @pytest.mark.parametrize("source", ["packages", "registry"])
+    def test_takes_minios_audit_from_nobody_else(self, source: str) -> None:
+        """With a token of its own, on MinIO's network: who joins Alloy's does not reach MinIO."""
+        keys = {"images": source, "minio": {"audit": True}}
+        platform = make_platform(**keys)
+        alloy, minio = platform.by_name("alloy"), platform.by_name("minio")
+        told = next(item for item in minio.files if item.path == minio.env["MINIO_CONFIG_ENV_FILE"])
+        assert isinstance(told.content, Secret)
+        lines = dict(line.split("=", 1) for line in told.content.reveal().splitlines())
+        token = lines["MINIO_AUDIT_WEBHOOK_AUTH_TOKEN_LOG"].removeprefix("Bearer ")
+        assert f'token = "{token}"' in self.config(**keys)
+        assert token != alloy.credentials["otlp"].reveal()
+        assert "minio" in alloy.networks
+        assert "alloy" not in minio.networks
+        assert minio.calls_back == ("alloy",)
+        assert "--stability.level=public-preview" in alloy.command
+
+    def test_takes_no_audit_unless_asked_to(self) -> None:
+        assert "8088" not in self.config()
+        assert "MINIO_CONFIG_ENV_FILE" not in make_platform().by_name("minio").env
+
     def test_a_vendors_key_makes_the_configuration_secret(self) -> None:
         assert isinstance(
             make_platform(alloy={"forwardTraces": [FORWARD]}).by_name("alloy").files[0].content,

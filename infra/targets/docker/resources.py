@@ -109,11 +109,17 @@ class DockerTarget:
         self.networks: dict[str, docker.Network] = {}
         self._images: dict[str, docker.RemoteImage] = {}
         self._ready: dict[str, list[pulumi.Resource]] = {}
+        self._called_back: frozenset[tuple[str, str]] = frozenset()
         self.containers: dict[str, docker.Container] = {}
 
     def deploy(self, platform: Platform) -> None:
         """Everything, in the order of `depends_on`."""
         self._declare_networks(platform)
+        self._called_back = frozenset(
+            (name, service.home_network)
+            for service in platform.services
+            for name in service.calls_back
+        )
         before: list[pulumi.Resource] = []
         with_files = [service for service in platform.in_order() if files.mounted(service)]
         if with_files:
@@ -459,10 +465,16 @@ class DockerTarget:
     def _attach(
         self, networks: Sequence[str], service: Service | None
     ) -> list[docker.ContainerNetworksAdvancedArgs]:
+        def found(network: str) -> bool:
+            """True if members of the network find the service there by its name."""
+            return service is not None and (
+                network == service.home_network or (service.name, network) in self._called_back
+            )
+
         return [
             docker.ContainerNetworksAdvancedArgs(
                 name=self.networks[name].name,
-                aliases=[service.name] if service and name == service.home_network else [],
+                aliases=[service.name] if service and found(name) else [],
             )
             for name in networks
         ]
