@@ -17,8 +17,8 @@ NAME = "postgres"
 LITELLM_DATABASE = "litellm"
 SUPERUSER_PASSWORD = f"{CONFIG_DIR}/superuser-password"
 _SUPERUSER = "superuser"
-# Rotations that a server may have missed, or had before they were reverted.
-_EARLIER, _LATER = 5, 2
+# Rotations that a server may have missed while it was not deployed.
+_REMEMBERED = 5
 _SERVICES = ("litellm", "monitoring", "grafana")
 
 
@@ -50,13 +50,14 @@ def superuser(context: Context) -> Secret:
     return context.secret(NAME, _SUPERUSER)
 
 
-def _others(context: Context) -> dict[str, Secret]:
-    """File to each password that the superuser may have instead, the last one first: of earlier
-    generations, or of later ones if a rotation was reverted. Releases before 2026-11-26 never
-    rotated the first.
+def _earlier(context: Context) -> dict[str, Secret]:
+    """File to each password that the superuser may have before this deploy, the last one first.
+    Releases before 2026-11-26 never rotated the first.
+
+    No later ones: who has read them would know the next before it is used.
     """
     now = context.settings.of(Postgres).secret_generation
-    numbers = {1, *range(max(1, now - _EARLIER), now + _LATER + 1)} - {now}
+    numbers = {1, *range(max(1, now - _REMEMBERED), now)} - {now}
     return {
         f"{SUPERUSER_PASSWORD}-{number}": context.keyring.derive(NAME, _SUPERUSER, number)
         for number in sorted(numbers, reverse=True)
@@ -74,7 +75,7 @@ def job(context: Context) -> Job:
     )
     verifiers = {role: _verifier(context, role) for role in roles(context)}
     own = verifier(superuser(context), context.secret(NAME, f"{_SUPERUSER}-salt", length=22))
-    others = _others(context)
+    earlier = _earlier(context)
     every = applications.every(context.settings)
     return Job(
         name="postgres-provision",
@@ -88,7 +89,7 @@ def job(context: Context) -> Job:
         script=render(
             "postgres/provision.sh.j2",
             superuser_password=SUPERUSER_PASSWORD,
-            other_passwords=list(others),
+            earlier=list(earlier),
             applications=every,
             shadows=settings.shadow_database,
             config_dir=CONFIG_DIR,
@@ -100,7 +101,7 @@ def job(context: Context) -> Job:
         ),
         files=(
             File(path=SUPERUSER_PASSWORD, content=superuser(context)),
-            *(File(path=path, content=password) for path, password in others.items()),
+            *(File(path=path, content=password) for path, password in earlier.items()),
             File(
                 path=f"{CONFIG_DIR}/roles.sql",
                 content=render_secret(

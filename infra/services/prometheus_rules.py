@@ -12,7 +12,7 @@ from infra.services.context import Context
 from infra.settings import Settings
 from infra.settings.backup import Backup
 from infra.settings.gateway import Litellm
-from infra.settings.observability import Loki
+from infra.settings.observability import Loki, Prometheus
 from infra.spec import CONFIG_DIR, File, Volume
 from infra.templating import TEMPLATES, render
 
@@ -71,7 +71,10 @@ def _used(context: Context) -> Iterator[tuple[str, str]]:
     if context.runtime.kubelets:
         return
     retention = context.settings.of(Loki).retention
-    yield "loki", f"increase(loki_ingester_chunk_stored_bytes_total[{retention}s])"
+    # Where Prometheus forgets earlier, the rest is taken to be like what it knows.
+    known = min(retention, context.settings.of(Prometheus).retention)
+    scale = f" * {retention / known:.4g}" if known < retention else ""
+    yield "loki", f"increase(loki_ingester_chunk_stored_bytes_total[{known}s]){scale}"
     if context.settings.of(Backup).repository is None:
         yield "backup", "groundwork_backup_repository_size_bytes"
 

@@ -122,8 +122,8 @@ class Postgres(ServiceSettings):
     audit: Literal["off", "connections", "ddl", "writes"] = Field(
         "off",
         description=(
-            "What the log tells of its users: who connects; also who changes roles, tables and"
-            " rights; also every statement that writes."
+            "What the log tells of its users: who connects; also statements that change roles,"
+            " tables and rights; also those that write."
         ),
     )
     vectors: Vectors = Field(default_factory=Vectors, description="The `document_vectors` table.")

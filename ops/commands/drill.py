@@ -102,10 +102,13 @@ def _scratch(stack: Stack, entry: Mapping[str, Any]) -> Iterator[_Scratch]:
         for key, value in content["config"].items()
         if key.partition(":")[2] not in ("protect", *_OFF)
     }
+    # Nobody keeps what MinIO would tell of requests.
+    minio = {**(config.get(f"{NAMESPACE}:minio") or {}), "audit": False}
     declared = {
         "instance": generated.instance_id(),
         "portOffset": ports.free_offset(_published(stack), _OFFSETS),
         "backup": _reading(config, entry),
+        "minio": minio,
         **_OFF,
     }
     config |= {f"{NAMESPACE}:{key}": value for key, value in declared.items()}

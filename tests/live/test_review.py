@@ -150,7 +150,7 @@ def test_a_diagnosis_holds_states_logs_and_events_and_no_secret(
     deployed.ops("diagnose", str(tmp_path / "diagnosis"))
     files = {path.name: path.read_text() for path in (tmp_path / "diagnosis").iterdir()}
     assert json.loads(files["states.json"])[deployed.name("postgres")]["Running"]
-    assert "database system is ready" in files[f"{deployed.name('postgres')}.log"]
+    assert "Ready to accept connections" in files[f"{deployed.name('redis-queue')}.log"]
     assert "events.jsonl" in files
     secrets = {
         value for found in deployed.outputs()["credentials"].values() for value in found.values()

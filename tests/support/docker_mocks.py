@@ -49,7 +49,9 @@ class Recorder(pulumi.runtime.Mocks):
         return next(inputs for _, name, inputs in self.resources if name == LOADER)
 
 
-def declare(source: str, *, engine: str = "", **keys: Any) -> tuple[Platform, Recorder]:
+def declare(
+    source: str, *, engine: str = "", filled: str | None = None, **keys: Any
+) -> tuple[Platform, Recorder]:
     """Declares the platform under mocks and waits for all of it."""
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project="groundwork", stack="dev")
@@ -60,7 +62,9 @@ def declare(source: str, *, engine: str = "", **keys: Any) -> tuple[Platform, Re
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
         resources.DockerTarget(
-            settings, IDENTITY, HostFacts(memory=1, cpus=1, engine=engine, image_ids=ids)
+            settings,
+            IDENTITY,
+            HostFacts(memory=1, cpus=1, engine=engine, filled=filled, image_ids=ids),
         ).deploy(platform)
 
     run()

@@ -3,6 +3,7 @@ mocks.
 """
 
 import asyncio
+import contextlib
 import io
 import subprocess
 import tarfile
@@ -14,12 +15,11 @@ from unittest import mock
 
 import pulumi
 import pytest
-from docker import DockerClient
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
-from infra.targets.docker import files, resources
+from infra.targets.docker import facts, files, resources
 from infra.targets.docker.facts import HostFacts
 from tests.support.docker_mocks import CONTAINER, IMAGE, NETWORK, VOLUME, Recorder, declare
 from tests.support.identity import IDENTITY
@@ -261,16 +261,66 @@ def test_the_loader_is_made_again_whenever_a_file_has_changed() -> None:
     assert files.labels([service], key) != files.labels([service], Secret("another"))
 
 
-def test_files_that_could_not_be_placed_are_placed_by_the_next_up(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_loader_is_made_again_when_a_service_gets_another_volume() -> None:
+    """Which mounts it has is no difference to the provider."""
+    service = make_platform(images="packages").by_name("minio")
+    live = replace(
+        service, files=tuple(replace(item, live=not item.live) for item in service.files)
+    )
+    key = Secret("key")
+    assert files.volume(service, key) != files.volume(live, key)
+    assert files.labels([service], key) != files.labels([live], key)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["marked", "not marked"])
+def test_a_loader_stays_as_it_is_only_if_it_has_placed_everything(*, there: bool) -> None:
+    """A hook that failed or was killed leaves no mark; another label makes the loader again."""
+    platform, recorder = declare("packages", filled="before" if there else None)
+    labels = {item["label"]: item["value"] for item in recorder.loader["labels"]}
+    assert files.mounted(platform.by_name("redis-queue"))
+    assert (labels["groundwork.filled"] == "before") == there
+
+
+def test_the_mark_of_a_loader_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the reloads: one that fails leaves the loader without."""
+    placed: list[set[str]] = []
+    monkeypatch.setattr(files, "place", lambda _, packed: placed.append(set(_unpacked(packed))))
+
+    def fails(reloads: object) -> None:
+        raise APIError("it has just ended")
+
+    platform = make_platform(images="packages")
+    for reload in (lambda _: iter(()), fails):
+        placed.clear()
+        monkeypatch.setattr(files, "reload", reload)
+        monkeypatch.setattr("pulumi.ResourceHook", lambda _, call: call)
+        hook: Any = files.fill_hook(platform, IDENTITY, Secret("key"))
+        with contextlib.suppress(APIError):
+            hook(None)
+        assert "/files/redis-queue/users.acl" in placed[0]
+        assert placed[1:] == ([] if reload is fails else [{"/filled"}])
+
+
+@pytest.mark.parametrize(
+    ("labels", "marked", "found"),
+    [
+        ({"groundwork.filled": "a1"}, True, "a1"),
+        ({"groundwork.filled": "a1"}, False, None),
+        ({}, True, None),
+        (None, True, None),
+    ],
+    ids=["filled", "killed", "of a release before", "gone"],
+)
+def test_what_a_loader_has_placed_is_known(
+    labels: dict[str, str] | None, found: str | None, *, marked: bool
 ) -> None:
-    """The loader goes, or the state would say that all is well."""
-    client = mock.create_autospec(DockerClient)
-    client.containers.get.return_value.put_archive.side_effect = APIError("no space left")
-    monkeypatch.setattr("docker.from_env", lambda: client)
-    with pytest.raises(APIError, match="no space left"):
-        files.place("gw-dev-files", b"")
-    client.containers.get.return_value.remove.assert_called_once_with(force=True)
+    client = mock.Mock(spec=["api"])
+    client.api.get_archive.return_value = (iter([b""]), {})
+    if not marked:
+        client.api.get_archive.side_effect = NotFound("no such file")
+    others: list[dict[str, Any]] = [{"Names": ["/other"], "Labels": {"groundwork.filled": "b2"}}]
+    own = [] if labels is None else [{"Names": ["/gw-dev-files"], "Labels": labels}]
+    assert facts._filled(client, "gw-dev-files", others + own) == found
 
 
 @pytest.mark.parametrize(

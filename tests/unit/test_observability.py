@@ -337,8 +337,12 @@ class TestPrometheus:
                 {"backup": {"repository": {"path": "/srv/backup"}}},
                 {"loki-data": "1209600s"},
             ),
+            (
+                {"loki": {"retention": "30d"}, "prometheus": {"retention": "10d"}},
+                {"loki-data": "[864000s]) * 3)", "backup-data": ""},
+            ),
         ],
-        ids=["a repository in its volume", "a repository elsewhere"],
+        ids=["a repository in its volume", "a repository elsewhere", "what is forgotten"],
     )
     def test_on_docker_what_settings_tell_of_a_volumes_use_is_counted(
         self, keys: dict[str, Any], volumes: dict[str, str]

@@ -18,11 +18,17 @@ from requests import RequestException
 
 from infra.backend import Recorded
 from infra.consent import Consent
-from infra.identity import Identity
+from infra.identity import PREFIX, Identity
 from infra.images import VERSION_LABEL
 from infra.refusal import PreflightError, Violation
 from infra.spec import Image, Platform
-from infra.targets.docker.naming import ENGINE_ROOT, below_engine
+from infra.targets.docker.naming import (
+    ENGINE_ROOT,
+    FILES_ROLE,
+    FILLED,
+    FILLED_MARK,
+    below_engine,
+)
 
 _LOOKUP_SECONDS = 20
 
@@ -34,8 +40,9 @@ class HostFacts:
     `foreign_address` is the bind address if it is not one of the host's, `network_room` how many
     more networks the engine has address ranges for, `recorded` what the state is known to record,
     `consent` what is allowed this time, and `open_files` how many descriptors the engine may grant
-    a container; `image_versions` are the versions inside images built here, by reference, which
-    differ from the pinned ones if Debian has replaced a version; `absent` are folders to be mounted
+    a container; `filled` is the label of the container that places files, if it has placed them
+    all; `image_versions` are the versions inside images built here, by reference, which differ from
+    the pinned ones if Debian has replaced a version; `absent` are folders to be mounted
     into containers that this kind of engine does not have.
     """
 
@@ -58,6 +65,7 @@ class HostFacts:
     open_files: int | None = None
     absent: frozenset[str] = frozenset()
     network_room: int | None = None
+    filled: str | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
     image_versions: Mapping[str, str] = field(default_factory=dict)
     missing_images: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +125,7 @@ def read_facts(
         volumes = client.api.volumes()["Volumes"] or []
         networks = client.api.networks()
         images = _images(client, platform)
+        filled = _filled(client, identity.name(FILES_ROLE), containers)
     except (DockerException, OSError) as error:
         raise PreflightError([unreachable(error)]) from None
     finally:
@@ -151,6 +160,7 @@ def read_facts(
         open_files=_open_files() if local else None,
         absent=_absent(platform, root) if local else frozenset(),
         network_room=_network_room(info, networks),
+        filled=filled,
         own_ports=frozenset(own),
         taken_ports=taken,
         image_ids=images.ids,
@@ -204,6 +214,25 @@ def _find(client: docker.DockerClient, image: Image) -> LocalImage | str | None:
     except (APIError, NotFound, RequestException) as error:
         return _last_words(error)
     return None
+
+
+def _filled(
+    client: docker.DockerClient, loader: str, containers: Iterable[Mapping[str, Any]]
+) -> str | None:
+    labels = next(
+        (item.get("Labels") or {} for item in containers if f"/{loader}" in (item["Names"] or ())),
+        {},
+    )
+    mark = labels.get(f"{PREFIX}{FILLED}")
+    if mark is None:
+        return None
+    try:
+        content, _ = client.api.get_archive(loader, FILLED_MARK)
+    except NotFound:
+        return None
+    for _ in content:
+        pass  # to the end, or the connection stays open
+    return str(mark)
 
 
 def _disk(info: Mapping[str, Any]) -> tuple[int | None, int | None]:

@@ -19,12 +19,12 @@ from pathlib import PurePosixPath
 
 import docker
 import pulumi
-from docker.errors import DockerException, NotFound
+from docker.errors import NotFound
 
 from infra.identity import Identity
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
-from infra.targets.docker.naming import FILES_ROLE
+from infra.targets.docker.naming import FILES_ROLE, FILLED_MARK
 
 _ROOT = "/files"
 _DEPTH = 3  # parts of a service's own folder: the root, `files`, its name
@@ -64,7 +64,11 @@ def _stamp(service: Service, key: Secret, *, live: bool) -> str:
     `live` includes the content of those that are read again.
     """
     content = [
-        (item.path, item.mode, _plain(item.content) if live or not item.live else None)
+        (
+            (item.path, item.mode, item.live, _plain(item.content))
+            if live
+            else (item.path, item.mode, None if item.live else _plain(item.content))
+        )
         for item in mounted(service)
     ]
     return hmac.new(
@@ -113,38 +117,44 @@ def _add(tar: tarfile.TarFile, path: str, content: bytes | None, mode: str) -> N
 
 
 def fill_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
-    """Fills the volumes once the loader is there, and makes engines that can do so reload."""
+    """Fills the volumes once the loader is there, makes engines that can do so reload, and marks
+    the loader.
+
+    Pulumi records the loader whether this succeeds or not. One without a mark is made again.
+    """
     services = [service for service in platform.services if mounted(service)]
     reloads = [
         Reload(identity.name(service.name), identity.name(volume(service, key)), service.reload)
         for service in services
         if service.reload
     ]
+    loader = identity.name(FILES_ROLE)
 
     def fill(_: pulumi.ResourceHookArgs) -> None:
-        place(identity.name(FILES_ROLE), archive(services))
+        place(loader, archive(services))
         for line in reload(reloads):
             pulumi.log.warn(line)
+        place(loader, _mark())
 
     return pulumi.ResourceHook("files", fill)
 
 
 def place(loader: str, packed: bytes) -> None:
-    """Unpacks an archive into the volumes that the loader mounts. If that fails it removes the
-    loader, so that the next `up` makes it, and places the files, again.
-
-    Raises DockerException.
+    """Unpacks an archive into the loader, and so into the volumes that it mounts. Raises
+    DockerException.
     """
     client = docker.from_env()
     try:
-        container = client.containers.get(loader)
-        try:
-            container.put_archive("/", packed)
-        except (DockerException, OSError):
-            container.remove(force=True)
-            raise
+        client.containers.get(loader).put_archive("/", packed)
     finally:
         client.close()
+
+
+def _mark() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        _add(tar, FILLED_MARK, b"", "0444")
+    return packed.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from infra.spec import Platform, Service
 LEDGER_ROLE, FILES_ROLE = "ledger", "files"
 """Role labels of containers and volumes that serve no client."""
 
+FILLED_MARK, FILLED = "/filled", "filled"
+"""The file in the container that places files, and its label, which say that all are placed."""
+
 JOB_GAVE_UP = 75
 """Exit status of a job that failed several times in a row (sysexits.h: EX_TEMPFAIL)."""
 

@@ -6,6 +6,7 @@ The only module that imports pulumi_docker; it works around the provider's pecul
 
 import hashlib
 import ipaddress
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from infra.targets.docker import files
 from infra.targets.docker.facts import HostFacts
 from infra.targets.docker.naming import (
     FILES_ROLE,
+    FILLED,
     JOB_GAVE_UP,
     LEDGER_ROLE,
     OUTBOUND,
@@ -197,7 +199,7 @@ class DockerTarget:
 
     def _loader(self, services: Sequence[Service]) -> docker.Container:
         """The container by way of which the volumes of the services' files are filled. It is
-        created but never started.
+        created but never started. Another label makes it, and fills them, again.
         """
         for service in services:
             full = self._identity.name(files.volume(service, self._stamps))
@@ -221,7 +223,11 @@ class DockerTarget:
                 )
                 for service in services
             ],
-            labels=self._container_labels(role=FILES_ROLE, **files.labels(services, self._stamps)),
+            labels=self._container_labels(
+                role=FILES_ROLE,
+                **{FILLED: self._facts.filled or secrets.token_hex(4)},
+                **files.labels(services, self._stamps),
+            ),
             opts=pulumi.ResourceOptions(
                 delete_before_replace=True,
                 hooks=(
