@@ -394,10 +394,12 @@ def test_an_entry_is_found_by_its_trace(
 
 
 def test_the_use_of_volumes_is_known(answers: Answers) -> None:
-    """Of all that keep data; Tempo's appears with its first block, Loki's with its first chunk."""
+    """Of all that keep data; Tempo's appears with its first block, Loki's with its first chunk, a
+    repository's with the first backup.
+    """
     wanted = {
         *("postgres-data", "redis-cache-data", "redis-queue-data", "minio-data"),
-        *("prometheus-data", "alertmanager-data", "backup-data"),
+        *("prometheus-data", "alertmanager-data"),
     }
     wait_until(
         lambda: {
