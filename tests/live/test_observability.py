@@ -228,6 +228,84 @@ def test_litellms_series_do_not_multiply_with_its_clients(answers: Answers, load
     assert not labels & {"client_ip", "user_agent", "user_email"}
 
 
+# This and the next come before alerts are made to fire, for which MinIO stops.
+def test_the_use_of_volumes_is_known(answers: Answers) -> None:
+    """Of all that keep data; Tempo's appears with its first block, Loki's with its first chunk, a
+    repository's with the first backup.
+    """
+    wanted = {
+        *("postgres-data", "redis-cache-data", "redis-queue-data", "minio-data"),
+        *("prometheus-data", "alertmanager-data"),
+    }
+    wait_until(
+        lambda: {
+            item["metric"]["volume"] for item in answers.numbers("groundwork:volume_used:ratio")
+        },
+        until=lambda known: wanted <= known,
+        timeout=150,
+        interval=3,
+        reason=f"all of {sorted(wanted)} are known",
+    )
+
+
+def test_each_request_for_an_object_is_in_the_log(deployed: Clone, answers: Answers) -> None:
+    """With who asked for what and the outcome; nobody without MinIO's token adds a line."""
+    name = f"audited-{uuid.uuid4().hex[:8]}"
+    environment = deployed.outputs()["environment"]
+    store = buckets_of(environment)
+    store.put_object("documents", name, io.BytesIO(b"text"), 4)
+    assert list(store.remove_objects("documents", [DeleteObject(name)])) == []
+    lines = wait_until(
+        lambda: [
+            line
+            for stream in answers.lines(f'{{service="minio", stream="audit"}} |= "{name}"')
+            for _, line in stream["values"]
+        ],
+        until=lambda lines: len(lines) >= 2,
+        timeout=60,
+        interval=1,
+        reason="both requests are in the log",
+    )
+    (written,) = [line for line in lines if line.startswith('action="PutObject" ')]
+    assert f'user="app" bucket="documents" object="{name}" objects="" status=200 from=' in written
+    assert any('action="DeleteMultipleObjects" user="app"' in line for line in lines), lines
+    forged = httpx.post(
+        f"http://{address(deployed, 'alloy')}:8088/services/collector/raw",
+        content=b'{"accessKey": "app"}',
+        headers={"Authorization": "Bearer not-the-token"},
+        timeout=10,
+    )
+    assert forged.status_code == 401
+
+
+def test_who_connects_and_what_changes_tables_is_in_the_log(
+    deployed: Clone, answers: Answers
+) -> None:
+    """With the role and the database, and without the password of a role."""
+    mark = f"audited_{uuid.uuid4().hex[:8]}"
+    with deployed.owner() as db:
+        db.execute(f"CREATE TABLE {mark} (value text)")
+        db.execute("INSERT INTO " + mark + " VALUES ('a-row-of-the-application')")
+        # As drivers send what they have prepared.
+        db.execute(f"DROP TABLE {mark}", prepare=True)
+    found = wait_until(
+        lambda: [
+            line
+            for stream in answers.lines(f'{{service="postgres"}} |= "{mark}"')
+            for _, line in stream["values"]
+        ],
+        until=lambda lines: len(lines) >= 2,
+        timeout=60,
+        interval=1,
+        reason="both statements have arrived",
+    )
+    pattern = re.compile(r"app_owner@app LOG:  (statement|execute [^:]*): ")
+    assert all(pattern.search(line) for line in found), found
+    assert not any("a-row-of-the-application" in line for line in found), "it changes no table"
+    connected = "connection authorized: user=app_owner database=app"
+    assert answers.lines(f'{{service="postgres"}} |= "{connected}"')
+
+
 @contextmanager
 def small_volume() -> Iterator[Path]:
     """A file system of 16 MiB on the host, full."""
@@ -391,83 +469,6 @@ def test_an_entry_is_found_by_its_trace(
 ) -> None:
     trace = written["trace"][0]["value"]
     assert answers.lines(f'{{service="shop"}} | trace_id="{trace}"')
-
-
-def test_the_use_of_volumes_is_known(answers: Answers) -> None:
-    """Of all that keep data; Tempo's appears with its first block, Loki's with its first chunk, a
-    repository's with the first backup.
-    """
-    wanted = {
-        *("postgres-data", "redis-cache-data", "redis-queue-data", "minio-data"),
-        *("prometheus-data", "alertmanager-data"),
-    }
-    wait_until(
-        lambda: {
-            item["metric"]["volume"] for item in answers.numbers("groundwork:volume_used:ratio")
-        },
-        until=lambda known: wanted <= known,
-        timeout=150,
-        interval=3,
-        reason=f"all of {sorted(wanted)} are known",
-    )
-
-
-def test_each_request_for_an_object_is_in_the_log(deployed: Clone, answers: Answers) -> None:
-    """With who asked for what and the outcome; nobody without MinIO's token adds a line."""
-    name = f"audited-{uuid.uuid4().hex[:8]}"
-    environment = deployed.outputs()["environment"]
-    store = buckets_of(environment)
-    store.put_object("documents", name, io.BytesIO(b"text"), 4)
-    assert list(store.remove_objects("documents", [DeleteObject(name)])) == []
-    lines = wait_until(
-        lambda: [
-            line
-            for stream in answers.lines(f'{{service="minio", stream="audit"}} |= "{name}"')
-            for _, line in stream["values"]
-        ],
-        until=lambda lines: len(lines) >= 2,
-        timeout=60,
-        interval=1,
-        reason="both requests are in the log",
-    )
-    (written,) = [line for line in lines if line.startswith('action="PutObject" ')]
-    assert f'user="app" bucket="documents" object="{name}" objects="" status=200 from=' in written
-    assert any('action="DeleteMultipleObjects" user="app"' in line for line in lines), lines
-    forged = httpx.post(
-        f"http://{address(deployed, 'alloy')}:8088/services/collector/raw",
-        content=b'{"accessKey": "app"}',
-        headers={"Authorization": "Bearer not-the-token"},
-        timeout=10,
-    )
-    assert forged.status_code == 401
-
-
-def test_who_connects_and_what_changes_tables_is_in_the_log(
-    deployed: Clone, answers: Answers
-) -> None:
-    """With the role and the database, and without the password of a role."""
-    mark = f"audited_{uuid.uuid4().hex[:8]}"
-    with deployed.owner() as db:
-        db.execute(f"CREATE TABLE {mark} (value text)")
-        db.execute("INSERT INTO " + mark + " VALUES ('a-row-of-the-application')")
-        # As drivers send what they have prepared.
-        db.execute(f"DROP TABLE {mark}", prepare=True)
-    found = wait_until(
-        lambda: [
-            line
-            for stream in answers.lines(f'{{service="postgres"}} |= "{mark}"')
-            for _, line in stream["values"]
-        ],
-        until=lambda lines: len(lines) >= 2,
-        timeout=60,
-        interval=1,
-        reason="both statements have arrived",
-    )
-    pattern = re.compile(r"app_owner@app LOG:  (statement|execute [^:]*): ")
-    assert all(pattern.search(line) for line in found), found
-    assert not any("a-row-of-the-application" in line for line in found), "it changes no table"
-    connected = "connection authorized: user=app_owner database=app"
-    assert answers.lines(f'{{service="postgres"}} |= "{connected}"')
 
 
 def test_another_stacks_container_is_not_read(deployed: Clone, answers: Answers) -> None:
