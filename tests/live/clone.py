@@ -35,6 +35,13 @@ LEFT_OUT = {item.service: item.reason for item in make_platform(images=SOURCE).l
 BASE_PORTS = [number for _, _, number in published(make_platform())]
 
 
+def superuser_url(administration: Mapping[str, str], database: str = "postgres") -> str:
+    """Postgres as its superuser; `administration` is that of the stack's outputs."""
+    host = administration["DATABASE_OWNER_URL"].rpartition("@")[2].partition("/")[0]
+    password = administration["POSTGRES_SUPERUSER_PASSWORD"]
+    return f"postgresql://postgres:{password}@{host}/{database}"
+
+
 def free_offset() -> int:
     """A port offset at which every port of the platform is free."""
     return ports.free_offset(BASE_PORTS, lanes.offsets())

@@ -14,7 +14,7 @@ import redis
 from minio import Minio
 from minio.error import S3Error
 
-from tests.live.clone import Clone
+from tests.live.clone import Clone, superuser_url
 from tests.live.local_models import ANSWER, LENGTH
 from tests.live.several import BILLING, SHOP, outputs_of
 from tests.live.stubs import ANSWER as PAID_ANSWER
@@ -419,13 +419,7 @@ def test_a_rotation_changes_every_password_of_postgres_and_replaces_nothing(
         several.configure(postgres={**database, "secretGeneration": generation})
         several.ops("up")
         assert several.containers()["postgres"] == running
-        for url in (was["environment"]["DATABASE_URL"], _superuser_url(was)):
+        for url in (was["environment"]["DATABASE_URL"], superuser_url(was["administration"])):
             with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
                 psycopg.connect(url)
-        psycopg.connect(_superuser_url(several.outputs())).close()
-
-
-def _superuser_url(outputs: dict[str, Any]) -> str:
-    at = outputs["services"]["postgres"]["endpoints"]["postgres"]
-    password = outputs["credentials"]["postgres"]["superuser"]
-    return f"postgresql://postgres:{password}@{at['host']}:{at['port']}/postgres"
+        psycopg.connect(superuser_url(several.outputs()["administration"])).close()

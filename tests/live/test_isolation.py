@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from infra.services import postgres
-from tests.live.clone import SOURCE, Clone
+from tests.live.clone import SOURCE, Clone, superuser_url
 from tests.support.waiting import wait_until
 from tests.unit.conftest import make_context
 
@@ -291,9 +291,7 @@ def test_an_ivfflat_index_is_built_from_rows_and_finds_what_is_near(deployed: Cl
     administration = deployed.outputs()["administration"]
     owner = administration["DATABASE_OWNER_URL"].rpartition("/")[0] + f"/{database}"
     host = owner.rpartition("@")[2].partition("/")[0]
-    superuser = (
-        f"postgresql://postgres:{administration['POSTGRES_SUPERUSER_PASSWORD']}@{host}/postgres"
-    )
+    superuser = superuser_url(administration)
     psql = [
         "docker",
         "exec",
@@ -320,7 +318,7 @@ def test_an_ivfflat_index_is_built_from_rows_and_finds_what_is_near(deployed: Cl
         )
         assert done.returncode == 0, done.stdout
 
-    root = superuser.rpartition("/")[0] + f"/{database}"
+    root = superuser_url(administration, database)
     with psycopg.connect(superuser, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {database} OWNER app_owner")
         try:

@@ -107,6 +107,21 @@ class Answers:
         return found
 
 
+def lines_of(streams: list[dict[str, Any]]) -> list[str]:
+    return [line for stream in streams for _, line in stream["values"]]
+
+
+def arrived(answers: Answers, query: str, *, count: int) -> list[str]:
+    """The lines that a query finds, once there are as many."""
+    return wait_until(
+        lambda: lines_of(answers.lines(query)),
+        until=lambda lines: len(lines) >= count,
+        timeout=60,
+        interval=1,
+        reason=f"{count} lines have arrived",
+    )
+
+
 def address(clone: Clone, part: str) -> str:
     networks = clone.docker.containers.get(clone.name(part)).attrs["NetworkSettings"]["Networks"]
     return next(str(network["IPAddress"]) for network in networks.values() if network["IPAddress"])
@@ -255,17 +270,7 @@ def test_each_request_for_an_object_is_in_the_log(deployed: Clone, answers: Answ
     store = buckets_of(environment)
     store.put_object("documents", name, io.BytesIO(b"text"), 4)
     assert list(store.remove_objects("documents", [DeleteObject(name)])) == []
-    lines = wait_until(
-        lambda: [
-            line
-            for stream in answers.lines(f'{{service="minio", stream="audit"}} |= "{name}"')
-            for _, line in stream["values"]
-        ],
-        until=lambda lines: len(lines) >= 2,
-        timeout=60,
-        interval=1,
-        reason="both requests are in the log",
-    )
+    lines = arrived(answers, f'{{service="minio", stream="audit"}} |= "{name}"', count=2)
     (written,) = [line for line in lines if line.startswith('action="PutObject" ')]
     assert f'user="app" bucket="documents" object="{name}" objects="" status=200 from=' in written
     assert any('action="DeleteMultipleObjects" user="app"' in line for line in lines), lines
@@ -288,17 +293,7 @@ def test_who_connects_and_what_changes_tables_is_in_the_log(
         db.execute("INSERT INTO " + mark + " VALUES ('a-row-of-the-application')")
         # As drivers send what they have prepared.
         db.execute(f"DROP TABLE {mark}", prepare=True)
-    found = wait_until(
-        lambda: [
-            line
-            for stream in answers.lines(f'{{service="postgres"}} |= "{mark}"')
-            for _, line in stream["values"]
-        ],
-        until=lambda lines: len(lines) >= 2,
-        timeout=60,
-        interval=1,
-        reason="both statements have arrived",
-    )
+    found = arrived(answers, f'{{service="postgres"}} |= "{mark}"', count=2)
     pattern = re.compile(r"app_owner@app LOG:  (statement|execute [^:]*): ")
     assert all(pattern.search(line) for line in found), found
     assert not any("a-row-of-the-application" in line for line in found), "it changes no table"
@@ -424,13 +419,7 @@ def written(deployed: Clone, answers: Answers, alerting: Path) -> dict[str, list
     )
     try:
         query = f'{{service="shop", environment="live"}} |= "{mark}"'
-        wait_until(
-            lambda: sum(len(item["values"]) for item in answers.lines(query)),
-            until=lambda count: count >= len(LEAKS) + 2,
-            timeout=60,
-            interval=1,
-            reason=f"{len(LEAKS) + 2} lines have arrived",
-        )
+        arrived(answers, query, count=len(LEAKS) + 2)
         return {
             "streams": answers.lines(query),
             "secret": [{"value": secret}],
@@ -442,16 +431,12 @@ def written(deployed: Clone, answers: Answers, alerting: Path) -> dict[str, list
             container.remove(force=True, v=True)
 
 
-def _lines(written: dict[str, list[dict[str, Any]]]) -> list[str]:
-    return [line for item in written["streams"] for _, line in item["values"]]
-
-
 @pytest.mark.parametrize("kind", LEAKS)
 def test_a_secret_is_taken_out_before_a_line_is_stored(
     kind: str, written: dict[str, list[dict[str, Any]]]
 ) -> None:
     """The line is there, readable, and what was secret in it is not."""
-    line = next(item for item in _lines(written) if f"-{kind}" in item)
+    line = next(item for item in lines_of(written["streams"]) if f"-{kind}" in item)
     assert LEAKS[kind][1] in line
     assert "<redacted>" in line
     assert written["secret"][0]["value"] not in line
@@ -459,7 +444,7 @@ def test_a_secret_is_taken_out_before_a_line_is_stored(
 
 def test_a_traceback_is_one_entry(written: dict[str, list[dict[str, Any]]]) -> None:
     mark = written["mark"][0]["value"]
-    entry = next(item for item in _lines(written) if "Traceback" in item)
+    entry = next(item for item in lines_of(written["streams"]) if "Traceback" in item)
     assert entry.startswith("ERROR:")
     assert entry.rstrip().endswith(f"ValueError: {mark}")
 

@@ -26,7 +26,8 @@ from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
 from infra.targets.docker.naming import FILES_ROLE, FILLED_MARK
 
-_ROOT = "/files"
+ROOT = "/files"
+"""The folder of the loader below which it mounts the volumes."""
 _DEPTH = 3  # parts of a service's own folder: the root, `files`, its name
 
 
@@ -78,7 +79,7 @@ def _stamp(service: Service, key: Secret, *, live: bool) -> str:
 
 def folder(service: Service) -> str:
     """The loader's mount point for a service's volume."""
-    return f"{_ROOT}/{service.name}"
+    return f"{ROOT}/{service.name}"
 
 
 def archive(services: Iterable[Service]) -> bytes:
@@ -95,25 +96,30 @@ def archive(services: Iterable[Service]) -> bytes:
         # A service's own folder is its volume's root.
         if len(parent.parts) > _DEPTH
     }
-    packed = io.BytesIO()
+    return _packed(
+        [
+            *((str(parent), None, "0755") for parent in sorted(below)),
+            *(
+                (path, _plain(item.content).encode(), item.mode)
+                for path, item in sorted(content.items())
+            ),
+        ]
+    )
+
+
+def _packed(entries: Iterable[tuple[str, bytes | None, str]]) -> bytes:
+    """A tar of paths with their contents, None for folders, and modes."""
+    packed, now = io.BytesIO(), int(time.time())
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for parent in sorted(below):
-            _add(tar, str(parent), None, "0755")
-        for path, item in sorted(content.items()):
-            _add(tar, path, _plain(item.content).encode(), item.mode)
+        for path, content, mode in entries:
+            entry = tarfile.TarInfo(path.removeprefix("/"))
+            entry.mode, entry.mtime = int(mode, 8), now
+            if content is None:
+                entry.type = tarfile.DIRTYPE
+            else:
+                entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content or b""))
     return packed.getvalue()
-
-
-def _add(tar: tarfile.TarFile, path: str, content: bytes | None, mode: str) -> None:
-    entry = tarfile.TarInfo(path.removeprefix("/"))
-    entry.mode = int(mode, 8)
-    entry.mtime = int(time.time())
-    if content is None:
-        entry.type = tarfile.DIRTYPE
-        tar.addfile(entry)
-    else:
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
 
 
 def fill_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.ResourceHook:
@@ -134,7 +140,7 @@ def fill_hook(platform: Platform, identity: Identity, key: Secret) -> pulumi.Res
         place(loader, archive(services))
         for line in reload(reloads):
             pulumi.log.warn(line)
-        place(loader, _mark())
+        place(loader, _packed([(FILLED_MARK, b"", "0444")]))
 
     return pulumi.ResourceHook("files", fill)
 
@@ -148,13 +154,6 @@ def place(loader: str, packed: bytes) -> None:
         client.containers.get(loader).put_archive("/", packed)
     finally:
         client.close()
-
-
-def _mark() -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        _add(tar, FILLED_MARK, b"", "0444")
-    return packed.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

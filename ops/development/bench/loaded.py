@@ -8,9 +8,8 @@ from typing import Any
 
 import docker
 
+from infra.targets.docker import files
 from ops.development.bench.description import Container, Description
-
-_FOLDER = "/files"
 
 
 def with_files(description: Description, read: Callable[[str], bytes] | None = None) -> Description:
@@ -46,7 +45,7 @@ def _uploads(packed: bytes) -> Iterator[dict[str, Any]]:
 def _read(container: str) -> bytes:
     client = docker.from_env()
     try:
-        chunks, _ = client.containers.get(container).get_archive(_FOLDER)
+        chunks, _ = client.containers.get(container).get_archive(files.ROOT)
         return b"".join(chunks)
     finally:
         client.close()
