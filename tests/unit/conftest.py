@@ -3,6 +3,7 @@ tree's own.
 """
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,6 +54,14 @@ def text(service: Service, name: str) -> str:
     """The content of one of them, with its secrets."""
     content = next(item.content for item in files(service) if item.path.endswith(f"/{name}"))
     return content.reveal() if isinstance(content, Secret) else content
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees the passphrases and keys of this tree's own stacks, or forgets them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GROUNDWORK_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(params=IMAGE_SOURCES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.stacks import generated, key_backup
+from ops.stacks import generated, key_backup, private
 
 STACK_FILE = """\
 # A person's comment.
@@ -37,6 +37,11 @@ def test_generated_keys_come_back_after_a_checkout(
     key_backup.forget("dev")
     file.write_text(STACK_FILE)
     assert key_backup.restore("dev", file) is False
+
+
+def test_the_tests_leave_a_persons_keys_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """They share the tree with its stacks, whose copies of keys nobody else has."""
+    assert private.folder().is_relative_to(tmp_path_factory.getbasetemp())
 
 
 @pytest.mark.parametrize("text", ["", "config: {}\n", "config:\n"])
