@@ -276,9 +276,10 @@ class Service:
     """One container with everything it needs, and how others see it.
 
     `depends_on` names services that must be ready first, `connects_to` networks it joins without
-    waiting; it shares a network with both. `calls_back` names clients of its own that it connects
-    to in turn. `reaches_out` gives it outbound access, which others lack. `settings` is the path of
-    its settings, as attribute names, if not under its own name. `reload` is a command, run in the
+    waiting; it shares a network with both. `after` names services that start first, if they are
+    there, which adds no network. `calls_back` names clients of its own that it connects to in turn.
+    `reaches_out` gives it outbound access, which others lack. `settings` is the path of its
+    settings, as attribute names, if not under its own name. `reload` is a command, run in the
     container, that makes its engine read its live files again. `binds` maps host paths to container
     paths, read-only. Its root file system is read-only except for `writable`: folders in memory
     with their size in bytes; `writable_root` says why an image needs more. `open_files` is the
@@ -310,6 +311,7 @@ class Service:
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     connects_to: tuple[str, ...] = ()
     calls_back: tuple[str, ...] = ()
     network: str | None = None
@@ -341,6 +343,11 @@ class Service:
     def home_network(self) -> str:
         """The network this service is reached on."""
         return self.network or self.name
+
+    @property
+    def starts_after(self) -> tuple[str, ...]:
+        """The services that must be ready before it starts, if they are there."""
+        return (*self.depends_on, *self.after)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -382,7 +389,7 @@ class Platform:
             set[str](),
         )
         while pending:
-            service = next(item for item in pending if not (set(item.depends_on) & names) - done)
+            service = next(item for item in pending if not (set(item.starts_after) & names) - done)
             pending.remove(service)
             done.add(service.name)
             yield service

@@ -114,6 +114,8 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         ports=(
             Port(name="http", container=9090, host=context.host_port(settings.port), scheme="http"),
         ),
+        # It sends an alert that nobody took only half a minute later.
+        after=(alertmanager.NAME,),
         # The application's own containers join the app network to be scraped; it has no other use.
         connects_to=(*sorted(networks), APP_NETWORK),
         network=OBSERVABILITY_NETWORK,

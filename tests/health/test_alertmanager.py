@@ -10,7 +10,7 @@ from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.kind("alertmanager")
 
-# Two evaluations, 15 s each, and the time after which an alert is sent again to an Alertmanager
+# Three evaluations, 5 s each, and the time after which an alert is sent again to an Alertmanager
 # that was not there the first time; with the time a start takes.
 _SECONDS = 75
 

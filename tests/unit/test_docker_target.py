@@ -539,11 +539,10 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
     [
         ("28.2.2", "redis-queue", "15s", False),
         ("28.2.2", "postgres-provision", "5m0s", False),
-        ("20.10.24+dfsg1", "redis-queue", "3s", True),
-        ("20.10.24+dfsg1", "node-exporter", "5s", False),
-        ("20.10.24+dfsg1", "postgres-provision", "2s", False),
+        ("20.10.24+dfsg1", "redis-queue", "1s", True),
+        ("20.10.24+dfsg1", "postgres-provision", "1s", False),
     ],
-    ids=["by the engine", "a job", "by itself", "with the host's processes", "a job by itself"],
+    ids=["by the engine", "a job", "by itself", "a job by itself"],
 )
 def test_what_is_healthy_is_checked_less_often(
     engine: str, name: str, interval: str, patient: bool
@@ -551,24 +550,48 @@ def test_what_is_healthy_is_checked_less_often(
     _, recorder = declare("packages", engine=engine)
     check = recorder.of(CONTAINER)[IDENTITY.name(name)]["healthcheck"]
     assert check["interval"] == interval
-    assert any("/proc/uptime" in part for part in check["tests"]) is patient
+    assert any(resources._SEEN in part for part in check["tests"]) is patient
 
 
-@pytest.mark.parametrize(("age", "said"), [(59, "a $b"), (60, "paused a $b"), (-5, "a $b")])
-def test_a_patient_check_pauses_in_a_container_that_is_not_young(
-    age: int, said: str, tmp_path: Path
+@pytest.mark.parametrize("seen", [False, True], ids=["starting", "healthy before"])
+@pytest.mark.parametrize("status", [0, 7])
+def test_a_patient_check_pauses_once_it_has_succeeded(
+    seen: bool, status: int, tmp_path: Path
 ) -> None:
-    """By the start of its first process, whose name may be anything."""
-    uptime, stat = tmp_path / "uptime", tmp_path / "stat"
-    uptime.write_text("1000.25 4000.00\n")
-    fields = ["0"] * 30
-    fields[19] = str((1000 - age) * 100)
-    stat.write_text(f"1 (a) b) {' '.join(fields)}\n")
-    script = resources._PATIENT.replace("sleep 10", "echo paused")
-    script = script.replace("/proc/uptime", str(uptime)).replace("/proc/1/stat", str(stat))
-    command = ["sh", "-c", script, "sh", "echo", "a", "$b"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == said.split()
+    mark = tmp_path / "seen"
+    if seen:
+        mark.touch()
+    script = resources._PATIENT.replace("sleep", "echo").replace(resources._SEEN, str(mark))
+    command = ["sh", "-c", script, "sh", "sh", "-c", 'echo "$1"; exit "$2"', "sh", "a $b"]
+    done = subprocess.run([*command, str(status)], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [*(["10"] if seen else []), "a $b"]
+    assert done.returncode == status
+    assert mark.exists() is (seen or status == 0)
+
+
+@pytest.mark.parametrize(
+    ("job", "marks", "status", "waited"),
+    [
+        ("sleep 0.3; touch {marker}", ["marker", "seen"], 0, ""),
+        ("touch {marker} {seen}", ["marker", "seen"], 0, "long"),
+        (":", [], 1, ""),
+    ],
+    ids=["ends meanwhile", "has ended", "does not end"],
+)
+def test_a_check_of_a_job_waits_for_its_end(
+    job: str, marks: list[str], status: int, waited: str, tmp_path: Path
+) -> None:
+    places = {name: str(tmp_path / name) for name in ("marker", "seen")}
+    script = resources._JOB_CHECK.replace(resources.JOB_MARKER, places["marker"])
+    script = script.replace(resources._JOB_SEEN, places["seen"]).replace("left=50", "left=5")
+    script = script.replace(f"sleep {resources._JOB_STEADY}", "echo long")
+    with subprocess.Popen(["sh", "-c", job.format(**places)]):
+        if waited:
+            Path(places["seen"]).touch()
+            Path(places["marker"]).touch()
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (status, waited)
+    assert sorted(item.name for item in tmp_path.iterdir()) == marks
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ class TestEveryAlert:
 
     def test_waits_as_long_as_the_runbook_says(self, name: str) -> None:
         section = RUNBOOK.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-        said = re.match(r"\s*\*\w+(?:, after (\d+) minutes?)?\.\*", section)
+        said = re.match(r"\s*\*\w+(?:, after (\d+) (second|minute)s?)?\.\*", section)
         assert said
-        assert ALERTS[name].get("for") == (f"{said[1]}m" if said[1] else None)
+        assert ALERTS[name].get("for") == (f"{said[1]}{said[2][0]}" if said[1] else None)
 
     def test_a_case_makes_it_fire(self, name: str) -> None:
         assert _cases(name, firing=True)

@@ -191,7 +191,9 @@ def test_platform_prints_no_secret(source: str, platform: Platform) -> None:
 def test_dev_fits_a_machine_with_8_gib_of_memory_and_50_gb_of_disk(source: str) -> None:
     dev = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
     keys = {key.removeprefix("groundwork:"): value for key, value in dev.items()}
-    platform = make_platform(**{**keys, "images": source})
+    # What `make up` adds to this file; the secret is encrypted.
+    generated = {"masterSecret": MASTER, "instance": "abc123", "images": source}
+    platform = make_platform(**{**keys, **generated})
     assert sum(service.limits.memory for service in platform.services) <= 7 * GIB
     assert (
         sum(volume.size for service in platform.services for volume in service.volumes)
@@ -688,3 +690,12 @@ def test_prometheus_password_hash_fits_its_password() -> None:
         for user, stored in hashes.items()
         if not bcrypt.checkpw(service.credentials[user].reveal().encode(), stored.encode())
     ] == []
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["there", "left out"])
+def test_prometheus_starts_after_the_alertmanager_that_hears_it(enabled: bool) -> None:
+    """The first time nobody listens costs half a minute. They share no further network for it."""
+    platform = make_platform(images="packages", alertmanager={"enabled": enabled})
+    order = [service.name for service in platform.in_order()]
+    assert order.index("prometheus") > (order.index("alertmanager") if enabled else 0)
+    assert "alertmanager" not in platform.by_name("prometheus").networks

@@ -60,23 +60,28 @@ exec sleep infinity
 """
 # Seconds between checks once a container is healthy. Each costs a tenth of a second of a core.
 _STEADY, _JOB_STEADY = 15, 300
-# A job that has succeeded stays so: after the first answer its check takes its time.
+# A job that has succeeded stays so: after the first answer its check takes its time. The first one
+# waits for the job, which is seen to have ended as soon as it has.
 _JOB_CHECK = f"""\
-[ -e {JOB_MARKER} ] || exit 1
+left=50
+until [ -e {JOB_MARKER} ]; do
+    left=$((left - 1))
+    [ $left -gt 0 ] || exit 1
+    sleep 0.2
+done
 if [ -e {_JOB_SEEN} ]; then sleep {_JOB_STEADY}; else touch {_JOB_SEEN}; fi
 """
-# A check that waits before it asks, once the container's first process (proc(5): its start is the
-# 22nd field, in hundredths of a second) is older than a minute.
+# A check that waits before it asks, once it has succeeded since the container's start: what starts
+# fast is seen to be healthy after a second, and what runs costs a check every ten. /dev/shm is
+# empty at each start, and may be written to whatever the root.
 _PAUSE = 10
+_SEEN = "/dev/shm/groundwork-healthy"  # noqa: S108 - inside the container
 _PATIENT = f"""\
-young() {{
-    read -r up _ < /proc/uptime
-    read -r line < /proc/1/stat
-    set -- ${{line##*) }}
-    [ $((${{up%.*}} - ${{20}} / 100)) -lt 60 ]
-}}
-young || sleep {_PAUSE}
-exec "$@"
+if [ -e {_SEEN} ]; then
+    sleep {_PAUSE}
+    exec "$@"
+fi
+"$@" && : > {_SEEN}
 """
 _CPU_PERIOD = 100_000
 # Of one CPU, and what a kernel takes at least (docs.docker.com, resource constraints).
@@ -264,7 +269,7 @@ class DockerTarget:
         networks = [*service.networks, *([ordinary] if ordinary else [])]
         depends = [
             *before,
-            *(item for name in service.depends_on for item in self._ready.get(name, ())),
+            *(item for name in service.starts_after for item in self._ready.get(name, ())),
         ]
         mounts = [
             (
@@ -343,11 +348,8 @@ class DockerTarget:
             ulimits=_ulimits(service.open_files, self._facts.open_files),
             sysctls=self._sysctls(service),
             healthcheck=(
-                # Images from elsewhere may have no shell; with the host's processes the first one
-                # is not the container's.
-                self._healthcheck(health, patient=service.image.built and not service.host_pid)
-                if health
-                else None
+                # Images from elsewhere may have no shell.
+                self._healthcheck(health, patient=service.image.built) if health else None
             ),
             wait=health is not None,
             wait_timeout=health.deadline if health else None,
@@ -378,7 +380,7 @@ class DockerTarget:
             scripts.append(File(path=JOB_UPKEEP, content=job.upkeep))
         check = HealthCheck(
             command=("sh", "-c", _JOB_CHECK),
-            interval=2,
+            interval=1,
             timeout=2 * _JOB_STEADY,
             start_period=job.timeout,
         )
@@ -405,16 +407,17 @@ class DockerTarget:
     def _healthcheck(
         self, check: HealthCheck, *, steady: int = _STEADY, patient: bool = False
     ) -> docker.ContainerHealthcheckArgs:
-        """The engine's check of a container: often while it starts, and every `steady` seconds
-        later. An engine that does not tell the two apart checks as often as while it starts, unless
-        the check itself is `patient`.
+        """The engine's check of a container: every second while it starts, and every `steady`
+        seconds later. An engine that does not tell the two apart asks every second a check that is
+        `patient`, and others at the service's interval.
         """
         two = version_tuple(self._facts.engine) >= _START_INTERVAL
         patient = patient and not two
+        starting = 1 if patient else check.interval
         command = ("sh", "-c", _PATIENT, "sh", *check.command) if patient else check.command
         return docker.ContainerHealthcheckArgs(
             tests=["CMD", *command],
-            interval=go_duration(steady if two else check.interval),
+            interval=go_duration(steady if two else starting),
             timeout=go_duration(check.timeout + (_PAUSE if patient else 0)),
             retries=check.retries,
             start_period=go_duration(check.start_period),

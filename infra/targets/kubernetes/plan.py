@@ -178,7 +178,7 @@ def _release(stack: Stack, service: Service) -> Release:
         secrets=tuple(
             item for item in (own, *(secret for _, secret in jobs), *_logins(operated)) if item.data
         ),
-        depends_on=service.depends_on,
+        depends_on=service.starts_after,
         timeout=PULL_SECONDS
         + (service.readiness.deadline if service.readiness else 60)
         + sum(PULL_SECONDS + job.timeout for job in service.jobs),
