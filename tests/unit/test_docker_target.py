@@ -537,7 +537,7 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
 @pytest.mark.parametrize(
     ("engine", "name", "interval", "patient"),
     [
-        ("28.2.2", "redis-queue", "15s", False),
+        ("28.2.2", "redis-queue", "30s", False),
         ("28.2.2", "postgres-provision", "5m0s", False),
         ("20.10.24+dfsg1", "redis-queue", "1s", True),
         ("20.10.24+dfsg1", "postgres-provision", "1s", False),
@@ -564,7 +564,7 @@ def test_a_patient_check_pauses_once_it_has_succeeded(
     script = resources._PATIENT.replace("sleep", "echo").replace(resources._SEEN, str(mark))
     command = ["sh", "-c", script, "sh", "sh", "-c", 'echo "$1"; exit "$2"', "sh", "a $b"]
     done = subprocess.run([*command, str(status)], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == [*(["10"] if seen else []), "a $b"]
+    assert done.stdout.splitlines() == [*(["30"] if seen else []), "a $b"]
     assert done.returncode == status
     assert mark.exists() is (seen or status == 0)
 

@@ -59,7 +59,7 @@ done
 exec sleep infinity
 """
 # Seconds between checks once a container is healthy. Each costs a tenth of a second of a core.
-_STEADY, _JOB_STEADY = 15, 300
+_STEADY, _JOB_STEADY = 30, 300
 # A job that has succeeded stays so: after the first answer its check takes its time. The first one
 # waits for the job, which is seen to have ended as soon as it has.
 _JOB_CHECK = f"""\
@@ -72,13 +72,12 @@ done
 if [ -e {_JOB_SEEN} ]; then sleep {_JOB_STEADY}; else touch {_JOB_SEEN}; fi
 """
 # A check that waits before it asks, once it has succeeded since the container's start: what starts
-# fast is seen to be healthy after a second, and what runs costs a check every ten. /dev/shm is
-# empty at each start, and may be written to whatever the root.
-_PAUSE = 10
+# fast is seen to be healthy after a second, and what runs costs few checks. /dev/shm is empty at
+# each start, and may be written to whatever the root.
 _SEEN = "/dev/shm/groundwork-healthy"  # noqa: S108 - inside the container
 _PATIENT = f"""\
 if [ -e {_SEEN} ]; then
-    sleep {_PAUSE}
+    sleep {_STEADY}
     exec "$@"
 fi
 "$@" && : > {_SEEN}
@@ -418,7 +417,7 @@ class DockerTarget:
         return docker.ContainerHealthcheckArgs(
             tests=["CMD", *command],
             interval=go_duration(steady if two else starting),
-            timeout=go_duration(check.timeout + (_PAUSE if patient else 0)),
+            timeout=go_duration(check.timeout + (_STEADY if patient else 0)),
             retries=check.retries,
             start_period=go_duration(check.start_period),
             # Older engines forget it, which would be a difference at every `up`.
