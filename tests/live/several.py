@@ -37,6 +37,8 @@ def configured(clone: Clone, stubs: Stubs) -> None:
         applications=[SHOP, BILLING],
         litellm={
             "enabled": True,
+            # More than an application's: what is spent stops one, not the provider for all.
+            "dailyBudgetUsd": 100,
             "models": [
                 {"name": "smart", "providers": [_link("openai", "gpt-4o-mini")]},
                 {
