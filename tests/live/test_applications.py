@@ -308,7 +308,7 @@ def test_an_applications_key_administers_nothing(several: Clone, path: str) -> N
 def test_a_spent_budget_stops_one_application(several: Clone) -> None:
     """The others go on; a restart forgets nothing."""
     assert content(complete(several, "shop", "smart")) == PAID_ANSWER
-    # It costs fifteen dollars, more than the application's one; with it the free provider stops, too.
+    # It costs fifteen dollars, more than the application's one. The free provider stops, too.
     assert content(complete(several, "shop", "smart", EXPENSIVE)) == PAID_ANSWER
     refused = wait_until(
         lambda: complete(several, "shop", "default"),
