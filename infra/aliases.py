@@ -32,7 +32,7 @@ _authority = _of_url(lambda url: f"{url.hostname}:{url.port}")
 _user = _of_url(lambda url: unquote(url.username or ""))
 _password = _of_url(lambda url: unquote(url.password or ""))
 _database = _of_url(lambda url: url.path.removeprefix("/"))
-_tls = _of_url(lambda url: str(url.scheme == "https").lower())
+_tls = _of_url(lambda url: str(url.scheme in ("https", "rediss")).lower())
 _root = _of_url(lambda url: f"{url.scheme}://{url.netloc}")
 
 
@@ -114,6 +114,7 @@ SETS: Mapping[str, Mapping[str, tuple[str, _Form]]] = {
         "REDIS_HOST": ("REDIS_QUEUE_URL", _host),
         "REDIS_PASSWORD": ("REDIS_QUEUE_URL", _password),
         "REDIS_PORT": ("REDIS_QUEUE_URL", _port),
+        "REDIS_TLS": ("REDIS_QUEUE_URL", _tls),
         # The instance that never evicts serves every use.
         "REDIS_URL": ("REDIS_QUEUE_URL", _same),
         "REDIS_USERNAME": ("REDIS_QUEUE_URL", _user),

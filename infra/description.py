@@ -186,6 +186,7 @@ def _service(service: Service) -> dict[str, Any]:
 # What is no part of a container, and what is compared by itself.
 _OUTSIDE = frozenset(
     {
+        "after",
         "checks",
         "credentials",
         "files",

@@ -11,6 +11,7 @@ from infra.aliases import INTERNAL
 from infra.identity import Identity
 from infra.secret import Secret
 from infra.services.context import OWN, Context
+from infra.services.links import host_address
 from infra.services.registry import definitions
 from infra.settings import Settings
 from infra.spec import Address, Endpoint, Platform, Port, Service, Variable
@@ -44,6 +45,12 @@ def build(
             item.name: _application(settings, platform, replace(context, application=item.name))
             for item in settings.applications
         },
+        # The certificate of the authority that clients must know, if a service requires TLS.
+        "authority": (
+            context.authority.certificate
+            if any(service.checks.get("tls") == "true" for service in platform.services)
+            else None
+        ),
         "files": [item.model_dump() for item in settings.contract.files],
         "credentials": {
             service.name: dict(service.credentials)
@@ -194,7 +201,7 @@ def _places(
     else:
         published = next(item for item in service.ports if item.name == port)
         if published.host is not None:
-            yield "", settings.bind_address, published.host
+            yield "", host_address(settings), published.host
     qualified = settings.clustered and service is not None and "." not in inside.host
     inner = f"{inside.host}.{settings.namespace}" if qualified else inside.host
     yield INTERNAL, inner, inside.port

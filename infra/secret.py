@@ -85,6 +85,14 @@ class Keyring:
         """A 256-bit key, base64. It has no generation: what it encrypted must stay readable."""
         return Secret(base64.b64encode(self._bytes(f"{service}/{purpose}/key", 32)).decode())
 
+    def number(self, service: str, purpose: str, generation: int, *, below: int) -> int:
+        """A number from 1 to `below` - 1. 64 bits more than it has make each equally likely (FIPS
+        186-5, A.2.1).
+        """
+        length = (below.bit_length() + 7) // 8 + 8
+        found = self._bytes(f"{service}/{purpose}/{generation}/number", length)
+        return int.from_bytes(found, "big") % (below - 1) + 1
+
     @property
     def checksum_key(self) -> Secret:
         """The key for checksums of secret content, so that they reveal nothing about it."""

@@ -6,7 +6,7 @@ Sizes are bytes.
 from collections.abc import Iterator
 
 from infra.refusal import Violation
-from infra.units import GIB, MIB, format_duration, format_size
+from infra.units import GIB, KIB, MIB, format_duration, format_size
 
 
 def postgres(*, memory: int, cpus: float, max_connections: int) -> dict[str, int]:
@@ -56,6 +56,16 @@ def redis(memory: int) -> dict[str, int]:
     killed (`tests/live/test_isolation.py`).
     """
     return {"maxmemory": memory * 50 // 100, "clients": memory * 25 // 100}
+
+
+# Memory of OpenSSL for one connection, which Redis counts nowhere: buffers of 16 KiB each way, and
+# the session.
+TLS_CONNECTION = 48 * KIB
+
+
+def redis_clients(memory: int) -> int:
+    """Connections with TLS whose buffers take an eighth of the memory at most."""
+    return memory // 8 // TLS_CONNECTION
 
 
 def minio_memlimit(memory: int) -> int:

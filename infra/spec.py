@@ -101,7 +101,7 @@ class HealthCheck:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """A Prometheus endpoint of a service and its credentials. `of` names the service whose state it
-    reports, if that is another one.
+    reports, if that is another one; with `tls` its certificate is the stack's.
     """
 
     port: int
@@ -110,6 +110,7 @@ class Metrics:
     bearer: Secret | None = None
     username: str | None = None
     password: Secret | None = None
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ def check(settings: Settings) -> list[Violation]:
         *aliases.problems(settings),
         *_externals(settings),
         *_plain_externals(settings),
+        *_tls_of_externals(settings),
         *_targets(settings),
         *(_on_kubernetes(settings) if settings.clustered else _on_docker(settings)),
         *_replicas(settings),
@@ -41,6 +42,17 @@ def check(settings: Settings) -> list[Violation]:
 
 def _replaceable() -> Iterator[Definition]:
     yield from (definition for definition in definitions() if definition.replaceable)
+
+
+def _tls_of_externals(settings: Settings) -> Iterator[Violation]:
+    for definition in definitions():
+        group = getattr(settings, definition.group, None)
+        if getattr(group, "external", None) and getattr(group, "tls", False):
+            yield Violation(
+                key=f"groundwork:{definition.group}.tls",
+                reason="it is about a service of this stack, and this one runs elsewhere",
+                fix=f"remove it; groundwork:{definition.group}.external.tls says how to ask it",
+            )
 
 
 def _plain_externals(settings: Settings) -> Iterator[Violation]:
@@ -158,6 +170,12 @@ def _ingress(settings: Settings) -> Iterator[Violation]:
                 key="groundwork:kubernetes.ingress.hosts",
                 reason=f"an ingress cannot expose `{host.service}`",
                 fix=f"use one of {', '.join(sorted(exposable))}",
+            )
+        elif getattr(getattr(settings, host.service), "tls", False):
+            yield Violation(
+                key=f"groundwork:{host.service}.tls",
+                reason=f"the ingress asks `{host.service}` without TLS, which it would refuse",
+                fix=f"set it to false, or remove {host.host} from groundwork:kubernetes.ingress",
             )
         elif not getattr(settings, host.service).deployed:
             yield Violation(

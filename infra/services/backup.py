@@ -6,7 +6,14 @@ from typing import Any
 
 from infra.refusal import Violation
 from infra.secret import Keyring, Secret
-from infra.services.context import Context, limits
+from infra.services.context import (
+    AUTHORITY,
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    Context,
+    identity,
+    limits,
+)
 from infra.services.definition import Definition, Stage
 from infra.services.platform import why_not
 from infra.services.redis import BACKUP as NAME
@@ -14,6 +21,7 @@ from infra.services.redis import SYNC_PORT
 from infra.services.registry import definitions
 from infra.settings import Settings
 from infra.settings.backup import Backup, Repository
+from infra.settings.stores import Redis
 from infra.spec import (
     CONFIG_DIR,
     File,
@@ -69,7 +77,10 @@ def build(context: Context) -> Iterator[Service]:
             "GOGC": "20",
             "GOMEMLIMIT": str(settings.memory * 6 // 10),
         },
-        files=(File(path=f"{CONFIG_DIR}/backup.json", content=_configuration(context, saved)),),
+        files=(
+            File(path=f"{CONFIG_DIR}/backup.json", content=_configuration(context, saved)),
+            *_certificates(context, saved),
+        ),
         volumes=tuple(_volumes(settings)),
         ports=(Port(name="sync", container=SYNC_PORT),),
         connects_to=tuple(networks),
@@ -93,6 +104,16 @@ def repository_key(master: Secret) -> Secret:
 
 def _image(context: Context) -> Image | None:
     return context.extended(NAME, context.settings.of(Backup).image)
+
+
+def _certificates(context: Context, saved: list[Store]) -> Iterator[File]:
+    """The authority of stores that it asks, and its own certificate: of an instance of Redis that
+    it restores it is the primary.
+    """
+    if any(store.at.tls for store in saved):
+        yield File(path=AUTHORITY, content=context.authority.certificate)
+        # Its key goes with the password that the instance logs in with.
+        yield from identity(context.certificate(NAME, context.settings.of(Redis).queue))
 
 
 def _volumes(settings: Backup) -> Iterator[Volume]:
@@ -124,6 +145,11 @@ def _configuration(context: Context, saved: list[Store]) -> Secret:
                 "keep": settings.keep.model_dump(),
                 "metrics_port": METRICS_PORT,
                 "sync_port": SYNC_PORT,
+                **(
+                    {"sync_certificate": [CERTIFICATE, CERTIFICATE_KEY]}
+                    if any(store.at.tls for store in saved)
+                    else {}
+                ),
             },
             indent=1,
         )
@@ -140,6 +166,8 @@ def _source(store: Store) -> dict[str, Any]:
         "username": at.username or "",
         "password": at.password.reveal() if at.password else "",
         "options": dict(store.options),
+        # An image from before there was TLS knows no such key.
+        **({"authority": AUTHORITY} if at.tls else {}),
     }
 
 

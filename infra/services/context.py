@@ -1,18 +1,26 @@
 """The context that services are built from: settings, keys and images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 
 from infra import images
+from infra.certificates import Authority, Issued
 from infra.consent import Consent
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
 from infra.settings.common import External, Rotatable, Sized
-from infra.spec import Endpoint, Image, Limits, Runtime
+from infra.spec import CONFIG_DIR, Endpoint, File, Image, Limits, Runtime
 from infra.targets.docker import runtime as docker
 from infra.targets.kubernetes import runtime as kubernetes
 from infra.versions import NO_PACKAGE
 
 OBSERVABILITY_NETWORK = "observability"
+
+CERTIFICATE, CERTIFICATE_KEY, AUTHORITY = (
+    f"{CONFIG_DIR}/{name}" for name in ("tls.crt", "tls.key", "ca.pem")
+)
+"""Where a service has its own certificate, its key, and the authority that it trusts."""
 
 OWN = "app"
 """The stack's own application, which every stack has."""
@@ -37,6 +45,16 @@ class Context:
         """
         settings: Rotatable = of or getattr(self.settings, service)
         return self.keyring.derive(service, purpose, settings.secret_generation, length=length)
+
+    @property
+    def authority(self) -> Authority:
+        """The authority of the stack's certificates."""
+        return Authority(self.keyring, self.settings.instance, self.settings.tls.generation)
+
+    def certificate(self, service: str, of: Rotatable) -> Issued:
+        """The certificate of one of our services, for every name by which clients know it."""
+        names = dict.fromkeys(_names(self.settings, service))
+        return self.authority.issue(service, names, of.secret_generation)
 
     def image(self, name: str, service: str | None = None) -> Image:
         """The image `name` for a service, which has its name if none is given. Raises KeyError if
@@ -82,6 +100,32 @@ class Context:
     def host_port(self, port: int) -> int:
         """A configured port, shifted by the stack's `portOffset`."""
         return port + self.settings.port_offset
+
+
+def _names(settings: Settings, service: str) -> Iterator[str]:
+    yield from (service, "localhost", "127.0.0.1", "::1")
+    if not ip_address(settings.bind_address).is_unspecified:
+        yield settings.bind_address
+    if settings.clustered:
+        inside = f"{service}.{settings.namespace}"
+        yield from (inside, f"{inside}.svc", f"{inside}.svc.cluster.local")
+    yield from settings.tls.names
+
+
+def trust(at: Endpoint) -> Iterator[File]:
+    """The file with the authority that signed a server's certificate, unless it is one of the
+    system's.
+    """
+    if at.authority:
+        yield File(path=AUTHORITY, content=at.authority)
+
+
+def identity(issued: Issued, *, live: bool = False) -> tuple[File, File]:
+    """The files of a server's own certificate; `live` ones are read again as its others are."""
+    return (
+        File(path=CERTIFICATE, content=issued.certificate, live=live),
+        File(path=CERTIFICATE_KEY, content=issued.key, live=live),
+    )
 
 
 def limits(settings: Sized) -> Limits:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from infra.secret import Secret
 from infra.services import postgres, redis
-from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
+from infra.services.context import AUTHORITY, OBSERVABILITY_NETWORK, Context, limits, trust
 from infra.services.definition import Definition, Stage
 from infra.settings.observability import Exporters
 from infra.settings.stores import Postgres, Redis
@@ -20,7 +20,6 @@ _READ_OF_THE_ENGINE = (
     "|containers/json|containers/[A-Za-z0-9_.-]+/json)$"
 )
 _PASSWORD = f"{CONFIG_DIR}/password"
-_AUTHORITY = f"{CONFIG_DIR}/ca.pem"
 
 
 def build(context: Context) -> Iterator[Service]:
@@ -150,7 +149,7 @@ def _postgres(context: Context) -> Service:
             "DATA_SOURCE_USER": at.username or "postgres",
             "DATA_SOURCE_PASS_FILE": _PASSWORD,
         },
-        files=(File(path=_PASSWORD, content=at.password or Secret("")), *_authority(at)),
+        files=(File(path=_PASSWORD, content=at.password or Secret("")), *trust(at)),
         connects_to=(at.network,) if at.network else (),
         reaches_out=at.network is None,
         host_gateway=at.network is None,
@@ -164,15 +163,7 @@ def _postgres(context: Context) -> Service:
 def _tls(at: Endpoint) -> str:
     if not at.tls:
         return "sslmode=disable"
-    return (
-        f"sslmode=verify-full&sslrootcert={_AUTHORITY}" if at.authority else "sslmode=verify-full"
-    )
-
-
-def _authority(at: Endpoint) -> Iterator[File]:
-    """The certificate authority of an external store, where it is not one of the system's."""
-    if at.authority:
-        yield File(path=_AUTHORITY, content=at.authority)
+    return f"sslmode=verify-full&sslrootcert={AUTHORITY}" if at.authority else "sslmode=verify-full"
 
 
 def _redis(context: Context, name: str, at: Endpoint) -> Service:
@@ -194,14 +185,14 @@ def _redis(context: Context, name: str, at: Endpoint) -> Service:
             "REDIS_ADDR": address,
             "REDIS_USER": at.username or "",
             "REDIS_PASSWORD_FILE": _PASSWORD,
-            **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": _AUTHORITY} if at.authority else {}),
+            **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": AUTHORITY} if at.authority else {}),
         },
         files=(
             File(
                 path=_PASSWORD,
                 content=Secret(json.dumps({keyed: password, address: password}, sort_keys=True)),
             ),
-            *_authority(at),
+            *trust(at),
         ),
         connects_to=(at.network,) if at.network else (),
         reaches_out=at.network is None,

@@ -169,6 +169,8 @@ def _store(at: Endpoint) -> dict[str, object]:
         "port": at.port,
         "username": at.username,
         "password": at.password,
+        "tls": at.tls,
+        "authority": at.authority,
     }
 
 

@@ -1,6 +1,9 @@
 """The addresses at which people open the services that links in alerts and dashboards lead to."""
 
+from ipaddress import ip_address
+
 from infra.services.context import Context
+from infra.settings import Settings
 from infra.settings.observability import Grafana
 
 
@@ -14,8 +17,13 @@ def external_url(context: Context, name: str, port: int, configured: str | None)
     for host in settings.kubernetes.ingress.hosts if settings.clustered else ():
         if host.service == name:
             return f"{'http' if host.plain_http else 'https'}://{host.host}"
-    address = "127.0.0.1" if settings.bind_address == "0.0.0.0" else settings.bind_address  # noqa: S104 - compared
-    return f"http://{address}:{context.host_port(port)}"
+    return f"http://{host_address(settings)}:{context.host_port(port)}"
+
+
+def host_address(settings: Settings) -> str:
+    """Where a client on this host reaches published ports."""
+    bound = settings.bind_address
+    return "127.0.0.1" if ip_address(bound).is_unspecified else bound
 
 
 def grafana_url(context: Context) -> str | None:

@@ -1,11 +1,21 @@
 """LiteLLM: one endpoint over a chain of model providers, with a budget, a cache and metrics."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import alloy, applications, litellm_files, model_chain, postgres, redis
-from infra.services.context import Context, external_endpoint, limits
+from infra.services.context import (
+    AUTHORITY,
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    Context,
+    external_endpoint,
+    identity,
+    limits,
+    trust,
+)
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.gateway import Litellm
@@ -40,11 +50,11 @@ if [ -f {dir}/otlp-token ]; then
 fi
 exec litellm "$@"
 """
-_READY = (
-    "import sys, urllib.request\nbody ="
-    " urllib.request.urlopen('http://127.0.0.1:4000/health/readiness',"
-    " timeout=4).read().decode()\nsys.exit('\"db\":\"disconnected\"' in body.replace(' ', ''))"
-)
+_READY = """\
+import sys, urllib.request
+body = urllib.request.urlopen("{url}/health/readiness", timeout=4).read().decode()
+sys.exit('"db":"disconnected"' in body.replace(" ", ""))
+"""
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -53,7 +63,12 @@ def endpoint(context: Context) -> Endpoint:
     if settings.external:
         return external_endpoint(settings.external)
     return Endpoint(
-        host=NAME, port=4000, network=NAME, password=litellm_files.key(context, context.application)
+        host=NAME,
+        port=4000,
+        network=NAME,
+        password=litellm_files.key(context, context.application),
+        tls=settings.tls,
+        authority=context.authority.certificate if settings.tls else None,
     )
 
 
@@ -79,6 +94,7 @@ def build(context: Context) -> Service:
         redis.endpoint(context, "cache", "litellm") if context.settings.of(Redis).usable else None
     )
     store = postgres.endpoint(context, "litellm").network if database else None
+    own = endpoint(context)
     keys = {name: litellm_files.key(context, name) for name in KEYS}
     salt_key = Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
     return Service(
@@ -88,7 +104,14 @@ def build(context: Context) -> Service:
         limits=limits(settings),
         user="65534:0",
         entrypoint=("sh", f"{CONFIG_DIR}/start.sh"),
-        command=("--config", f"{CONFIG_DIR}/config.yaml", "--port", "4000", "--num_workers", "1"),
+        command=(
+            *("--config", f"{CONFIG_DIR}/config.yaml", "--port", "4000", "--num_workers", "1"),
+            *(
+                ("--ssl_certfile_path", CERTIFICATE, "--ssl_keyfile_path", CERTIFICATE_KEY)
+                if settings.tls
+                else ()
+            ),
+        ),
         env={
             # Prices come with the package; a start must not depend on a download.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -114,6 +137,8 @@ def build(context: Context) -> Service:
             ),
             File(path=f"{CONFIG_DIR}/spending.json", content=litellm_files.ledger(context)),
             *litellm_files.authorities(context),
+            *(identity(context.certificate(NAME, settings)) if settings.tls else ()),
+            *trust(own),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),
             File(
@@ -123,7 +148,12 @@ def build(context: Context) -> Service:
             ),
         ),
         ports=(
-            Port(name="http", container=4000, host=context.host_port(settings.port), scheme="http"),
+            Port(
+                name="http",
+                container=4000,
+                host=context.host_port(settings.port),
+                scheme="https" if settings.tls else "http",
+            ),
         ),
         # Its tables are made at its start, so Postgres must be there; to Redis it connects when it
         # needs it.
@@ -139,7 +169,7 @@ def build(context: Context) -> Service:
         # Providers may be anywhere, and Ollama is usually on the host.
         reaches_out=True,
         host_gateway=True,
-        readiness=HealthCheck(command=("python3", "-c", _READY), interval=3, start_period=180),
+        readiness=HealthCheck(command=_ready(own), interval=3, start_period=180),
         stop_grace=30,
         writable={"/tmp": 256 * MIB},  # noqa: S108 - in its own container
         # Built here, it writes nowhere else; of the official image that was not seen.
@@ -150,7 +180,7 @@ def build(context: Context) -> Service:
         ),
         replicas=settings.replicas,
         max_replicas=settings.max_replicas,
-        metrics=(Metrics(port=4000, path="/metrics/", bearer=keys["metrics"]),),
+        metrics=(Metrics(port=4000, path="/metrics/", bearer=keys["metrics"], tls=settings.tls),),
         # Python's tracebacks span lines; an entry begins with a time, a level or a brace.
         logs=Logs(
             format="json",
@@ -162,9 +192,17 @@ def build(context: Context) -> Service:
             "embedding": embedding.name if embedding else "",
             "dimensions": str(embedding.dimensions) if embedding else "",
             "database": str(database).lower(),
+            "tls": str(settings.tls).lower(),
         },
         credentials={**{f"{name}-key": key for name, key in keys.items()}, "salt-key": salt_key},
     )
+
+
+def _ready(at: Endpoint) -> tuple[str, ...]:
+    script = _READY.format(url=replace(at, host="127.0.0.1").url("http"))
+    # Its only client that needs another authority than the system's: providers are on the Internet.
+    trusted = ("env", f"SSL_CERT_FILE={AUTHORITY}") if at.tls else ()
+    return (*trusted, "python3", "-c", script)
 
 
 def _otlp_token(context: Context) -> Iterator[File]:

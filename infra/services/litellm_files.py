@@ -8,7 +8,6 @@ from infra.secret import Secret
 from infra.services import alloy, applications, model_chain, postgres, redis
 from infra.services.context import Context
 from infra.settings.gateway import Litellm
-from infra.settings.stores import Postgres, Redis
 from infra.spec import CONFIG_DIR, Endpoint, File
 from infra.templating import render_secret
 
@@ -89,10 +88,10 @@ def key(context: Context, name: str) -> Secret:
 
 
 def authorities(context: Context) -> Iterator[File]:
-    """The certificate authorities of external stores."""
-    for path, external in (
-        (_POSTGRES_AUTHORITY, context.settings.of(Postgres).external),
-        (_REDIS_AUTHORITY, context.settings.of(Redis).external),
+    """The certificate authorities of the stores."""
+    for path, at in (
+        (_POSTGRES_AUTHORITY, postgres.endpoint(context, NAME)),
+        (_REDIS_AUTHORITY, redis.endpoint(context, "queue", NAME)),
     ):
-        if external and external.ca_certificate:
-            yield File(path=path, content=external.ca_certificate)
+        if at.authority:
+            yield File(path=path, content=at.authority)

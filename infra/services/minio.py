@@ -12,7 +12,7 @@ from infra import sizing
 from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import alloy, applications
-from infra.services.context import OWN, Context, external_endpoint, limits
+from infra.services.context import AUTHORITY, OWN, Context, external_endpoint, limits, trust
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Alloy, Loki
@@ -23,6 +23,7 @@ from infra.spec import (
     Endpoint,
     File,
     HealthCheck,
+    Image,
     Job,
     Limits,
     Metrics,
@@ -38,6 +39,7 @@ from infra.units import MIB
 NAME = "minio"
 _ROOT_USER = "root"
 _AUDIT = f"{CONFIG_DIR}/audit.env"
+_CERTIFICATES = f"{CONFIG_DIR}/certs"
 # 2100-01-01: Prometheus cannot renew a token, and a rotation of the root password ends it anyway.
 _TOKEN_EXPIRY = 4102444800
 
@@ -55,6 +57,8 @@ def endpoint(context: Context) -> Endpoint:
         username=context.application,
         password=context.secret(NAME, context.application),
         bucket=buckets[0].name if buckets else None,
+        tls=settings.tls,
+        authority=context.authority.certificate if settings.tls else None,
     )
 
 
@@ -67,11 +71,7 @@ def build(context: Context) -> Service:
     # The name is part of the ciphertext's metadata: neither it nor the key may ever change.
     kms_key = Secret(f"groundwork:{context.keyring.key(NAME, 'encryption').reveal()}")
     server = "minio" if image.built else "silo"
-    ready = (
-        ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9000/minio/health/ready")
-        if image.built
-        else ("silo", "healthcheck", "ready")
-    )
+    scheme = "https" if settings.tls else "http"
     return Service(
         name=NAME,
         kind="s3",
@@ -81,7 +81,10 @@ def build(context: Context) -> Service:
         # root (without any capability); ours has one.
         user="1000:0" if image.built else "0:0",
         entrypoint=(server,),
-        command=("server", "/data", "--address", ":9000", "--console-address", ":9001"),
+        command=(
+            *("server", "/data", "--address", ":9000", "--console-address", ":9001"),
+            *(("--certs-dir", _CERTIFICATES) if settings.tls else ()),
+        ),
         env={
             "MINIO_ROOT_USER_FILE": f"{CONFIG_DIR}/root-user",
             "MINIO_ROOT_PASSWORD_FILE": f"{CONFIG_DIR}/root-password",
@@ -100,24 +103,28 @@ def build(context: Context) -> Service:
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
             File(path=f"{CONFIG_DIR}/kms-key", content=kms_key),
             *_audit(context),
+            *(_certificates(context) if settings.tls else ()),
         ),
         calls_back=(alloy.NAME,) if alloy.takes_audit(context) else (),
         volumes=(Volume(name="minio-data", path="/data", size=settings.disk),),
         ports=(
-            Port(name="s3", container=9000, host=context.host_port(settings.port), scheme="http"),
+            Port(name="s3", container=9000, host=context.host_port(settings.port), scheme=scheme),
             Port(
                 name="console",
                 container=9001,
                 host=context.host_port(settings.console_port),
-                scheme="http",
+                scheme=scheme,
             ),
         ),
-        readiness=HealthCheck(command=ready, timeout=10),
+        readiness=HealthCheck(command=_ready(image, scheme), timeout=10),
         stop_grace=30,
         jobs=(_provision(context, root_password),),
         metrics=(
             Metrics(
-                port=9000, path="/minio/v2/metrics/cluster", bearer=_metrics_token(root_password)
+                port=9000,
+                path="/minio/v2/metrics/cluster",
+                bearer=_metrics_token(root_password),
+                tls=settings.tls,
             ),
         ),
         checks={
@@ -127,6 +134,7 @@ def build(context: Context) -> Service:
                 bucket.name for bucket in settings.buckets if bucket.policy == "private"
             ),
             "user": OWN,
+            "tls": str(settings.tls).lower(),
         },
         credentials={
             "root": root_password,
@@ -134,6 +142,22 @@ def build(context: Context) -> Service:
             "encryption": kms_key,
         },
     )
+
+
+def _ready(image: Image, scheme: str) -> tuple[str, ...]:
+    url = f"{scheme}://127.0.0.1:9000"
+    if not image.built:
+        return ("silo", "healthcheck", *(("--url", url) if scheme == "https" else ()), "ready")
+    trusted = ("--ca-certificate", f"{_CERTIFICATES}/CAs/ca.crt") if scheme == "https" else ()
+    return ("wget", "-q", *trusted, "-O", "/dev/null", f"{url}/minio/health/ready")
+
+
+def _certificates(context: Context) -> Iterator[File]:
+    """Under the names that MinIO looks for in its folder."""
+    issued = context.certificate(NAME, context.settings.of(Minio))
+    yield File(path=f"{_CERTIFICATES}/public.crt", content=issued.certificate)
+    yield File(path=f"{_CERTIFICATES}/private.key", content=issued.key)
+    yield File(path=f"{_CERTIFICATES}/CAs/ca.crt", content=context.authority.certificate)
 
 
 def _audit(context: Context) -> Iterator[File]:
@@ -163,6 +187,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
 
 def _provision(context: Context, root_password: Secret) -> Job:
     every = applications.every(context.settings)
+    at = endpoint(context)
     return Job(
         name="minio-provision",
         user="1000:0",
@@ -176,12 +201,14 @@ def _provision(context: Context, root_password: Secret) -> Job:
         script=render(
             "minio/provision.sh.j2",
             config_dir=CONFIG_DIR,
+            authority=AUTHORITY if at.tls else None,
             buckets=[_rules(bucket) for item in every for bucket in item.buckets],
             users=[item.name for item in every],
         ),
         files=(
             File(path=f"{CONFIG_DIR}/root-user", content=_ROOT_USER),
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
+            *trust(at),
             *(
                 File(
                     path=f"{CONFIG_DIR}/{item.name}-password",

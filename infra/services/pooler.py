@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from infra.refusal import Violation
 from infra.services import applications, postgres, postgres_provision
-from infra.services.context import Context, limits
+from infra.services.context import (
+    AUTHORITY,
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    Context,
+    identity,
+    limits,
+    trust,
+)
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.pooler import Pooler
@@ -53,6 +61,15 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
                     mode=settings.mode,
                     clients=settings.max_clients,
                     pool=settings.pool_size,
+                    tls=(
+                        {
+                            "authority": AUTHORITY,
+                            "certificate": CERTIFICATE,
+                            "key": CERTIFICATE_KEY,
+                        }
+                        if at.tls
+                        else None
+                    ),
                 ),
                 live=True,
             ),
@@ -64,6 +81,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
                 ),
                 live=True,
             ),
+            *trust(at),
+            *_certificate(context, at),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         ports=(
@@ -79,8 +98,14 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
         readiness=HealthCheck(command=("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{_PORT}")),
         open_files=settings.max_clients + settings.pool_size * 16 + 128,
         logs=Logs(first_line=r"^\d{4}-\d{2}-\d{2} "),
-        checks={"pool": str(settings.pool_size)},
+        checks={"pool": str(settings.pool_size), "tls": str(at.tls).lower()},
     )
+
+
+def _certificate(context: Context, at: Endpoint) -> Iterator[File]:
+    if at.tls:
+        issued = context.certificate(NAME, context.settings.of(Postgres))
+        yield from identity(issued, live=True)
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:
@@ -116,14 +141,9 @@ def _environment(context: Context) -> Contract:
         username=login.username,
         password=login.password,
         database=login.database,
+        tls=login.tls,
     )
-    yield Address(
-        "DATABASE_POOL_URL",
-        at,
-        NAME,
-        "postgres",
-        "postgresql://{username}:{password}@{host}:{port}/{database}",
-    )
+    yield Address("DATABASE_POOL_URL", at, NAME, "postgres", postgres.url(at))
 
 
 def _left_out(context: Context) -> Iterator[LeftOut]:

@@ -6,7 +6,14 @@ from dataclasses import replace
 from infra import sizing
 from infra.refusal import Violation
 from infra.services import applications, postgres_cluster, postgres_provision
-from infra.services.context import Context, external_endpoint, limits
+from infra.services.context import (
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    Context,
+    external_endpoint,
+    identity,
+    limits,
+)
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.stores import Postgres
@@ -45,6 +52,8 @@ def endpoint(context: Context, role: str, database: str | None = None) -> Endpoi
         username=role,
         password=context.secret(NAME, role),
         database=database,
+        tls=settings.tls,
+        authority=context.authority.certificate if settings.tls else None,
     )
 
 
@@ -62,6 +71,7 @@ def build(context: Context) -> Service:
         data_directory=f"/var/lib/postgresql/{image.major}/docker",
         max_connections=settings.max_connections,
         audit=settings.audit,
+        tls={"certificate": CERTIFICATE, "key": CERTIFICATE_KEY} if settings.tls else None,
         **tuning,
     )
     return Service(
@@ -81,7 +91,11 @@ def build(context: Context) -> Service:
             # The server reads it when it makes its data directory; the job changes it later.
             File(path=postgres_provision.SUPERUSER_PASSWORD, content=superuser, live=True),
             File(path=f"{CONFIG_DIR}/postgresql.conf", content=configuration),
-            File(path=f"{CONFIG_DIR}/pg_hba.conf", content=render("postgres/pg_hba.conf.j2")),
+            File(
+                path=f"{CONFIG_DIR}/pg_hba.conf",
+                content=render("postgres/pg_hba.conf.j2", tls=settings.tls),
+            ),
+            *(identity(context.certificate(NAME, settings), live=True) if settings.tls else ()),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),
@@ -112,6 +126,7 @@ def build(context: Context) -> Service:
             "database": settings.database,
             "dimensions": str(settings.vectors.dimensions),
             "index": settings.vectors.index,
+            "tls": str(settings.tls).lower(),
             "roles": ",".join(postgres_provision.application_roles(context.settings)),
         },
         credentials={
@@ -146,28 +161,34 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             ),
             fix="set groundwork:images to registry or to a mirror, or set replicas to 1",
         )
+    if settings.replicas > 1 and settings.tls:
+        yield Violation(
+            key="groundwork:postgres.tls",
+            reason="several instances have certificates of their operator, not of this stack",
+            fix="set it to false: the operator's clients may use TLS; or set replicas to 1",
+        )
 
 
-def _url(context: Context) -> str:
-    external = context.settings.of(Postgres).external
-    verified = "?sslmode=verify-full" if external and external.tls else ""
+def url(at: Endpoint) -> str:
+    """The template of a URL for applications. libpq finds the authority by PGSSLROOTCERT."""
+    verified = "?sslmode=verify-full" if at.tls else ""
     return "postgresql://{username}:{password}@{host}:{port}/{database}" + verified
 
 
 def _environment(context: Context) -> Contract:
     item = applications.current(context)
     at = endpoint(context, item.name, item.database)
-    yield Address("DATABASE_URL", at, NAME, "postgres", _url(context))
+    yield Address("DATABASE_URL", at, NAME, "postgres", url(at))
 
 
 def _migrations(context: Context) -> Contract:
     item = applications.current(context)
     owner = endpoint(context, item.owner, item.database)
-    yield Address("DATABASE_OWNER_URL", owner, NAME, "postgres", _url(context))
+    yield Address("DATABASE_OWNER_URL", owner, NAME, "postgres", url(owner))
     settings = context.settings.of(Postgres)
     if settings.deployed and settings.shadow_database:
         shadow = endpoint(context, item.owner, item.shadow)
-        yield Address("SHADOW_DATABASE_URL", shadow, NAME, "postgres", _url(context))
+        yield Address("SHADOW_DATABASE_URL", shadow, NAME, "postgres", url(shadow))
 
 
 def _administration(context: Context) -> Contract:

@@ -6,7 +6,7 @@ from infra import sizing
 from infra.secret import Secret
 from infra.services import applications
 from infra.services.applications import Application
-from infra.services.context import Context
+from infra.services.context import AUTHORITY, Context
 from infra.services.scram import verifier
 from infra.settings import Settings
 from infra.settings.stores import Postgres, Vectors
@@ -85,6 +85,7 @@ def job(context: Context) -> Job:
             "PGUSER": "postgres",
             "PGCONNECT_TIMEOUT": "5",
             "PGOPTIONS": "-c default_transaction_read_only=off",
+            **({"PGSSLMODE": "verify-full", "PGSSLROOTCERT": AUTHORITY} if settings.tls else {}),
         },
         script=render(
             "postgres/provision.sh.j2",
@@ -118,6 +119,7 @@ def job(context: Context) -> Job:
             File(path=f"{CONFIG_DIR}/index.sql", content=_index(vectors)),
             *(file for item in every for file in _of(context, item)),
             *_shadow(settings),
+            *_authority(context),
         ),
     )
 
@@ -125,6 +127,11 @@ def job(context: Context) -> Job:
 def _shadow(settings: Postgres) -> Iterator[File]:
     if settings.shadow_database:
         yield File(path=f"{CONFIG_DIR}/shadow.sql", content=render("postgres/shadow.sql.j2"))
+
+
+def _authority(context: Context) -> Iterator[File]:
+    if context.settings.of(Postgres).tls:
+        yield File(path=AUTHORITY, content=context.authority.certificate)
 
 
 def _of(context: Context, application: Application) -> Iterator[File]:

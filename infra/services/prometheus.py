@@ -6,7 +6,13 @@ from typing import Any
 from infra import sizing
 from infra.refusal import Violation, repeated
 from infra.services import alertmanager, links, prometheus_rules, web_config
-from infra.services.context import OBSERVABILITY_NETWORK, Context, external_endpoint, limits
+from infra.services.context import (
+    AUTHORITY,
+    OBSERVABILITY_NETWORK,
+    Context,
+    external_endpoint,
+    limits,
+)
 from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings import Settings
 from infra.settings.observability import Exporters, Prometheus
@@ -90,6 +96,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     targets=settings.targets,
                     remote_write=settings.remote_write,
                     config_dir=CONFIG_DIR,
+                    authority=AUTHORITY,
                     kubelets=watching_nodes,
                     verify_kubelets=context.settings.kubernetes.verify_kubelets,
                     namespaces=namespaces,
@@ -104,6 +111,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 content=render("prometheus/client.yml.j2", config_dir=CONFIG_DIR),
             ),
             *_logins(context, scraped),
+            *_authority(context, scraped),
             *_remote_passwords(settings),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
@@ -171,6 +179,11 @@ def _alertmanager(context: Context) -> str | None:
     return f"{at.host}:{at.port}"
 
 
+def _authority(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
+    if any(metrics.tls for service in scraped for metrics in service.metrics):
+        yield File(path=AUTHORITY, content=context.authority.certificate)
+
+
 def _logins(context: Context, scraped: Sequence[Service]) -> Iterator[File]:
     """The credentials that Prometheus scrapes with."""
     for service in scraped:
@@ -207,6 +220,7 @@ def _job(service: Service) -> Mapping[str, Any]:
                 "port": metrics.port,
                 "address": f"{service.name}:{metrics.port}",
                 "path": metrics.path,
+                "tls": metrics.tls,
                 "token_file": _login_path(service, index) if metrics.bearer else None,
                 "username": metrics.username,
                 "password_file": _login_path(service, index) if metrics.password else None,

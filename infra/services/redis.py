@@ -8,10 +8,20 @@ from infra import sizing
 from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import applications
-from infra.services.context import OWN, Context, external_endpoint, limits
+from infra.services.context import (
+    AUTHORITY,
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    OWN,
+    Context,
+    external_endpoint,
+    identity,
+    limits,
+    trust,
+)
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
-from infra.settings.stores import Redis, RedisCache, RedisQueue
+from infra.settings.stores import Redis, RedisCache, RedisInstance, RedisQueue
 from infra.spec import (
     CONFIG_DIR,
     Address,
@@ -33,7 +43,6 @@ USERS = (OWN, "litellm", "monitoring", "health", BACKUP)
 SYNC_PORT = 6399
 """Where a backup answers an instance that it restores, as its primary."""
 _HEALTH_PASSWORD = f"{CONFIG_DIR}/health-password"
-_CLIENT = f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli --user health --no-auth-warning"
 
 
 def names(context: Context) -> tuple[str, ...]:
@@ -55,8 +64,15 @@ def endpoint(context: Context, use: Use, user: str) -> Endpoint:
     if external:
         return external_endpoint(external)
     name = name_for(context, use)
+    tls = context.settings.of(Redis).tls
     return Endpoint(
-        host=name, port=6379, network=name, username=user, password=_password(context, name, user)
+        host=name,
+        port=6379,
+        network=name,
+        username=user,
+        password=_password(context, name, user),
+        tls=tls,
+        authority=context.authority.certificate if tls else None,
     )
 
 
@@ -66,6 +82,8 @@ def build(context: Context, name: str) -> Service:
     declared = applications.every(context.settings)[1:]
     users = (*USERS, *(item.name for item in declared))
     passwords = {user: _password(context, name, user) for user in users}
+    at = endpoint(context, "cache" if name == "redis-cache" else "queue", "health")
+    client = _client(at)
     return Service(
         name=name,
         settings=("redis", name.removeprefix("redis-")),
@@ -82,8 +100,17 @@ def build(context: Context, name: str) -> Service:
                     "redis/redis.conf.j2",
                     **sizing.redis(settings.memory),
                     policy=settings.policy,
-                    max_clients=settings.max_clients,
+                    max_clients=_clients(settings, tls=at.tls),
                     acl_file=f"{CONFIG_DIR}/users.acl",
+                    tls=(
+                        {
+                            "authority": AUTHORITY,
+                            "certificate": CERTIFICATE,
+                            "key": CERTIFICATE_KEY,
+                        }
+                        if at.tls
+                        else None
+                    ),
                 ),
             ),
             File(
@@ -96,26 +123,46 @@ def build(context: Context, name: str) -> Service:
                 live=True,
             ),
             File(path=_HEALTH_PASSWORD, content=passwords["health"]),
+            *trust(at),
+            *(identity(context.certificate(name, settings)) if at.tls else ()),
         ),
         calls_back=(BACKUP,) if context.deploys(BACKUP) else (),
         # Not for a rotation: what asks for it logs in as one of the users.
-        reload=("sh", "-c", f"{_CLIENT} acl load | grep -q OK"),
+        reload=("sh", "-c", f"{client} acl load | grep -q OK"),
         volumes=(Volume(name=f"{name}-data", path="/data", size=settings.disk),),
         ports=(
             Port(
-                name="redis", container=6379, host=context.host_port(settings.port), scheme="redis"
+                name="redis",
+                container=6379,
+                host=context.host_port(settings.port),
+                scheme="rediss" if at.tls else "redis",
             ),
         ),
         readiness=HealthCheck(
-            command=("sh", "-c", f"{_CLIENT} ping | grep -q PONG"),
+            command=("sh", "-c", f"{client} ping | grep -q PONG"),
             start_period=60,
         ),
         stop_grace=30,
         # Beside its clients: its own files, and the few that Redis reserves.
-        open_files=settings.max_clients + 128,
-        checks={"policy": settings.policy},
+        open_files=_clients(settings, tls=at.tls) + 128,
+        checks={"policy": settings.policy, "tls": str(at.tls).lower()},
         credentials=passwords,
     )
+
+
+def _client(at: Endpoint) -> str:
+    """The command of a client inside the container."""
+    tls = f" --tls --cacert {AUTHORITY}" if at.tls else ""
+    return (
+        f"REDISCLI_AUTH=$(cat {_HEALTH_PASSWORD}) redis-cli{tls} --user {at.username}"
+        " --no-auth-warning"
+    )
+
+
+def _clients(settings: RedisInstance, *, tls: bool) -> int:
+    """As many as are set; with TLS no more than there is memory for."""
+    most = sizing.redis_clients(settings.memory)
+    return min(settings.max_clients, most) if tls else settings.max_clients
 
 
 def _sha256(password: Secret) -> str:
@@ -148,6 +195,20 @@ def _validate(stack: Settings) -> Iterator[Violation]:
             fix="leave it at `noeviction`, and size groundwork:redis.queue.memory instead",
         )
     for name, instance in (("cache", settings.cache), ("queue", settings.queue)):
+        most = sizing.redis_clients(instance.memory)
+        if (
+            settings.tls
+            and "max_clients" in instance.model_fields_set
+            and (instance.max_clients > most)
+        ):
+            yield Violation(
+                key=f"groundwork:redis.{name}.maxClients",
+                reason=(
+                    f"with TLS each connection takes {format_size(sizing.TLS_CONNECTION)} of"
+                    f" memory, and an eighth of {format_size(instance.memory)} holds {most}"
+                ),
+                fix=f"lower it to {most}, or raise groundwork:redis.{name}.memory",
+            )
         # While the append-only file is rewritten the old one and the new one stand side by side.
         least = 2 * sizing.redis(instance.memory)["maxmemory"]
         if settings.deployed and instance.disk < least:

@@ -15,6 +15,7 @@ from infra.settings.common import Because, Flag, Model
 from infra.settings.contract import Contract
 from infra.settings.policies import Policies, Prices
 from infra.settings.text import BindAddress, EnvironmentName, ImageSource, InstanceId, SecretValue
+from infra.settings.tls import Tls
 
 Group = TypeVar("Group", bound=Model)
 
@@ -83,6 +84,10 @@ class Settings(Model):
 
     contract: Contract = Field(
         default_factory=Contract, description="The environment of applications."
+    )
+
+    tls: Tls = Field(
+        default_factory=Tls, description="The authority of certificates inside the stack."
     )
 
     alerts: Alerts = Field(

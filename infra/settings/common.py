@@ -109,6 +109,18 @@ class Rotatable(Model):
     )
 
 
+class Encryptable(Model):
+    """Settings of services that can require TLS."""
+
+    tls: Flag = Field(
+        False,
+        description=(
+            "Whether clients must use TLS; the certificate is signed by the stack's own authority"
+            " (`groundwork:tls`)."
+        ),
+    )
+
+
 class Switchable(Model):
     """Settings of services that can be disabled or replaced by an external one."""
 

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from infra.settings.applications import Dollars
-from infra.settings.common import Because, Cores, HostPort, Memory, Model, Replicas, ServiceSettings
+from infra.settings.common import (
+    Because,
+    Cores,
+    Encryptable,
+    HostPort,
+    Memory,
+    Model,
+    Replicas,
+    ServiceSettings,
+)
 from infra.settings.text import ApiKey, ModelName, Url
 from infra.units import GIB, MIB
 
@@ -118,7 +127,7 @@ class LanguageModel(Model):
     )
 
 
-class Litellm(ServiceSettings):
+class Litellm(ServiceSettings, Encryptable):
     """One endpoint over a chain of model providers."""
 
     memory: Memory = Field(GIB, ge=512 * MIB, description="Memory limit.")

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from infra.settings.common import (
     Because,
     Disk,
+    Encryptable,
     Flag,
     HostPort,
     Memory,
@@ -92,7 +93,7 @@ class Vectors(Model):
     ivfflat: Ivfflat = Field(default_factory=Ivfflat, description="IVFFlat parameters.")
 
 
-class Postgres(ServiceSettings):
+class Postgres(ServiceSettings, Encryptable):
     """Postgres with pgvector."""
 
     memory: Memory = Field(
@@ -149,7 +150,13 @@ class RedisInstance(Sized, Rotatable):
         int,
         Field(strict=True, ge=10, le=100_000),
         Because("Groundwork's own clients need some, and each holds a descriptor and memory"),
-    ] = Field(10000, description="Maximum number of concurrent connections.")
+    ] = Field(
+        10000,
+        description=(
+            "Maximum number of concurrent connections; with TLS no more than an eighth of the"
+            " memory holds, at 48 KiB each."
+        ),
+    )
 
 
 class RedisCache(RedisInstance):
@@ -169,7 +176,7 @@ class RedisQueue(RedisInstance):
     )
 
 
-class Redis(Switchable):
+class Redis(Switchable, Encryptable):
     """Redis for cache, queues and pub/sub."""
 
     shared: Flag = Field(
@@ -197,7 +204,7 @@ class Bucket(Model):
     )
 
 
-class Minio(ServiceSettings):
+class Minio(ServiceSettings, Encryptable):
     """S3-compatible object storage."""
 
     memory: Memory = Field(

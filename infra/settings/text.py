@@ -110,6 +110,23 @@ def host(value: str) -> str:
     return name
 
 
+def certificate_name(value: str) -> str:
+    """A host name or an IP address, as a certificate has it: in lower case, without a last dot."""
+    name = value.lower().rstrip(".")
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    labels = name.split(".")
+    if (
+        len(name) > 253
+        or labels[-1].isdigit()
+        or not all(_LABEL.fullmatch(label) for label in labels)
+    ):
+        raise ValueError("it is neither a host name nor an IP address")
+    return name
+
+
 def _routable(name: str) -> None:
     address = _ipv4(name)
     if address.is_loopback or address.is_unspecified:
@@ -468,6 +485,7 @@ _label_name = _matching(
 )
 
 Line = Annotated[str, AfterValidator(line), Kind("text")]
+CertificateName = Annotated[str, AfterValidator(certificate_name), Kind("host or address")]
 HostName = Annotated[str, AfterValidator(host), Kind("host")]
 BindAddress = Annotated[str, AfterValidator(bind_address), Kind("IPv4 address")]
 Cidr = Annotated[str, AfterValidator(cidr), Kind("IPv4 range")]

@@ -1,9 +1,13 @@
-"""The application's `.env` and the administrators' `.env.admin`, from a stack's outputs."""
+"""The application's `.env` and the administrators' `.env.admin`, from a stack's outputs; the
+certificate that clients must know, if a service requires TLS.
+"""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from infra.services import postgres
 from ops import console
 from ops.commands import rendering
 from ops.paths import ROOT
@@ -36,15 +40,23 @@ def write(stack: Stack, *, force: bool = False) -> None:
     networks = {
         f"GROUNDWORK_NETWORK_{_upper(name)}": full for name, full in outputs["networks"].items()
     }
+    trusted = _trusted(outputs, path)
+    both = {**networks, **trusted}
     written = {
-        path: (_APPLICATION, {**outputs["environment"], **networks}),
-        path.with_name(f"{path.name}.admin"): (_ADMINISTRATORS, outputs["administration"]),
+        path: (_APPLICATION, {**outputs["environment"], **both}),
+        path.with_name(f"{path.name}.admin"): (
+            _ADMINISTRATORS,
+            {**outputs["administration"], **trusted},
+        ),
     }
     for name, own in outputs.get("applications", {}).items():
         base = ROOT / f".env.{stack.name}.{name}"
         written |= {
-            base: (_APPLICATION, {**own["environment"], **networks}),
-            base.with_name(f"{base.name}.admin"): (_ADMINISTRATORS, own["administration"]),
+            base: (_APPLICATION, {**own["environment"], **both}),
+            base.with_name(f"{base.name}.admin"): (
+                _ADMINISTRATORS,
+                {**own["administration"], **trusted},
+            ),
         }
     for target in written:
         if not force and not _ours(target):
@@ -56,7 +68,28 @@ def write(stack: Stack, *, force: bool = False) -> None:
     for target, (header, variables) in written.items():
         private.write(target, header.format(mark=_MARK, stack=stack.name) + render(variables))
         console.out.print(f"Wrote {len(variables)} variables to {target.name} (0600).")
-    rendering.write(outputs, networks)
+    if trusted:
+        _authority(path).write_text(outputs["authority"])
+    rendering.write(outputs, both)
+
+
+def _authority(path: Path) -> Path:
+    """The file beside an environment file with the certificate of the stack's authority."""
+    return path.with_name(f"{path.name}.ca.pem")
+
+
+def _trusted(outputs: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Where clients on this host find the authority: any, Node's, and libpq's, which verifies
+    nothing unless it is told to.
+    """
+    if not outputs.get("authority"):
+        return {}
+    file = str(_authority(path))
+    found = {"TLS_CA_FILE": file, "NODE_EXTRA_CA_CERTS": file}
+    # An external Postgres has another authority.
+    if outputs["services"].get(postgres.NAME, {}).get("checks", {}).get("tls") == "true":
+        found |= {"PGSSLROOTCERT": file, "PGSSLMODE": "verify-full"}
+    return found
 
 
 def render(variables: Mapping[str, str]) -> str:

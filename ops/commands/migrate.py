@@ -2,8 +2,10 @@
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +54,15 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> 
     python()
     journal = STATE / f"{stack.name}.chroma-{to}.json"
     if undo:
-        _undo(journal, only, lambda names: _ask({**job, "undo": names, **_access(to, outputs)}))
+        with _trusting(outputs):
+            _undo(journal, only, lambda names: _ask({**job, "undo": names, **_access(to, outputs)}))
         return
     if backups.SERVICE in services:
         backups.save(stack, site.of(stack), services)
     else:
         console.err.print("warning: this stack makes no backups, so there is none to go back to")
-    _show_moved(journal, to, _ask({**job, **_access(to, outputs)}))
+    with _trusting(outputs):
+        _show_moved(journal, to, _ask({**job, **_access(to, outputs)}))
 
 
 def _undo(
@@ -82,6 +86,22 @@ def _access(to: str, outputs: Mapping[str, Any]) -> dict[str, str]:
         return {"url": outputs["administration"]["DATABASE_OWNER_URL"]}
     environment = outputs["environment"]
     return {"url": environment["QDRANT_URL"], "key": environment["QDRANT_API_KEY"]}
+
+
+@contextmanager
+def _trusting(outputs: Mapping[str, Any]) -> Iterator[None]:
+    """Names libpq the authority of a Postgres that requires TLS, for as long as this lasts."""
+    if not outputs.get("authority"):
+        yield
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(outputs["authority"])
+        file.flush()
+        os.environ["PGSSLROOTCERT"] = file.name
+        try:
+            yield
+        finally:
+            del os.environ["PGSSLROOTCERT"]
 
 
 def python() -> Path:

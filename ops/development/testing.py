@@ -29,7 +29,7 @@ _LIVE = {
     "refusals and reviews": ("config_validation", "images", "rules", "refusals", "review"),
     "life cycle": ("lifecycle",),
     "upgrades and moves": ("migrate", "upgrades"),
-    "applications and frameworks": ("applications", "frameworks"),
+    "applications and frameworks": ("applications", "frameworks", "tls"),
     "observability and isolation": ("observability", "isolation", "mirror"),
 }
 # What ends the engine, and with it every other test.

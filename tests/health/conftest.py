@@ -6,9 +6,11 @@ They read `pulumi stack output --json --show-secrets`, or the file that GROUNDWO
 import json
 import os
 import subprocess
+import tempfile
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import testinfra
 from testinfra.host import Host
 
 from ops.sites.forward import Forwards
+from tests.support import http
 
 # A client that finds its server gone warns while it is collected; the failed check says it better.
 warnings.simplefilter("ignore", ResourceWarning)
@@ -36,6 +39,9 @@ class Outputs(dict[str, Any]):
         return f"Outputs of {self.get('identity', {}).get('prefix', '?')}"
 
 
+_FOLDER = tempfile.TemporaryDirectory(prefix="groundwork-health-")
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """One deployed service: its entry in the stack's outputs and its credentials."""
@@ -53,17 +59,26 @@ class Deployed:
     def check(self, name: str) -> str:
         return str(self.entry["checks"][name])
 
+    @property
+    def authority(self) -> str | None:
+        """The file of the authority that signed its certificate; None if it speaks no TLS."""
+        if self.entry["checks"].get("tls") != "true":
+            return None
+        assert self.others is not None
+        return _written(self.others["authority"], _FOLDER)
+
     def endpoint(self, port: str) -> tuple[str, int]:
         found = self.entry["endpoints"][port]
         if self.forwards is not None:
             return "127.0.0.1", self.forwards.local_port(
                 self.entry["namespace"], self.name, found["servicePort"]
             )
-        return found["host"], found["port"]
+        bound = found["host"]
+        return "127.0.0.1" if ip_address(bound).is_unspecified else bound, found["port"]
 
     def url(self, port: str) -> str:
         host, number = self.endpoint(port)
-        return f"http://{host}:{number}"
+        return f"http{'s' if self.authority else ''}://{host}:{number}"
 
     def inside_url(self, port: int) -> str:
         """A port that is not published: at the container's own address, or through a forward."""
@@ -87,6 +102,13 @@ class Deployed:
             self.forwards,
             self.others,
         )
+
+
+@cache
+def _written(certificate: str, folder: "tempfile.TemporaryDirectory[str]") -> str:
+    path = Path(folder.name) / "ca.pem"
+    path.write_text(certificate)
+    return str(path)
 
 
 @cache
@@ -131,12 +153,15 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     outputs = _read_outputs()
     config.stash[_OUTPUTS] = outputs
+    if outputs.get("authority"):
+        http.trust(outputs["authority"])
     config.stash[_FORWARDS] = (
         Forwards(outputs["target"]) if outputs["target"]["kind"] == "kubernetes" else None
     )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    _FOLDER.cleanup()
     forwards = config.stash.get(_FORWARDS, None)
     if forwards is not None:
         forwards.close()

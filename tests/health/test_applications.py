@@ -44,7 +44,7 @@ def test_each_enters_its_own_database(service: Deployed, environments: Environme
     found = {}
     for name, told in environments.items():
         url = _reached(service, "postgres", told["DATABASE_URL"])
-        with psycopg.connect(url, connect_timeout=5) as db:
+        with psycopg.connect(url, connect_timeout=5, sslrootcert=service.authority) as db:
             row = db.execute("SELECT current_user, current_database()").fetchone()
             found[name] = row
     assert found == {name: (name, name) for name in environments}
@@ -57,7 +57,13 @@ def test_each_uses_its_own_keys(service: Deployed, environments: Environments) -
         host, port = service.endpoint("redis")
         login = urlsplit(told["REDIS_CACHE_URL" if "cache" in service.name else "REDIS_QUEUE_URL"])
         with redis.Redis(
-            host=host, port=port, username=login.username, password=login.password, socket_timeout=5
+            host=host,
+            port=port,
+            username=login.username,
+            password=login.password,
+            ssl=service.authority is not None,
+            ssl_ca_certs=service.authority,
+            socket_timeout=5,
         ) as client:
             own = f"{told['REDIS_KEY_PREFIX']}health:{uuid.uuid4()}"
             assert client.set(own, "1", ex=10), name

@@ -20,12 +20,13 @@ pytestmark = pytest.mark.kind("s3")
 
 def _client(service: Deployed, user: str) -> Minio:
     host, port = service.endpoint("s3")
-    pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=10), retries=False)
+    timeout = urllib3.Timeout(connect=3, read=10)
+    pool = urllib3.PoolManager(timeout=timeout, retries=False, ca_certs=service.authority)
     return Minio(
         f"{host}:{port}",
         access_key=user,
         secret_key=service.credentials[user],
-        secure=False,
+        secure=service.authority is not None,
         http_client=pool,
     )
 

@@ -8,7 +8,9 @@ from tests.health.conftest import Deployed
 pytestmark = pytest.mark.kind("pooler")
 
 
-def _connect(service: Deployed, password: str) -> psycopg.Connection[tuple[object, ...]]:
+def _connect(
+    service: Deployed, password: str, sslmode: str | None = None
+) -> psycopg.Connection[tuple[object, ...]]:
     host, port = service.endpoint("postgres")
     return psycopg.connect(
         host=host,
@@ -17,6 +19,8 @@ def _connect(service: Deployed, password: str) -> psycopg.Connection[tuple[objec
         password=password,
         dbname=service.of("postgres").check("database"),
         connect_timeout=5,
+        sslmode=sslmode or ("verify-full" if service.authority else None),
+        sslrootcert=service.authority,
     )
 
 
@@ -30,3 +34,11 @@ def test_refuses_without_credentials(service: Deployed) -> None:
     """A wrong password opens nothing."""
     with pytest.raises(psycopg.OperationalError, match=r"SASL|password"):
         _connect(service, "not-the-password")
+
+
+def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
+    """Where TLS is required the password is not even asked for."""
+    if service.authority is None:
+        pytest.skip("groundwork:postgres.tls is false")
+    with pytest.raises(psycopg.OperationalError, match="SSL required"):
+        _connect(service, service.of("postgres").credentials["app"], sslmode="disable")

@@ -22,6 +22,7 @@ def _connect(
     *,
     database: str | None = None,
     password: str | None = None,
+    sslmode: str | None = None,
 ) -> psycopg.Connection[Any]:
     host, port = service.endpoint("postgres")
     return psycopg.connect(
@@ -31,7 +32,8 @@ def _connect(
         dbname=database or service.check("database"),
         connect_timeout=5,
         password=service.credentials.get(role, "") if password is None else password,
-        sslmode="prefer",
+        sslmode=sslmode or ("verify-full" if service.authority else "prefer"),
+        sslrootcert=service.authority,
     )
 
 
@@ -203,3 +205,11 @@ def test_refuses_without_credentials(service: Deployed, password: str) -> None:
     """A connection without the password is refused by the server, not lost on the way."""
     with pytest.raises(psycopg.OperationalError, match="password"):
         _connect(service, password=password)
+
+
+def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
+    """Where TLS is required the password is not even asked for."""
+    if service.authority is None:
+        pytest.skip("groundwork:postgres.tls is false")
+    with pytest.raises(psycopg.OperationalError, match="no encryption"):
+        _connect(service, sslmode="disable")

@@ -13,7 +13,9 @@ from tests.health.conftest import Deployed
 pytestmark = pytest.mark.kind("redis")
 
 
-def _client(service: Deployed, user: str | None = "app") -> "redis.Redis":
+def _client(
+    service: Deployed, user: str | None = "app", *, encrypted: bool = True
+) -> "redis.Redis":
     host, port = service.endpoint("redis")
     password = service.credentials[user] if user else None
     return redis.Redis(
@@ -21,6 +23,8 @@ def _client(service: Deployed, user: str | None = "app") -> "redis.Redis":
         port=port,
         username=user,
         password=password,
+        ssl=encrypted and service.authority is not None,
+        ssl_ca_certs=service.authority,
         socket_timeout=5,
         socket_connect_timeout=5,
         decode_responses=True,
@@ -83,3 +87,11 @@ def test_application_user_is_no_administrator(service: Deployed, command: tuple[
     """The application's user can neither reconfigure nor empty the server, nor see its users."""
     with _client(service) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
+
+
+def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
+    """Where TLS is required a command in plain text has no answer."""
+    if service.authority is None:
+        pytest.skip("groundwork:redis.tls is false")
+    with _client(service, encrypted=False) as client, pytest.raises(redis.ConnectionError):
+        client.ping()

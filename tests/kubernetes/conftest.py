@@ -47,6 +47,7 @@ _ORDER = (
     "test_platform",
     "test_backup",
     "test_fault_injection",
+    "test_tls",
 )
 
 

@@ -33,6 +33,7 @@ _ORDER = (
     "test_refusals",
     "test_applications",
     "test_frameworks",
+    "test_tls",
     "test_review",
     "test_observability",
     "test_isolation",

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import socket
+import ssl
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -332,6 +333,17 @@ class TestPrimary:
         with redis._Primary(port, "secret", io.BytesIO(self.SNAPSHOT)):
             told = self._speak(port, words, [b"PSYNC", b"?", b"-1"])
         assert b"REDIS" not in told
+
+    def test_a_client_that_speaks_no_tls_where_it_is_spoken_ends_it(self) -> None:
+        """What waits for the snapshot is told, instead of waiting on."""
+        port = self._port()
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with redis._Primary(port, "secret", io.BytesIO(self.SNAPSHOT), tls) as primary:
+            with suppress(ConnectionError):
+                told = self._speak(port, [b"AUTH", b"secret"], [b"PSYNC", b"?", b"-1"])
+                assert b"REDIS" not in told
+            primary._thread.join(timeout=5)
+        assert isinstance(primary.error, ssl.SSLError)
 
     def test_ends_when_nobody_comes(self) -> None:
         with redis._Primary(self._port(), "secret", io.BytesIO(b"")) as primary:

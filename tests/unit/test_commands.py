@@ -13,9 +13,10 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 import pytest
 
@@ -276,6 +277,60 @@ class TestUnchanged:
         tools = Toolchain((), {"pulumi": "downloaded"}, "docker", None)
         other = Stack("dev", tools, stack.backend)
         assert not interruptions.unchanged(other, RESOURCES, FACTS)
+
+
+class TestEnv:
+    """`make env` writes where clients find the authority of servers that require TLS."""
+
+    OUTPUTS: ClassVar[Mapping[str, Any]] = {
+        "environment": {"DATABASE_URL": "postgresql://app@h:1/app?sslmode=verify-full"},
+        "administration": {"DATABASE_OWNER_URL": "x"},
+        "applications": {"shop": {"environment": {"A": "1"}, "administration": {"B": "2"}}},
+        "networks": {},
+        "files": [],
+    }
+
+    @pytest.fixture
+    def written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> Path:
+        """The folder of the files, for a stack whose services named here require TLS."""
+        monkeypatch.setattr(dotenv, "ROOT", tmp_path)
+        told = {
+            **self.OUTPUTS,
+            "services": {name: {"checks": {"tls": "true"}} for name in request.param},
+            "authority": "the certificate" if request.param else None,
+        }
+        stack = mock.Mock(outputs=lambda: told)
+        stack.name = "dev"
+        dotenv.write(stack)
+        return tmp_path
+
+    def _lines(self, written: Path, name: str = ".env") -> set[str]:
+        return set((written / name).read_text().splitlines())
+
+    @pytest.mark.parametrize("written", [("postgres", "redis-queue")], indirect=True)
+    @pytest.mark.parametrize("name", [".env", ".env.admin", ".env.dev.shop", ".env.dev.shop.admin"])
+    def test_names_the_file(self, written: Path, name: str) -> None:
+        authority = written / ".env.ca.pem"
+        assert authority.read_text() == "the certificate"
+        assert {
+            f"TLS_CA_FILE={authority}",
+            f"NODE_EXTRA_CA_CERTS={authority}",
+            f"PGSSLROOTCERT={authority}",
+            "PGSSLMODE=verify-full",
+        } <= self._lines(written, name)
+
+    @pytest.mark.parametrize("written", [("minio",)], indirect=True)
+    def test_leaves_an_external_postgres_its_own_authority(self, written: Path) -> None:
+        lines = self._lines(written)
+        assert f"TLS_CA_FILE={written / '.env.ca.pem'}" in lines
+        assert not {line for line in lines if line.startswith("PGSSL")}
+
+    @pytest.mark.parametrize("written", [()], indirect=True)
+    def test_names_none_without_tls(self, written: Path) -> None:
+        assert not (written / ".env.ca.pem").exists()
+        assert not {line for line in self._lines(written) if line.startswith(("TLS", "PGSSL"))}
 
 
 RESOURCES: list[dict[str, Any]] = [

@@ -115,6 +115,13 @@ def test_every_address_comes_from_the_host_and_from_inside() -> None:
     assert found["S3_ENDPOINT"] == "http://127.0.0.1:9100"
 
 
+def test_ports_bound_to_every_address_are_reached_on_this_one() -> None:
+    """A certificate names no 0.0.0.0."""
+    found = environment(bindAddress="0.0.0.0")
+    assert "@127.0.0.1:" in found["DATABASE_URL"]
+    assert found["S3_ENDPOINT"] == "http://127.0.0.1:9000"
+
+
 def test_what_is_not_deployed_is_not_promised() -> None:
     found = environment(images="packages")
     assert [name for name in found if name.startswith(("QDRANT", "CLICKHOUSE", "GRAFANA"))] == []
@@ -135,6 +142,27 @@ def test_an_external_service_has_one_address_for_both() -> None:
         == found["DATABASE_URL_INTERNAL"]
         == "postgresql://u%40x:p%2Fw%3A1@db.example.org:6432/d?sslmode=verify-full"
     )
+
+
+def test_an_application_verifies_what_requires_tls() -> None:
+    """In the words of libpq and of Redis' clients; the pooler asks for what Postgres does."""
+    found = environment(
+        images="packages", postgres={"tls": True}, redis={"tls": True}, pooler={"enabled": True}
+    )
+    for name in ("DATABASE_URL", "DATABASE_POOL_URL"):
+        assert found[name].endswith("/app?sslmode=verify-full")
+        assert found[f"{name}_INTERNAL"].endswith("/app?sslmode=verify-full")
+    for name in ("REDIS_CACHE_URL", "REDIS_QUEUE_URL_INTERNAL"):
+        assert found[name].startswith("rediss://")
+
+
+@pytest.mark.parametrize(("store", "told"), [("postgres", True), ("redis", True), (None, False)])
+def test_the_authority_is_told_where_a_service_requires_tls(store: str | None, told: bool) -> None:
+    keys = {"images": "packages", **({store: {"tls": True}} if store else {})}
+    found = outputs.build(
+        make_settings(**keys), make_platform(**keys), make_context(**keys), IDENTITY, []
+    )
+    assert (found["authority"] or "").startswith("-----BEGIN CERTIFICATE-----") is told
 
 
 def test_shared_redis_serves_both_uses() -> None:

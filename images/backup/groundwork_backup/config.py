@@ -1,6 +1,7 @@
 """The configuration, as the stack's deploy writes it."""
 
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ PATH = Path("/etc/groundwork/backup.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A store: its address and login, and what its kind needs besides."""
+    """A store: its address and login, the file of the authority that signed its certificate (with
+    none it is asked without TLS), and what its kind needs besides.
+    """
 
     name: str
     kind: str
@@ -22,11 +25,17 @@ class Source:
     username: str = ""
     password: str = field(default="", repr=False)
     options: Mapping[str, str] = field(default_factory=dict)
+    authority: str = ""
 
     @property
     def url(self) -> str:
-        """`http://host:port`."""
-        return f"http://{self.host}:{self.port}"
+        """`http://host:port`, with an s for TLS."""
+        return f"http{'s' if self.authority else ''}://{self.host}:{self.port}"
+
+    @property
+    def trusted(self) -> ssl.SSLContext | bool:
+        """What a client over HTTP verifies its server with."""
+        return ssl.create_default_context(cafile=self.authority) if self.authority else True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +52,9 @@ class Repository:
 class Config:
     """One stack's backup. Schedules are cron expressions in UTC; `keep` maps restic's periods
     (last, hourly, daily, weekly, monthly, yearly) to numbers of backups; the second of two
-    repositories receives copies; to `read_only` ones nothing is ever written.
+    repositories receives copies; to `read_only` ones nothing is ever written. `sync_certificate`
+    are the files of the certificate and the key of this process at `sync_port`, where it speaks
+    TLS.
     """
 
     stack: str
@@ -56,6 +67,7 @@ class Config:
     keep: Mapping[str, int] = field(default_factory=dict)
     metrics_port: int = 9710
     sync_port: int = 6399
+    sync_certificate: tuple[str, str] = ("", "")
     read_only: bool = False
 
     def source(self, name: str) -> Source:
@@ -77,6 +89,7 @@ def load(path: Path = PATH) -> Config:
             **raw,
             "folder": Path(raw["folder"]),
             "sources": tuple(Source(**item) for item in raw["sources"]),
+            "sync_certificate": tuple(raw.get("sync_certificate", ("", ""))),
             "repositories": tuple(Repository(**item) for item in raw["repositories"]),
         }
     )

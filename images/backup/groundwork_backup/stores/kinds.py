@@ -20,7 +20,7 @@ _KINDS: Mapping[str, Callable[[Config, Source], Store]] = {
     "minio": lambda _, source: Minio(source),
     "postgres": lambda _, source: Postgres(source),
     "qdrant": lambda _, source: Qdrant(source),
-    "redis": lambda config, source: Redis(source, config.sync_port),
+    "redis": lambda config, source: Redis(source, config.sync_port, config.sync_certificate),
     "stack": lambda config, source: Stack(source, config.folder),
 }
 

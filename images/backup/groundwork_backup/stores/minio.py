@@ -12,6 +12,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
+import urllib3
 from minio import Minio as Client
 from minio.datatypes import Object
 from minio.error import S3Error
@@ -46,14 +47,16 @@ class Minio:
             f"{source.host}:{source.port}",
             access_key=source.username,
             secret_key=source.password,
-            secure=False,
+            secure=bool(source.authority),
             region=REGION,
+            http_client=_pool(source.authority) if source.authority else None,
         )
         self._s3 = S3(source)
 
     def version(self) -> str:
         """The Server header; MinIO tells its release to administrators only."""
-        return str(httpx.get(f"{self._source.url}/minio/health/live", timeout=10).headers["server"])
+        url = f"{self._source.url}/minio/health/live"
+        return str(httpx.get(url, timeout=10, verify=self._source.trusted).headers["server"])
 
     def items(self) -> Sequence[str]:
         """All buckets in one stream."""
@@ -222,6 +225,17 @@ class _Hashed:
         chunk: bytes = self._stream.read(size)
         self._digest.update(chunk)
         return chunk
+
+
+def _pool(authority: str) -> urllib3.PoolManager:
+    """The library's own pool, but for the authority that it trusts."""
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=300, read=300),
+        maxsize=10,
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=authority,
+        retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+    )
 
 
 def _add(

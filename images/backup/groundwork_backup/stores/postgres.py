@@ -46,6 +46,7 @@ class Postgres:
             "PGUSER": source.username,
             "PGPASSWORD": source.password,
             "PGCONNECT_TIMEOUT": "10",
+            **_verified(source),
         }
 
     def version(self) -> str:
@@ -209,6 +210,8 @@ class Postgres:
             autocommit=True,
             application_name="groundwork-backup",
             options=_SESSION,
+            sslmode="verify-full" if source.authority else None,
+            sslrootcert=source.authority or None,
         ) as connection:
             yield connection
 
@@ -231,6 +234,13 @@ class Postgres:
             if "No space left on device" in told:
                 raise _full()
             raise Failed(f"{command[0]}: {told}", "check the log of postgres")
+
+
+def _verified(source: Source) -> dict[str, str]:
+    """libpq's own variables for a server whose certificate must be valid."""
+    if not source.authority:
+        return {}
+    return {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": source.authority}
 
 
 @contextmanager

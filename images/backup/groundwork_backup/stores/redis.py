@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -25,9 +26,11 @@ _SYNC_SECONDS = 600
 class Redis:
     """One instance, as a user that may replicate."""
 
-    def __init__(self, source: Source, port: int) -> None:
-        """`port` is where this process is its primary during a restore."""
-        self._source, self._port = source, port
+    def __init__(self, source: Source, port: int, certificate: tuple[str, str]) -> None:
+        """`port` is where this process is its primary during a restore, with a `certificate` if it
+        speaks TLS.
+        """
+        self._source, self._port, self._certificate = source, port, certificate
 
     def version(self) -> str:
         """Such as `8.0.2`."""
@@ -43,6 +46,7 @@ class Redis:
         counts = self._keys()
         done = subprocess.run(
             ["redis-cli", "-h", self._source.host, "-p", str(self._source.port),
+             *(["--tls", "--cacert", self._source.authority] if self._source.authority else []),
              "--user", self._source.username, "--no-auth-warning", "--rdb", "-"],
             env={"PATH": "/usr/bin:/bin", "REDISCLI_AUTH": self._source.password},
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False,
@@ -65,7 +69,7 @@ class Redis:
         """The instance becomes a replica of what was saved, and a primary again once it has it."""
         with (
             streams[_ITEM]() as stream,
-            _Primary(self._port, self._source.password, stream) as primary,
+            _Primary(self._port, self._source.password, stream, self._tls()) as primary,
             self._client() as client,
         ):
             # The address under which it sees this process is one that it can connect to.
@@ -78,6 +82,14 @@ class Redis:
                 self._end(client)
             self._written(client)
         return self._keys()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        """What this process is as a server, to an instance that speaks TLS."""
+        if not self._source.authority:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*self._certificate)
+        return context
 
     def _end(self, client: "redis.Redis") -> None:
         """Makes it a primary again, as soon as it takes commands."""
@@ -135,6 +147,8 @@ class Redis:
             port=source.port,
             username=source.username,
             password=source.password,
+            ssl=bool(source.authority),
+            ssl_ca_certs=source.authority or None,
             socket_timeout=60,
             socket_connect_timeout=10,
             # One that is down is told at once.
@@ -152,8 +166,14 @@ class _Primary:
     known.
     """
 
-    def __init__(self, port: int, password: str, snapshot: IO[bytes]) -> None:
-        self._port, self._password, self._snapshot = port, password, snapshot
+    def __init__(
+        self,
+        port: int,
+        password: str,
+        snapshot: IO[bytes],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._port, self._password, self._snapshot, self._tls = port, password, snapshot, tls
         self._listener = socket.create_server(("", port))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._connection: socket.socket | None = None
@@ -173,11 +193,13 @@ class _Primary:
     def _serve(self) -> None:
         try:
             self._connection, _ = self._listener.accept()
+            if self._tls is not None:
+                self._connection = self._tls.wrap_socket(self._connection, server_side=True)
             self._answer(self._connection)
-        except OSError:
-            return  # closed, at the end
         except BaseException as error:
-            self.error = error
+            # Others are those of a socket that is closed, at the end.
+            if not isinstance(error, OSError) or isinstance(error, ssl.SSLError):
+                self.error = error
 
     def _answer(self, connection: socket.socket) -> None:
         commands = connection.makefile("rb")

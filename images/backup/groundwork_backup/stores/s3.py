@@ -50,7 +50,9 @@ class S3:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._http = httpx.Client(timeout=httpx.Timeout(30, read=600, write=600))
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(30, read=600, write=600), verify=source.trusted
+        )
 
     def documents(self, bucket: str) -> dict[str, str]:
         """A bucket's versioning, lifecycle, policy and tags, as it has them."""

@@ -1,0 +1,19 @@
+"""TLS between pods: what requires it is asked by its name in the cluster, and serves its data."""
+
+from tests.kubernetes.conftest import Deployment, changed
+
+
+def test_a_platform_moves_to_tls(deployed: Deployment) -> None:
+    """Every check passes, those that try without it too, and the data are there."""
+    deployed.sql("CREATE TABLE IF NOT EXISTS moved (value int); INSERT INTO moved VALUES (42)")
+    keys = {
+        name: {**deployed.keys.get(name, {}), "tls": True}
+        for name in ("postgres", "redis", "minio", "litellm")
+    }
+    other = changed(deployed, **keys)
+    deployed.keys = other.keys
+    deployed.installer.install(deployed.plan())
+    done = deployed.health("tests/health", "-m", "not deep")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "tls is false" not in done.stdout
+    assert deployed.sql("SELECT value FROM moved") == "42"
