@@ -184,9 +184,11 @@ def _variables(
         yield item.name, item.value.reveal() if isinstance(item.value, Secret) else item.value
         return
     for suffix, host, number in _places(settings, item.at, deployed.get(item.service), item.port):
+        near = settings.clustered and not suffix
+        template = item.forwarded if near and item.forwarded else item.template
         yield (
             item.name + suffix,
-            item.template.format(host=host, port=number, **_credentials(item.at)),
+            template.format(host=host, port=number, **_credentials(item.at)),
         )
 
 

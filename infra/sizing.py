@@ -58,8 +58,8 @@ def redis(memory: int) -> dict[str, int]:
     return {"maxmemory": memory * 50 // 100, "clients": memory * 25 // 100}
 
 
-# Memory of OpenSSL for one connection, which Redis counts nowhere: buffers of 16 KiB each way, and
-# the session.
+# Memory of OpenSSL for one connection, which Redis counts nowhere. One that is idle takes 33 KiB
+# (measured: a container's memory before and after 600 of them).
 TLS_CONNECTION = 48 * KIB
 
 

@@ -262,7 +262,7 @@ class Address:
     """An environment variable with an address: from this machine, and with a suffix from inside.
 
     `template` is filled with host, port, username, password and database; `service` and `port`
-    name the published port.
+    name the published port. `forwarded` is the template for a forward from a cluster, if another.
     """
 
     name: str
@@ -270,6 +270,7 @@ class Address:
     service: str
     port: str
     template: str
+    forwarded: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

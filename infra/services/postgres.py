@@ -169,26 +169,36 @@ def _validate(stack: Settings) -> Iterator[Violation]:
         )
 
 
+_URL = "postgresql://{username}:{password}@{host}:{port}/{database}"
+
+
 def url(at: Endpoint) -> str:
     """The template of a URL for applications. libpq finds the authority by PGSSLROOTCERT."""
-    verified = "?sslmode=verify-full" if at.tls else ""
-    return "postgresql://{username}:{password}@{host}:{port}/{database}" + verified
+    return _URL + ("?sslmode=verify-full" if at.tls else "")
+
+
+def _address(name: str, at: Endpoint) -> Address:
+    """A forward is encrypted itself. Postgres resets a connection that TLS has closed, and with it
+    ends `kubectl port-forward`.
+    """
+    inside = at.tls and at.network is not None
+    return Address(name, at, NAME, "postgres", url(at), f"{_URL}?sslmode=disable" if inside else "")
 
 
 def _environment(context: Context) -> Contract:
     item = applications.current(context)
     at = endpoint(context, item.name, item.database)
-    yield Address("DATABASE_URL", at, NAME, "postgres", url(at))
+    yield _address("DATABASE_URL", at)
 
 
 def _migrations(context: Context) -> Contract:
     item = applications.current(context)
     owner = endpoint(context, item.owner, item.database)
-    yield Address("DATABASE_OWNER_URL", owner, NAME, "postgres", url(owner))
+    yield _address("DATABASE_OWNER_URL", owner)
     settings = context.settings.of(Postgres)
     if settings.deployed and settings.shadow_database:
         shadow = endpoint(context, item.owner, item.shadow)
-        yield Address("SHADOW_DATABASE_URL", shadow, NAME, "postgres", url(shadow))
+        yield _address("SHADOW_DATABASE_URL", shadow)
 
 
 def _administration(context: Context) -> Contract:

@@ -86,9 +86,11 @@ def _trusted(outputs: Mapping[str, Any], path: Path) -> dict[str, str]:
         return {}
     file = str(_authority(path))
     found = {"TLS_CA_FILE": file, "NODE_EXTRA_CA_CERTS": file}
-    # An external Postgres has another authority.
+    # An external Postgres has another authority, and a forward from a cluster is encrypted itself.
     if outputs["services"].get(postgres.NAME, {}).get("checks", {}).get("tls") == "true":
-        found |= {"PGSSLROOTCERT": file, "PGSSLMODE": "verify-full"}
+        forwarded = outputs["target"]["kind"] == "kubernetes"
+        mode = "disable" if forwarded else "verify-full"
+        found |= {"PGSSLROOTCERT": file, "PGSSLMODE": mode}
     return found
 
 

@@ -1,5 +1,7 @@
 """TLS between pods: what requires it is asked by its name in the cluster, and serves its data."""
 
+import pytest
+
 from tests.kubernetes.conftest import Deployment, changed
 
 
@@ -17,3 +19,17 @@ def test_a_platform_moves_to_tls(deployed: Deployment) -> None:
     assert done.returncode == 0, done.stdout[-6000:]
     assert "tls is false" not in done.stdout
     assert deployed.sql("SELECT value FROM moved") == "42"
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [("verify-full", "t"), ("disable", "no encryption")], ids=["with", "without"]
+)
+def test_pods_ask_postgres_by_its_name(deployed: Deployment, mode: str, said: str) -> None:
+    """The checks come by a forward, which arrives within the pod."""
+    password = deployed.outputs()["credentials"]["postgres"]["superuser"]
+    at = f"host=postgres user=postgres sslmode={mode} sslrootcert=/etc/groundwork/ca.pem"
+    ask = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    told = deployed.execute(
+        "backup-0", f'PGPASSWORD={password} psql -X -At "{at}" -c "{ask}" 2>&1 || true'
+    )
+    assert said in told

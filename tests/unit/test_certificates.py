@@ -193,7 +193,9 @@ def test_nobody_connects_without_verifying(encrypted: dict[str, Service]) -> Non
 
 def test_servers_take_nothing_else(encrypted: dict[str, Service]) -> None:
     hba = text(encrypted["postgres"], "pg_hba.conf").splitlines()
-    assert [line.split()[0] for line in hba if line[0] != "#"] == ["local", "hostssl"]
+    lines = [line.split() for line in hba if line[0] != "#"]
+    assert {line[3] for line in lines if line[0] == "host"} == {"127.0.0.1/32", "::1/128"}
+    assert {line[0] for line in lines} == {"local", "hostssl", "host"}
     for name in ("redis-cache", "redis-queue"):
         assert {"port 0", "tls-port 6379"} <= set(text(encrypted[name], "redis.conf").splitlines())
 

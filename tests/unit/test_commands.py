@@ -288,6 +288,7 @@ class TestEnv:
         "applications": {"shop": {"environment": {"A": "1"}, "administration": {"B": "2"}}},
         "networks": {},
         "files": [],
+        "target": {"kind": "docker"},
     }
 
     @pytest.fixture

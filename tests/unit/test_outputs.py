@@ -156,6 +156,14 @@ def test_an_application_verifies_what_requires_tls() -> None:
         assert found[name].startswith("rediss://")
 
 
+def test_a_forward_to_postgres_needs_no_tls_of_its_own() -> None:
+    """`kubectl port-forward` encrypts, and would end with the first client that says goodbye."""
+    found = environment(**on("kubernetes"), postgres={"tls": True}, redis={"tls": True})
+    assert found["DATABASE_URL"].endswith("?sslmode=disable")
+    assert found["DATABASE_URL_INTERNAL"].endswith("?sslmode=verify-full")
+    assert found["REDIS_QUEUE_URL"].startswith("rediss://")
+
+
 @pytest.mark.parametrize(("store", "told"), [("postgres", True), ("redis", True), (None, False)])
 def test_the_authority_is_told_where_a_service_requires_tls(store: str | None, told: bool) -> None:
     keys = {"images": "packages", **({store: {"tls": True}} if store else {})}
