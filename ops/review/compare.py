@@ -116,6 +116,7 @@ def _of_the_stack(before: Description, after: Description) -> Iterator[Finding]:
             subject=f"groundwork:minio.buckets[{index}]",
             text=f"bucket `{name}` is closed to applications; its objects are kept",
         )
+    yield from _of_tls(before["settings"], after["settings"])
     dimensions = "postgres.vectors.dimensions"
     old, new = before["settings"].get(dimensions), after["settings"].get(dimensions)
     if old != new and old is not None:
@@ -125,6 +126,30 @@ def _of_the_stack(before: Description, after: Description) -> Iterator[Finding]:
             text=f"rows of {old} dimensions do not fit a table of {new}: if there are any, the"
             " deploy fails and leaves them as they are",
             fix="store the new vectors in another table, or delete the rows first",
+        )
+
+
+def _of_tls(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Finding]:
+    """Clients that are not changed at the same time are cut off for good."""
+    # Of services here: `<service>.external.tls` has three parts.
+    encrypted = [key for key in new if key.endswith(".tls") and key.count(".") == 1 and new[key]]
+    for key in encrypted:
+        if not old.get(key):
+            yield Finding(
+                severity=Severity.INTERRUPTION,
+                subject=f"groundwork:{key}",
+                text="clients are refused until they use TLS and trust the stack's authority",
+                fix="deploy, then run `make env` and restart the applications with it",
+            )
+    generation = "tls.generation"
+    if encrypted and old.get(generation, 1) != new.get(generation, 1):
+        yield Finding(
+            severity=Severity.INTERRUPTION,
+            subject=f"groundwork:{generation}",
+            text=(
+                "another authority signs every certificate: clients refuse them until they trust it"
+            ),
+            fix="deploy, then run `make env` and restart the applications with it",
         )
 
 

@@ -268,7 +268,9 @@ def deployed(
         say(f"from a ready node to all services healthy: {made.seconds:.1f} s")
         yield made
     finally:
-        made.remove()
+        # Our own cluster ends with everything in it.
+        if cluster.layout is None:
+            made.remove()
         if stubs:
             stubs.__exit__(None, None, None)
 

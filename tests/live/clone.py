@@ -166,9 +166,10 @@ class Clone:
         path = self.root / ".groundwork" / "outputs.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(outputs))
-        environment = {**self.env(), "GROUNDWORK_OUTPUTS": str(path)}
-        for name in ("GROUNDWORK_OUTCOMES", "GROUNDWORK_WATCH_SECONDS"):
-            environment.pop(name, None)
+        # Long enough for what crashes in these tests, as it does after six seconds.
+        watch = {"GROUNDWORK_WATCH_SECONDS": "10"}
+        environment = {**self.env(), **watch, "GROUNDWORK_OUTPUTS": str(path)}
+        environment.pop("GROUNDWORK_OUTCOMES", None)
         if patience is not None:
             environment["GROUNDWORK_PATIENCE"] = str(patience)
         return nested.run(*arguments, cwd=self.root, env=environment)

@@ -74,7 +74,7 @@ def test_alerts_fire_when_they_should_and_else_stay_silent(path: Path) -> None:
 def test_promtool_sees_a_case_that_is_wrong(tmp_path: Path) -> None:
     """A test that could not fail would prove nothing."""
     wrong = (
-        (ROOT / "tests" / "rules" / "ai.yml")
+        (ROOT / "tests" / "rules" / "watchers.yml")
         .read_text()
         .replace("severity: critical", "severity: mild")
         .replace("../../", "/tree/")

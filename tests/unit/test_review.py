@@ -117,6 +117,20 @@ CASES: list[tuple[str, Change, Change, Severity, str]] = [
         "volume `postgres-data` cannot shrink from 10GiB to 1GiB",
     ),
     (
+        "a store that requires TLS from now on",
+        {},
+        {"redis": {"tls": True}},
+        Severity.INTERRUPTION,
+        "clients are refused until they use TLS and trust the stack's authority",
+    ),
+    (
+        "another authority of certificates",
+        {"minio": {"tls": True}},
+        {"minio": {"tls": True}, "tls": {"generation": 2}},
+        Severity.INTERRUPTION,
+        "another authority signs every certificate: clients refuse them until they trust it",
+    ),
+    (
         "vectors of another length",
         {},
         {"postgres": {"vectors": {"dimensions": 32}}},
