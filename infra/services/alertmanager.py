@@ -59,6 +59,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "--auto-gomemlimit.ratio=0.9",
             # One instance; it has nobody to agree with.
             "--cluster.listen-address=",
+            f"--log.level={settings.log_level}",
         ),
         files=(
             File(

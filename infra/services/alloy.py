@@ -153,6 +153,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 content=render_secret(
                     "alloy/otlp.alloy.j2",
                     signals=signals(context),
+                    log_level=settings.log_level,
                     environment=context.settings.environment,
                     tempo=(
                         tempo.endpoint(context, port=4318).url("http")

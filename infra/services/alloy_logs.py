@@ -46,6 +46,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                 path=f"{CONFIG_DIR}/config.alloy",
                 content=render_secret(
                     "alloy/logs.alloy.j2",
+                    log_level=alloys.log_level,
                     environment=context.settings.environment,
                     log_format=context.runtime.log_format,
                     source=source,

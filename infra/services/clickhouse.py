@@ -1,13 +1,14 @@
 """ClickHouse: the analytics schema, sized for a small host, with hashed passwords."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from infra import sizing
 from infra.secret import Secret
 from infra.services import applications
 from infra.services.context import Context, external_endpoint, limits
 from infra.services.definition import Contract, Definition, Stage, http_login
+from infra.settings.common import LogLevel
 from infra.settings.stores import Clickhouse
 from infra.spec import (
     CONFIG_DIR,
@@ -26,6 +27,12 @@ from infra.spec import (
 from infra.templating import render, render_secret
 
 NAME = "clickhouse"
+_LOG_LEVELS: Mapping[LogLevel, str] = {
+    "debug": "debug",
+    "info": "information",
+    "warn": "warning",
+    "error": "error",
+}
 _SERVICES = ("admin", "monitoring", "grafana")
 _SERVER = "/etc/clickhouse-server"
 
@@ -85,6 +92,7 @@ def build(context: Context) -> Service:
                 content=render(
                     "clickhouse/config.yaml.j2",
                     system_logs=SYSTEM_LOGS,
+                    log_level=_LOG_LEVELS[settings.log_level],
                     log_days=settings.system_log_retention // 86400,
                     **sizing.clickhouse(settings.memory),
                 ),

@@ -22,6 +22,9 @@ CERTIFICATE, CERTIFICATE_KEY, AUTHORITY = (
 )
 """Where a service has its own certificate, its key, and the authority that it trusts."""
 
+TLS_FILES = {"authority": AUTHORITY, "certificate": CERTIFICATE, "key": CERTIFICATE_KEY}
+"""The same, as templates name them."""
+
 OWN = "app"
 """The stack's own application, which every stack has."""
 

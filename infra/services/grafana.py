@@ -62,6 +62,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "GF_SECURITY_SECRET_KEY__FILE": f"{CONFIG_DIR}/secret-key",
             "GF_PATHS_PROVISIONING": f"{CONFIG_DIR}/provisioning",
             "GF_AUTH_ANONYMOUS_ENABLED": "false",
+            "GF_LOG_LEVEL": context.settings.of(Grafana).log_level,
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",

@@ -1,6 +1,6 @@
 """LiteLLM: one endpoint over a chain of model providers, with a budget, a cache and metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from infra.refusal import Violation
@@ -18,6 +18,7 @@ from infra.services.context import (
 )
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
+from infra.settings.common import LogLevel
 from infra.settings.gateway import Litellm
 from infra.settings.stores import Postgres, Redis
 from infra.spec import (
@@ -37,6 +38,8 @@ from infra.templating import TEMPLATES
 from infra.units import MIB
 
 NAME = "litellm"
+# Without any it tells of warnings.
+_LOG_LEVELS: Mapping[LogLevel, str] = {"debug": "DEBUG", "info": "INFO", "error": "ERROR"}
 KEYS = ("master", "app", "metrics")
 """The administrator's key, the own application's, and Prometheus'; `templates/litellm/keys.py`
 defines what each opens. Other applications' are in a file of their own.
@@ -95,6 +98,7 @@ def build(context: Context) -> Service:
     )
     store = postgres.endpoint(context, "litellm").network if database else None
     own = endpoint(context)
+    log_level = _LOG_LEVELS.get(settings.log_level)
     keys = {name: litellm_files.key(context, name) for name in KEYS}
     salt_key = Secret(f"sk-{context.keyring.derive(NAME, 'salt', length=40).reveal()}")
     return Service(
@@ -117,6 +121,7 @@ def build(context: Context) -> Service:
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_TELEMETRY": "False",
+            **({"LITELLM_LOG": log_level} if log_level else {}),
             "PYTHONPATH": CONFIG_DIR,
             "HOME": "/tmp",  # noqa: S108 - inside its own container
             **_tracing(context),

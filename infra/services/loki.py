@@ -41,6 +41,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 content=render_secret(
                     "loki/loki.yaml.j2",
                     rules=_RULES,
+                    log_level=settings.log_level,
                     alertmanager=_alertmanager(context),
                     links=links.grafana_url(context),
                     retention=format_duration(settings.retention),

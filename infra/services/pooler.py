@@ -5,9 +5,7 @@ from collections.abc import Iterator, Sequence
 from infra.refusal import Violation
 from infra.services import applications, postgres, postgres_provision
 from infra.services.context import (
-    AUTHORITY,
-    CERTIFICATE,
-    CERTIFICATE_KEY,
+    TLS_FILES,
     Context,
     identity,
     limits,
@@ -61,15 +59,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
                     mode=settings.mode,
                     clients=settings.max_clients,
                     pool=settings.pool_size,
-                    tls=(
-                        {
-                            "authority": AUTHORITY,
-                            "certificate": CERTIFICATE,
-                            "key": CERTIFICATE_KEY,
-                        }
-                        if at.tls
-                        else None
-                    ),
+                    tls=TLS_FILES if at.tls else None,
                 ),
                 live=True,
             ),

@@ -1,14 +1,13 @@
 """Postgres with pgvector: databases, roles and the vector table are provisioned at every deploy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from infra import sizing
 from infra.refusal import Violation
 from infra.services import applications, postgres_cluster, postgres_provision
 from infra.services.context import (
-    CERTIFICATE,
-    CERTIFICATE_KEY,
+    TLS_FILES,
     Context,
     external_endpoint,
     identity,
@@ -16,6 +15,7 @@ from infra.services.context import (
 )
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
+from infra.settings.common import LogLevel
 from infra.settings.stores import Postgres
 from infra.spec import (
     CONFIG_DIR,
@@ -34,6 +34,12 @@ from infra.templating import render
 from infra.units import MIB, format_size
 
 NAME = "postgres"
+_LOG_LEVELS: Mapping[LogLevel, str] = {
+    "debug": "debug1",
+    "info": "info",
+    "warn": "warning",
+    "error": "error",
+}
 
 
 def endpoint(context: Context, role: str, database: str | None = None) -> Endpoint:
@@ -71,7 +77,8 @@ def build(context: Context) -> Service:
         data_directory=f"/var/lib/postgresql/{image.major}/docker",
         max_connections=settings.max_connections,
         audit=settings.audit,
-        tls={"certificate": CERTIFICATE, "key": CERTIFICATE_KEY} if settings.tls else None,
+        log_level=_LOG_LEVELS[settings.log_level],
+        tls=TLS_FILES if settings.tls else None,
         **tuning,
     )
     return Service(

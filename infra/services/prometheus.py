@@ -82,6 +82,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             f"--storage.tsdb.retention.size={sizing.prometheus_retention_size(settings.disk)}B",
             # An Alertmanager that was not there the first time hears of an alert this much later.
             "--rules.alert.resend-delay=30s",
+            f"--log.level={settings.log_level}",
         ),
         files=(
             File(

@@ -66,6 +66,7 @@ def build(context: Context) -> Service:
                 path=f"{CONFIG_DIR}/qdrant.yaml",
                 content=render_secret(
                     "qdrant/qdrant.yaml.j2",
+                    log_level=settings.log_level.upper(),
                     api_key=api_key,
                     read_only_key=read_only,
                     small=small,

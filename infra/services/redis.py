@@ -1,7 +1,7 @@
 """Redis: one evicting instance for the cache, one that never evicts for queues and pub/sub."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from infra import sizing
@@ -10,9 +10,8 @@ from infra.secret import Secret
 from infra.services import applications
 from infra.services.context import (
     AUTHORITY,
-    CERTIFICATE,
-    CERTIFICATE_KEY,
     OWN,
+    TLS_FILES,
     Context,
     external_endpoint,
     identity,
@@ -21,6 +20,7 @@ from infra.services.context import (
 )
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
+from infra.settings.common import LogLevel
 from infra.settings.stores import Redis, RedisCache, RedisInstance, RedisQueue
 from infra.spec import (
     CONFIG_DIR,
@@ -38,6 +38,13 @@ from infra.templating import render, render_secret
 from infra.units import format_size
 
 Use = Literal["cache", "queue"]
+# It has none beyond warnings.
+_LOG_LEVELS: Mapping[LogLevel, str] = {
+    "debug": "debug",
+    "info": "notice",
+    "warn": "warning",
+    "error": "warning",
+}
 BACKUP = "backup"
 USERS = (OWN, "litellm", "monitoring", "health", BACKUP)
 SYNC_PORT = 6399
@@ -100,17 +107,10 @@ def build(context: Context, name: str) -> Service:
                     "redis/redis.conf.j2",
                     **sizing.redis(settings.memory),
                     policy=settings.policy,
+                    log_level=_LOG_LEVELS[settings.log_level],
                     max_clients=_clients(settings, tls=at.tls),
                     acl_file=f"{CONFIG_DIR}/users.acl",
-                    tls=(
-                        {
-                            "authority": AUTHORITY,
-                            "certificate": CERTIFICATE,
-                            "key": CERTIFICATE_KEY,
-                        }
-                        if at.tls
-                        else None
-                    ),
+                    tls=TLS_FILES if at.tls else None,
                 ),
             ),
             File(
@@ -197,9 +197,10 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     for name, instance in (("cache", settings.cache), ("queue", settings.queue)):
         most = sizing.redis_clients(instance.memory)
         if (
-            settings.tls
+            settings.deployed
+            and settings.tls
             and "max_clients" in instance.model_fields_set
-            and (instance.max_clients > most)
+            and instance.max_clients > most
         ):
             yield Violation(
                 key=f"groundwork:redis.{name}.maxClients",

@@ -55,6 +55,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     "tempo/tempo.yaml.j2",
                     prometheus=_prometheus(context),
                     major=image.major,
+                    log_level=settings.log_level,
                     retention=go_duration(settings.retention),
                     sizes=sizing.tempo(
                         memory=settings.memory, disk=settings.disk, retention=settings.retention

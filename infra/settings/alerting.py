@@ -4,7 +4,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from infra.settings.common import Because, Cores, Disk, Flag, HostPort, Memory, Model, Rotatable
+from infra.settings.common import (
+    Because,
+    Cores,
+    Disk,
+    Flag,
+    HostPort,
+    LogLevel,
+    Memory,
+    Model,
+    Rotatable,
+    least_logged,
+)
 from infra.settings.contract import rules_path
 from infra.settings.observability import Watcher
 from infra.settings.text import (
@@ -112,6 +123,7 @@ class Alertmanager(Watcher, Rotatable):
     disk: Disk = Field(
         128 * MIB, description="Disk space for silences and the record of sent notifications."
     )
+    log_level: LogLevel = least_logged("info")
     port: HostPort = Field(9093, description="Port on the host.")
     external_url: Url | None = Field(
         None,

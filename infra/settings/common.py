@@ -1,7 +1,7 @@
 """Base models and types of settings."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -49,6 +49,9 @@ Memory = Annotated[
     Field(le=64 * TIB),
     Because("the service does not start with less, and no host has more than 64 TiB"),
 ]
+
+
+LogLevel = Literal["debug", "info", "warn", "error"]
 
 
 class Model(BaseModel):
@@ -106,6 +109,14 @@ class Rotatable(Model):
 
     secret_generation: Generation = Field(
         1, description="Raise by one to rotate its generated passwords."
+    )
+
+
+def least_logged(default: LogLevel) -> Any:
+    """The field of a service's log level."""
+    return Field(
+        default,
+        description="The least that its log tells of. `debug` may tell what applications store.",
     )
 
 

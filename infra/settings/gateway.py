@@ -10,10 +10,12 @@ from infra.settings.common import (
     Cores,
     Encryptable,
     HostPort,
+    LogLevel,
     Memory,
     Model,
     Replicas,
     ServiceSettings,
+    least_logged,
 )
 from infra.settings.text import ApiKey, ModelName, Url
 from infra.units import GIB, MIB
@@ -133,6 +135,7 @@ class Litellm(ServiceSettings, Encryptable):
     memory: Memory = Field(GIB, ge=512 * MIB, description="Memory limit.")
     cpus: Cores = Field(2, description="CPU limit, in cores.")
     port: HostPort = Field(4000, description="Port of the OpenAI-compatible endpoint on the host.")
+    log_level: LogLevel = least_logged("warn")
     max_replicas: Replicas = Field(
         1, description="On Kubernetes, maximum number of replicas under load."
     )

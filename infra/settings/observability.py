@@ -10,11 +10,13 @@ from infra.settings.common import (
     Disk,
     Flag,
     HostPort,
+    LogLevel,
     Memory,
     Model,
     Rotatable,
     ServiceSettings,
     Sized,
+    least_logged,
 )
 from infra.settings.text import (
     Address,
@@ -78,6 +80,7 @@ class Prometheus(ServiceSettings):
         ge=GIB,
         description="Disk space for its series; at 80 % of it, the oldest are deleted.",
     )
+    log_level: LogLevel = least_logged("info")
     port: HostPort = Field(9090, description="Port on the host.")
     external_url: Url | None = Field(
         None,
@@ -110,6 +113,7 @@ class Grafana(ServiceSettings):
     memory: Memory = Field(256 * MIB, ge=128 * MIB, description="Memory limit.")
     disk: Disk = Field(GIB, description="Disk space for its database.")
     port: HostPort = Field(3001, description="Port on the host.")
+    log_level: LogLevel = least_logged("info")
     external_url: Url | None = Field(
         None,
         description="URL at which people reach it, for links; its port on the host, if not set.",
@@ -149,6 +153,7 @@ class Loki(Watcher):
     retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(
         14 * _DAY, description="How long log lines are kept (whole days)."
     )
+    log_level: LogLevel = least_logged("warn")
 
 
 class Tempo(Watcher):
@@ -170,6 +175,7 @@ class Tempo(Watcher):
     retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(
         3 * _DAY, description="How long traces are kept (whole days)."
     )
+    log_level: LogLevel = least_logged("warn")
 
 
 class Forward(Model):
@@ -213,6 +219,7 @@ class Alloy(Watcher, Rotatable):
     )
     port: HostPort = Field(4318, description="Port for OTLP over HTTP on the host.")
     grpc_port: HostPort = Field(4317, description="Port for OTLP over gRPC on the host.")
+    log_level: LogLevel = least_logged("warn")
     forward_traces: tuple[Forward, ...] = Field(
         (), description="External OTLP endpoints that also receive every trace."
     )

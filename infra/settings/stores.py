@@ -10,6 +10,7 @@ from infra.settings.common import (
     Encryptable,
     Flag,
     HostPort,
+    LogLevel,
     Memory,
     Model,
     Replicas,
@@ -17,6 +18,7 @@ from infra.settings.common import (
     ServiceSettings,
     Sized,
     Switchable,
+    least_logged,
 )
 from infra.settings.text import AnalyticsDatabase, BucketName, Database
 from infra.units import GIB, MIB, Days
@@ -120,6 +122,7 @@ class Postgres(ServiceSettings, Encryptable):
             " Migrate need while migrations are developed."
         ),
     )
+    log_level: LogLevel = least_logged("warn")
     audit: Literal["off", "connections", "ddl", "writes"] = Field(
         "off",
         description=(
@@ -144,6 +147,7 @@ class RedisInstance(Sized, Rotatable):
         ge=32 * MIB,
         description="Memory limit; `maxmemory` is half of it, and clients get at most a quarter.",
     )
+    log_level: LogLevel = least_logged("info")
     disk: Disk = Field(2 * GIB, description="Disk space for its append-only file.")
     port: HostPort = Field(6379, description="Port on the host.")
     max_clients: Annotated[
@@ -232,6 +236,7 @@ class Qdrant(ServiceSettings):
     disk: Disk = Field(5 * GIB, description="Disk space for its collections and snapshots.")
     port: HostPort = Field(6333, description="Port of the REST endpoint on the host.")
     grpc_port: HostPort = Field(6334, description="Port of the gRPC endpoint on the host.")
+    log_level: LogLevel = least_logged("info")
 
 
 class Clickhouse(ServiceSettings):
@@ -257,3 +262,4 @@ class Clickhouse(ServiceSettings):
         Field(le=3650 * _DAY),
         Because("the server's own logs outgrow the data; the maximum is ten years (3650d)"),
     ] = Field(7 * _DAY, description="How long ClickHouse's own logs are kept.")
+    log_level: LogLevel = least_logged("info")

@@ -116,7 +116,7 @@ def _of_the_stack(before: Description, after: Description) -> Iterator[Finding]:
             subject=f"groundwork:minio.buckets[{index}]",
             text=f"bucket `{name}` is closed to applications; its objects are kept",
         )
-    yield from _of_tls(before["settings"], after["settings"])
+    yield from _of_tls(before, after)
     dimensions = "postgres.vectors.dimensions"
     old, new = before["settings"].get(dimensions), after["settings"].get(dimensions)
     if old != new and old is not None:
@@ -129,17 +129,24 @@ def _of_the_stack(before: Description, after: Description) -> Iterator[Finding]:
         )
 
 
-def _of_tls(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Finding]:
+def _of_tls(before: Description, after: Description) -> Iterator[Finding]:
     """Clients that are not changed at the same time are cut off for good."""
-    # Of services here: `<service>.external.tls` has three parts.
-    encrypted = [key for key in new if key.endswith(".tls") and key.count(".") == 1 and new[key]]
-    for key in encrypted:
-        if not old.get(key):
+    old, new = before["settings"], after["settings"]
+    again = "deploy, then run `make env` and restart the applications with it"
+    stays = {name for name in _groups(before) & _groups(after) if f"{name}.tls" in new}
+    encrypted = {name for name in stays if old.get(f"{name}.tls") and new[f"{name}.tls"]}
+    for name in sorted(stays):
+        now = new[f"{name}.tls"]
+        if now != old.get(f"{name}.tls", False):
             yield Finding(
                 severity=Severity.INTERRUPTION,
-                subject=f"groundwork:{key}",
-                text="clients are refused until they use TLS and trust the stack's authority",
-                fix="deploy, then run `make env` and restart the applications with it",
+                subject=f"groundwork:{name}.tls",
+                text=(
+                    "clients are refused until they use TLS and trust the stack's authority"
+                    if now
+                    else "clients that use TLS are refused until they do without"
+                ),
+                fix=again,
             )
     generation = "tls.generation"
     if encrypted and old.get(generation, 1) != new.get(generation, 1):
@@ -149,8 +156,28 @@ def _of_tls(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Finding]
             text=(
                 "another authority signs every certificate: clients refuse them until they trust it"
             ),
-            fix="deploy, then run `make env` and restart the applications with it",
+            fix=again,
         )
+    kept, names = (
+        {v for k, v in item.items() if k.startswith("tls.names[")} for item in (new, old)
+    )
+    for name in sorted(names - kept) if encrypted else ():
+        yield Finding(
+            severity=Severity.INTERRUPTION,
+            subject="groundwork:tls.names",
+            text=f"clients that know a service as {name} refuse its certificate",
+            fix="keep the name until they know another",
+        )
+
+
+def _tls_names(settings: Mapping[str, Any]) -> set[str]:
+    return {str(value) for key, value in settings.items() if key.startswith("tls.names[")}
+
+
+def _groups(description: Description) -> set[str]:
+    """The groups of settings that have a service."""
+    keys = (str(service["key"]) for service in description["services"].values())
+    return {key.removeprefix("groundwork:").partition(".")[0] for key in keys}
 
 
 def _dropped_buckets(before: Description, after: Description) -> Iterator[tuple[str, str]]:

@@ -149,6 +149,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "sends(what): is called with the service before all checks; the fixture `sent`"
     )
     config.addinivalue_line(
+        "markers", "encrypted: belongs to services that require TLS; for others it is not collected"
+    )
+    config.addinivalue_line(
         "markers", "target(kind): belongs to one target; on the other it is not collected"
     )
     outputs = _read_outputs()
@@ -182,7 +185,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if (marker := item.get_closest_marker("target")) is None or marker.args[0] == kind
+        if item.get_closest_marker("encrypted") is None or _encrypted(item)
     ]
+
+
+def _encrypted(item: pytest.Item) -> bool:
+    """True if the service that a check is about requires TLS, or is not there."""
+    if not isinstance(item, pytest.Function):
+        return True
+    service = item.callspec.params["service"]
+    return not isinstance(service, Deployed) or service.authority is not None
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:

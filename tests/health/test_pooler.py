@@ -36,9 +36,8 @@ def test_refuses_without_credentials(service: Deployed) -> None:
         _connect(service, "not-the-password")
 
 
+@pytest.mark.encrypted
 def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
     """Where TLS is required the password is not even asked for."""
-    if service.authority is None:
-        pytest.skip("groundwork:postgres.tls is false")
     with pytest.raises(psycopg.OperationalError, match="SSL required"):
         _connect(service, service.of("postgres").credentials["app"], sslmode="disable")

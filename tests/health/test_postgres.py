@@ -214,11 +214,11 @@ def test_refuses_without_credentials(service: Deployed, password: str) -> None:
         _connect(service, password=password)
 
 
+@pytest.mark.encrypted
+@pytest.mark.target("docker")
 def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
-    """Where TLS is required the password is not even asked for."""
-    if service.authority is None:
-        pytest.skip("groundwork:postgres.tls is false")
-    if service.forwards is not None:
-        pytest.skip("a forward arrives within the pod, where nothing need be encrypted")
+    """Where TLS is required the password is not even asked for. A forward from a cluster arrives
+    within the pod, where nothing need be encrypted.
+    """
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         _connect(service, sslmode="disable")

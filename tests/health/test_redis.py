@@ -89,9 +89,8 @@ def test_application_user_is_no_administrator(service: Deployed, command: tuple[
         client.execute_command(*command)
 
 
+@pytest.mark.encrypted
 def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
     """Where TLS is required a command in plain text has no answer."""
-    if service.authority is None:
-        pytest.skip("groundwork:redis.tls is false")
     with _client(service, encrypted=False) as client, pytest.raises(redis.ConnectionError):
         client.ping()

@@ -502,11 +502,14 @@ BREAKS: list[tuple[str, str, Break]] = [
 
 
 # The shared stack has no embedding model, whose length each test of another length would have to
-# follow, and no pooler.
+# follow, no pooler, and no TLS.
 BROKEN_ELSEWHERE = {
     "test_litellm.py::test_embeds",
     "test_pooler.py::test_hands_queries_on",
+    "test_pooler.py::test_refuses_what_is_not_encrypted",
     "test_pooler.py::test_refuses_without_credentials",
+    "test_postgres.py::test_refuses_what_is_not_encrypted",
+    "test_redis.py::test_refuses_what_is_not_encrypted",
 }
 
 

@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -19,6 +20,7 @@ from minio import Minio
 
 from tests.live.clone import Clone, copy_tree
 from tests.live.stubs import Stubs
+from tests.live.test_fault_injection import Break, edited, wait_healthy
 from tests.live.test_frameworks import FRAMEWORKS, run_node
 from tests.support import lanes
 from tests.support.waiting import wait_until
@@ -73,9 +75,79 @@ def _redis(variables: dict[str, str]) -> "redis.Redis":
     return redis.from_url(variables["REDIS_QUEUE_URL"], ssl_ca_certs=variables["TLS_CA_FILE"])
 
 
+def _checks(encrypted: Clone, of: str) -> subprocess.CompletedProcess[str]:
+    """The checks that try without TLS, of one service or of all."""
+    chosen = f"refuses_what_is_not_encrypted and [{of}"
+    return encrypted.health(encrypted.outputs(), "tests/health", "-k", chosen)
+
+
 def test_all_checks_pass_over_tls(encrypted: Clone) -> None:
-    """Those that try without it, too: none is skipped because TLS is off."""
-    assert "tls is false" not in encrypted.first_up
+    """Those that try without it, too: of Postgres, the pooler, and both of Redis."""
+    assert " passed" in encrypted.first_up
+    assert "4 passed" in _checks(encrypted, "").stdout
+
+
+@contextmanager
+def _plain_redis(clone: Clone, stubs: Stubs) -> Iterator[None]:
+    """It speaks no TLS any more, so its own readiness fails."""
+    container = clone.docker.containers.get(clone.name("redis-queue"))
+    told = "s/^port 0/port 6379/; s/^tls-.*//"
+    with edited("redis-queue", "redis.conf", told, restart=False)(clone, stubs):
+        container.restart(timeout=5)
+        url = clone.outputs()["environment"]["REDIS_QUEUE_URL"]
+        with redis.from_url(url.replace("rediss:", "redis:")) as client:
+            wait_until(lambda: _answers(client), timeout=30, reason="it answers in plain text")
+        yield
+    container.restart(timeout=5)
+    wait_healthy(clone, "redis-queue")
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("service", "broken"),
+    [
+        (
+            "postgres",
+            edited(
+                "postgres",
+                "pg_hba.conf",
+                "s/^hostssl/host/",
+                restart=False,
+                then="kill -HUP 1",
+                user="999",
+                settle=1,
+            ),
+        ),
+        (
+            "pooler",
+            edited(
+                "pooler",
+                "pgbouncer.ini",
+                "s/^(client_tls_sslmode) = require/\\1 = allow/",
+                restart=False,
+                then="kill -HUP 1",
+                user="65534",
+                settle=1,
+            ),
+        ),
+        ("redis-queue", _plain_redis),
+    ],
+    ids=["postgres", "pooler", "redis"],
+)
+def test_a_check_notices_what_serves_without_tls(
+    encrypted: Clone, stubs: Stubs, service: str, broken: Break
+) -> None:
+    with broken(encrypted, stubs):
+        done = _checks(encrypted, service)
+    assert done.returncode == 1, done.stdout
+    assert f"test_refuses_what_is_not_encrypted[{service}]" in done.stdout
+    assert "DID NOT RAISE" in done.stdout
 
 
 def test_a_second_deploy_has_the_same_certificates(encrypted: Clone) -> None:
@@ -168,11 +240,13 @@ def test_prometheus_scrapes_over_tls(encrypted: Clone) -> None:
     assert schemes["redis-cache-exporter"] == ("http", "up")
 
 
-@pytest.mark.parametrize("name", ["alembic_migration", "langchain_store"])
+@pytest.mark.parametrize(
+    "name", ["alembic_migration", "django_models", "langchain_store", "llama_index_store"]
+)
 def test_a_framework_in_python_works_with_what_make_env_writes(
     framework_python: Path, variables: dict[str, str], name: str
 ) -> None:
-    """libpq finds the authority by its own variable."""
+    """Drivers find the authority by libpq's own variables, from a URL or from its parts."""
     done = subprocess.run(
         [framework_python, "-P", FRAMEWORKS / f"{name}.py"],
         env={"PATH": os.environ["PATH"], **variables},

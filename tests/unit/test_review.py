@@ -124,6 +124,20 @@ CASES: list[tuple[str, Change, Change, Severity, str]] = [
         "clients are refused until they use TLS and trust the stack's authority",
     ),
     (
+        "a store that no longer requires TLS",
+        {"postgres": {"tls": True}},
+        {},
+        Severity.INTERRUPTION,
+        "clients that use TLS are refused until they do without",
+    ),
+    (
+        "a name that certificates no longer have",
+        {"minio": {"tls": True}, "tls": {"names": ["db.example.org"]}},
+        {"minio": {"tls": True}},
+        Severity.INTERRUPTION,
+        "clients that know a service as db.example.org refuse its certificate",
+    ),
+    (
         "another authority of certificates",
         {"minio": {"tls": True}},
         {"minio": {"tls": True}, "tls": {"generation": 2}},
@@ -150,6 +164,20 @@ def test_a_change_is_said_in_words_with_its_severity(
     before: Change, after: Change, severity: Severity, text: str
 ) -> None:
     assert text in texts(review(before, after), severity)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"litellm": {"enabled": False, "tls": True}}),
+        ({"litellm": {"enabled": False}}, {"litellm": {"tls": True}}),
+        ({}, {"tls": {"generation": 2}}),
+    ],
+    ids=["a service that goes", "a service that comes", "an authority of nothing"],
+)
+def test_tls_cuts_off_clients_of_what_is_there_only(before: Change, after: Change) -> None:
+    found = [item.subject for item in review(before, after).findings]
+    assert not {"groundwork:litellm.tls", "groundwork:tls.generation"} & set(found)
 
 
 def test_another_replica_cuts_nobody_off() -> None:

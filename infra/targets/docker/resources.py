@@ -351,7 +351,7 @@ class DockerTarget:
                 self._healthcheck(health, patient=service.image.built) if health else None
             ),
             wait=health is not None,
-            wait_timeout=health.deadline if health else None,
+            wait_timeout=self._deadline(health) if health else None,
             destroy_grace_seconds=service.stop_grace,
             stop_timeout=service.stop_grace,
             **_limits(service.limits),
@@ -403,6 +403,17 @@ class DockerTarget:
             labels=self._container_labels(service=service.name, job=job.name),
         )
 
+    def _deadline(self, check: HealthCheck) -> int:
+        """Seconds until a start has failed: an engine that checks a starting container more often
+        asks at its steady pace once the start period is over.
+        """
+        steady = check.start_period + check.retries * (_STEADY + check.timeout)
+        return max(check.deadline, steady) if self._paces() else check.deadline
+
+    def _paces(self) -> bool:
+        """True if the engine tells a starting container's checks from others."""
+        return version_tuple(self._facts.engine) >= _START_INTERVAL
+
     def _healthcheck(
         self, check: HealthCheck, *, steady: int = _STEADY, patient: bool = False
     ) -> docker.ContainerHealthcheckArgs:
@@ -410,7 +421,7 @@ class DockerTarget:
         seconds later. An engine that does not tell the two apart asks every second a check that is
         `patient`, and others at the service's interval.
         """
-        two = version_tuple(self._facts.engine) >= _START_INTERVAL
+        two = self._paces()
         patient = patient and not two
         starting = 1 if patient else check.interval
         command = ("sh", "-c", _PATIENT, "sh", *check.command) if patient else check.command
