@@ -75,16 +75,11 @@ def _redis(variables: dict[str, str]) -> "redis.Redis":
     return redis.from_url(variables["REDIS_QUEUE_URL"], ssl_ca_certs=variables["TLS_CA_FILE"])
 
 
-def _checks(encrypted: Clone, of: str) -> subprocess.CompletedProcess[str]:
-    """The checks that try without TLS, of one service or of all."""
-    chosen = f"refuses_what_is_not_encrypted and [{of}"
-    return encrypted.health(encrypted.outputs(), "tests/health", "-k", chosen)
-
-
 def test_all_checks_pass_over_tls(encrypted: Clone) -> None:
     """Those that try without it, too: of Postgres, the pooler, and both of Redis."""
     assert " passed" in encrypted.first_up
-    assert "4 passed" in _checks(encrypted, "").stdout
+    tried = ("tests/health", "-k", "refuses_what_is_not_encrypted")
+    assert "4 passed" in encrypted.health(encrypted.outputs(), *tried).stdout
 
 
 @contextmanager
@@ -110,9 +105,10 @@ def _answers(client: "redis.Redis") -> bool:
 
 
 @pytest.mark.parametrize(
-    ("service", "broken"),
+    ("check", "service", "broken"),
     [
         (
+            "test_postgres.py::test_refuses_what_is_not_encrypted",
             "postgres",
             edited(
                 "postgres",
@@ -125,6 +121,7 @@ def _answers(client: "redis.Redis") -> bool:
             ),
         ),
         (
+            "test_pooler.py::test_refuses_what_is_not_encrypted",
             "pooler",
             edited(
                 "pooler",
@@ -136,17 +133,17 @@ def _answers(client: "redis.Redis") -> bool:
                 settle=1,
             ),
         ),
-        ("redis-queue", _plain_redis),
+        ("test_redis.py::test_refuses_what_is_not_encrypted", "redis-queue", _plain_redis),
     ],
     ids=["postgres", "pooler", "redis"],
 )
 def test_a_check_notices_what_serves_without_tls(
-    encrypted: Clone, stubs: Stubs, service: str, broken: Break
+    encrypted: Clone, stubs: Stubs, check: str, service: str, broken: Break
 ) -> None:
     with broken(encrypted, stubs):
-        done = _checks(encrypted, service)
+        done = encrypted.health(encrypted.outputs(), f"tests/health/{check}", "-k", f"[{service}")
     assert done.returncode == 1, done.stdout
-    assert f"test_refuses_what_is_not_encrypted[{service}]" in done.stdout
+    assert f"FAILED tests/health/{check}[{service}]" in done.stdout
     assert "DID NOT RAISE" in done.stdout
 
 
