@@ -33,12 +33,13 @@ def encrypted(
     """Everything that can require TLS does, and everything that talks to it is deployed."""
     clone = Clone(copy_tree(tmp_path_factory.mktemp("tls") / "clone"), engine, stack="tls")
     clone.configure_stores(
-        postgres={"tls": True, "vectors": {"dimensions": 64}},
+        postgres={"tls": True, "vectors": {"dimensions": 64}, "disk": "2GiB"},
         redis={"tls": True},
         pooler={"enabled": True},
         prometheus={"enabled": True, "scrapeInterval": "5s"},
         exporters={"postgres": {"enabled": True}, "redis": {"enabled": True}},
-        minio={"tls": True},
+        minio={"tls": True, "disk": "2GiB"},
+        backup={"disk": "2GiB"},
         litellm={"enabled": True, "tls": True},
     )
     clone.ops("init")
