@@ -9,7 +9,7 @@ from infra.certificates import Authority, Issued
 from infra.consent import Consent
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
-from infra.settings.common import External, Rotatable, Sized
+from infra.settings.common import Encryptable, External, Rotatable, Sized
 from infra.spec import CONFIG_DIR, Endpoint, File, Image, Limits, Runtime
 from infra.targets.docker import runtime as docker
 from infra.targets.kubernetes import runtime as kubernetes
@@ -53,6 +53,12 @@ class Context:
     def authority(self) -> Authority:
         """The authority of the stack's certificates."""
         return Authority(self.keyring, self.settings.instance, self.settings.tls.generation)
+
+    def secured(self, at: Endpoint, settings: Encryptable) -> Endpoint:
+        """The endpoint of one of our services, asked by TLS if its settings require that."""
+        if not settings.tls:
+            return at
+        return replace(at, tls=True, authority=self.authority.certificate)
 
     def certificate(self, service: str, of: Rotatable) -> Issued:
         """The certificate of one of our services, for every name by which clients know it."""

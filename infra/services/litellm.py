@@ -65,14 +65,10 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.of(Litellm)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(
-        host=NAME,
-        port=4000,
-        network=NAME,
-        password=litellm_files.key(context, context.application),
-        tls=settings.tls,
-        authority=context.authority.certificate if settings.tls else None,
+    at = Endpoint(
+        host=NAME, port=4000, network=NAME, password=litellm_files.key(context, context.application)
     )
+    return context.secured(at, settings)
 
 
 def has_database(context: Context) -> bool:

@@ -50,16 +50,15 @@ def endpoint(context: Context) -> Endpoint:
     if settings.external:
         return replace(external_endpoint(settings.external), bucket=settings.external.database)
     buckets = applications.current(context).buckets
-    return Endpoint(
+    at = Endpoint(
         host=NAME,
         port=9000,
         network=NAME,
         username=context.application,
         password=context.secret(NAME, context.application),
         bucket=buckets[0].name if buckets else None,
-        tls=settings.tls,
-        authority=context.authority.certificate if settings.tls else None,
     )
+    return context.secured(at, settings)
 
 
 def build(context: Context) -> Service:

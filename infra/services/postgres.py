@@ -51,16 +51,15 @@ def endpoint(context: Context, role: str, database: str | None = None) -> Endpoi
     database = database or (
         postgres_provision.LITELLM_DATABASE if role == "litellm" else settings.database
     )
-    return Endpoint(
+    at = Endpoint(
         host=NAME,
         port=5432,
         network=NAME,
         username=role,
         password=context.secret(NAME, role),
         database=database,
-        tls=settings.tls,
-        authority=context.authority.certificate if settings.tls else None,
     )
+    return context.secured(at, settings)
 
 
 def build(context: Context) -> Service:

@@ -67,20 +67,14 @@ def name_for(context: Context, use: Use) -> str:
 
 def endpoint(context: Context, use: Use, user: str) -> Endpoint:
     """The endpoint of the instance for a use, for one of USERS."""
-    external = context.settings.of(Redis).external
-    if external:
-        return external_endpoint(external)
+    settings = context.settings.of(Redis)
+    if settings.external:
+        return external_endpoint(settings.external)
     name = name_for(context, use)
-    tls = context.settings.of(Redis).tls
-    return Endpoint(
-        host=name,
-        port=6379,
-        network=name,
-        username=user,
-        password=_password(context, name, user),
-        tls=tls,
-        authority=context.authority.certificate if tls else None,
+    at = Endpoint(
+        host=name, port=6379, network=name, username=user, password=_password(context, name, user)
     )
+    return context.secured(at, settings)
 
 
 def build(context: Context, name: str) -> Service:

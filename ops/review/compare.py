@@ -158,10 +158,7 @@ def _of_tls(before: Description, after: Description) -> Iterator[Finding]:
             ),
             fix=again,
         )
-    kept, names = (
-        {v for k, v in item.items() if k.startswith("tls.names[")} for item in (new, old)
-    )
-    for name in sorted(names - kept) if encrypted else ():
+    for name in sorted(_tls_names(old) - _tls_names(new)) if encrypted else ():
         yield Finding(
             severity=Severity.INTERRUPTION,
             subject="groundwork:tls.names",

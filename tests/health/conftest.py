@@ -65,7 +65,7 @@ class Deployed:
         if self.entry["checks"].get("tls") != "true":
             return None
         assert self.others is not None
-        return _written(self.others["authority"], _FOLDER)
+        return _written(self.others["authority"])
 
     def endpoint(self, port: str) -> tuple[str, int]:
         found = self.entry["endpoints"][port]
@@ -105,8 +105,8 @@ class Deployed:
 
 
 @cache
-def _written(certificate: str, folder: "tempfile.TemporaryDirectory[str]") -> str:
-    path = Path(folder.name) / "ca.pem"
+def _written(certificate: str) -> str:
+    path = Path(_FOLDER.name) / "ca.pem"
     path.write_text(certificate)
     return str(path)
 
