@@ -11,7 +11,14 @@ from infra.redaction import REDACTIONS, REPLACEMENT
 from infra.refusal import Violation, repeated
 from infra.secret import Secret
 from infra.services import loki, prometheus, tempo
-from infra.services.context import OBSERVABILITY_NETWORK, OWN, Context, limits
+from infra.services.context import (
+    OBSERVABILITY_NETWORK,
+    OWN,
+    TLS_FILES,
+    Context,
+    identity,
+    limits,
+)
 from infra.services.definition import Contract, Definition, Stage
 from infra.settings import Settings
 from infra.settings.observability import Alloy, Forward, Prometheus
@@ -126,12 +133,14 @@ def audit_endpoint(context: Context) -> Endpoint:
     """For lines of text over HTTP, with a bearer token: by a log of its own nobody could tell whose
     they are.
     """
-    return Endpoint(host=NAME, port=_AUDIT, network=NAME, password=context.secret(NAME, "audit"))
+    at = Endpoint(host=NAME, port=_AUDIT, network=NAME, password=context.secret(NAME, "audit"))
+    return context.secured(at, context.settings.of(Alloy))
 
 
 def endpoint(context: Context) -> Endpoint:
     """OTLP over HTTP, with a bearer token."""
-    return Endpoint(host=NAME, port=4318, network=NAME, password=context.secret(NAME, "otlp"))
+    at = Endpoint(host=NAME, port=4318, network=NAME, password=context.secret(NAME, "otlp"))
+    return context.secured(at, context.settings.of(Alloy))
 
 
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
@@ -169,6 +178,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     redactions=REDACTIONS,
                     replacement=REPLACEMENT,
                     token=token,
+                    tls=TLS_FILES if settings.tls else None,
                     audit=takes_audit(context)
                     and {"port": _AUDIT, "token": audit_endpoint(context).password},
                     scraping=scraping,
@@ -177,6 +187,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 live=True,
             ),
             login(scraping),
+            *(identity(context.certificate(NAME, settings)) if settings.tls else ()),
         ),
         reload=RELOAD,
         ports=tuple(_ports(context)),
@@ -194,6 +205,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "logs": str(context.deploys(loki.NAME)).lower(),
             "metrics": str(keeps_metrics(context)).lower(),
             "forwards": ",".join(item.name for item in settings.forward_traces),
+            "tls": str(settings.tls).lower(),
         },
         credentials={"otlp": token},
     )
@@ -213,12 +225,13 @@ def _prometheus(context: Context) -> dict[str, Any]:
 
 def _ports(context: Context) -> Iterator[Port]:
     settings = context.settings.of(Alloy)
+    scheme = "https" if settings.tls else "http"
     yield Port(
-        name="otlp-http", container=4318, host=context.host_port(settings.port), scheme="http"
+        name="otlp-http", container=4318, host=context.host_port(settings.port), scheme=scheme
     )
     yield Port(name="otlp-grpc", container=4317, host=context.host_port(settings.grpc_port))
     if takes_audit(context):
-        yield Port(name="audit", container=_AUDIT, scheme="http")
+        yield Port(name="audit", container=_AUDIT, scheme=scheme)
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:

@@ -224,6 +224,11 @@ def _tracing(context: Context) -> dict[str, str]:
         "OTEL_ENVIRONMENT_NAME": context.settings.environment or "",
         # Seconds. At its stop it would wait for a collector that stops too.
         "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+        **(
+            {"OTEL_EXPORTER_OTLP_CERTIFICATE": litellm_files.COLLECTOR_AUTHORITY}
+            if at.authority
+            else {}
+        ),
     }
 
 

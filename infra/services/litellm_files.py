@@ -12,8 +12,8 @@ from infra.spec import CONFIG_DIR, Endpoint, File
 from infra.templating import render_secret
 
 NAME = "litellm"
-_POSTGRES_AUTHORITY, _REDIS_AUTHORITY = (
-    f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis")
+_POSTGRES_AUTHORITY, _REDIS_AUTHORITY, COLLECTOR_AUTHORITY = (
+    f"{CONFIG_DIR}/{name}-ca.pem" for name in ("postgres", "redis", "collector")
 )
 
 
@@ -88,10 +88,11 @@ def key(context: Context, name: str) -> Secret:
 
 
 def authorities(context: Context) -> Iterator[File]:
-    """The certificate authorities of the stores."""
+    """The certificate authorities of the stores and of who takes its traces."""
     for path, at in (
         (_POSTGRES_AUTHORITY, postgres.endpoint(context, NAME)),
         (_REDIS_AUTHORITY, redis.endpoint(context, "queue", NAME)),
+        *(((COLLECTOR_AUTHORITY, alloy.endpoint(context)),) if alloy.takes_traces(context) else ()),
     ):
         if at.authority:
             yield File(path=path, content=at.authority)

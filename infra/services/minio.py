@@ -71,6 +71,7 @@ def build(context: Context) -> Service:
     kms_key = Secret(f"groundwork:{context.keyring.key(NAME, 'encryption').reveal()}")
     server = "minio" if image.built else "silo"
     scheme = "https" if settings.tls else "http"
+    certificates = tuple(_certificates(context))
     return Service(
         name=NAME,
         kind="s3",
@@ -82,7 +83,7 @@ def build(context: Context) -> Service:
         entrypoint=(server,),
         command=(
             *("server", "/data", "--address", ":9000", "--console-address", ":9001"),
-            *(("--certs-dir", _CERTIFICATES) if settings.tls else ()),
+            *(("--certs-dir", _CERTIFICATES) if certificates else ()),
         ),
         env={
             "MINIO_ROOT_USER_FILE": f"{CONFIG_DIR}/root-user",
@@ -102,7 +103,7 @@ def build(context: Context) -> Service:
             File(path=f"{CONFIG_DIR}/root-password", content=root_password),
             File(path=f"{CONFIG_DIR}/kms-key", content=kms_key),
             *_audit(context),
-            *(_certificates(context) if settings.tls else ()),
+            *certificates,
         ),
         calls_back=(alloy.NAME,) if alloy.takes_audit(context) else (),
         volumes=(Volume(name="minio-data", path="/data", size=settings.disk),),
@@ -152,11 +153,16 @@ def _ready(image: Image, scheme: str) -> tuple[str, ...]:
 
 
 def _certificates(context: Context) -> Iterator[File]:
-    """Under the names that MinIO looks for in its folder."""
-    issued = context.certificate(NAME, context.settings.of(Minio))
-    yield File(path=f"{_CERTIFICATES}/public.crt", content=issued.certificate)
-    yield File(path=f"{_CERTIFICATES}/private.key", content=issued.key)
-    yield File(path=f"{_CERTIFICATES}/CAs/ca.crt", content=context.authority.certificate)
+    """Under the names that MinIO looks for in its folder: its own, if clients must use TLS, and the
+    authority's, if it is asked by TLS or asks whom it tells of requests so.
+    """
+    settings = context.settings.of(Minio)
+    if settings.tls:
+        issued = context.certificate(NAME, settings)
+        yield File(path=f"{_CERTIFICATES}/public.crt", content=issued.certificate)
+        yield File(path=f"{_CERTIFICATES}/private.key", content=issued.key)
+    if settings.tls or (alloy.takes_audit(context) and alloy.audit_endpoint(context).tls):
+        yield File(path=f"{_CERTIFICATES}/CAs/ca.crt", content=context.authority.certificate)
 
 
 def _audit(context: Context) -> Iterator[File]:

@@ -8,6 +8,7 @@ from infra.settings.common import (
     Because,
     Cores,
     Disk,
+    Encryptable,
     Flag,
     HostPort,
     LogLevel,
@@ -203,7 +204,7 @@ class LogReader(Sized):
     )
 
 
-class Alloy(Watcher, Rotatable):
+class Alloy(Watcher, Rotatable, Encryptable):
     """Receives traces at one OTLP endpoint and collects logs."""
 
     memory: Memory = Field(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.services import postgres
+from infra.services import alloy, postgres
 from ops import console
 from ops.commands import rendering
 from ops.paths import ROOT
@@ -79,19 +79,26 @@ def _authority(path: Path) -> Path:
 
 
 def _trusted(outputs: Mapping[str, Any], path: Path) -> dict[str, str]:
-    """Where clients on this host find the authority: any, Node's, and libpq's, which verifies
-    nothing unless it is told to.
+    """Where clients on this host find the authority: any, Node's, OpenTelemetry's, and libpq's,
+    which verifies nothing unless it is told to.
     """
     if not outputs.get("authority"):
         return {}
     file = str(_authority(path))
     found = {"TLS_CA_FILE": file, "NODE_EXTRA_CA_CERTS": file}
+    if _encrypted(outputs, alloy.NAME):
+        found["OTEL_EXPORTER_OTLP_CERTIFICATE"] = file
     # An external Postgres has another authority, and a forward from a cluster is encrypted itself.
-    if outputs["services"].get(postgres.NAME, {}).get("checks", {}).get("tls") == "true":
+    if _encrypted(outputs, postgres.NAME):
         forwarded = outputs["target"]["kind"] == "kubernetes"
         mode = "disable" if forwarded else "verify-full"
         found |= {"PGSSLROOTCERT": file, "PGSSLMODE": mode}
     return found
+
+
+def _encrypted(outputs: Mapping[str, Any], name: str) -> bool:
+    service = outputs["services"].get(name, {})
+    return bool(service.get("checks", {}).get("tls") == "true")
 
 
 def render(variables: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ refuses them without.
 
 import uuid
 
+import httpx
 import pytest
 
 from tests.health.conftest import Deployed
@@ -101,6 +102,14 @@ def test_hands_a_metric_to_prometheus(service: Deployed, sent: str | None) -> No
 def test_refuses_without_credentials(service: Deployed, token: str) -> None:
     """Without the token the answer is 401."""
     assert Span().send(_with_traces(service).url("otlp-http"), token=token).status_code == 401
+
+
+@pytest.mark.encrypted
+def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
+    """Not even with the token does it take a plain request."""
+    plain = service.url("otlp-http").replace("https://", "http://")
+    with pytest.raises(httpx.HTTPStatusError, match="400"):
+        Span().send(plain, token=service.credentials["otlp"]).raise_for_status()
 
 
 def test_shows_its_metrics_to_nobody(service: Deployed) -> None:

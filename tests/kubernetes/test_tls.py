@@ -10,7 +10,7 @@ def test_a_platform_moves_to_tls(deployed: Deployment) -> None:
     deployed.sql("CREATE TABLE IF NOT EXISTS moved (value int); INSERT INTO moved VALUES (42)")
     keys = {
         name: {**deployed.keys.get(name, {}), "tls": True}
-        for name in ("postgres", "redis", "minio", "litellm")
+        for name in ("postgres", "redis", "minio", "litellm", "alloy")
     }
     other = changed(deployed, **keys)
     deployed.keys = other.keys
@@ -18,7 +18,7 @@ def test_a_platform_moves_to_tls(deployed: Deployment) -> None:
     done = deployed.health("tests/health", "-m", "not deep")
     assert done.returncode == 0, done.stdout[-6000:]
     tried = deployed.health("tests/health", "-k", "refuses_what_is_not_encrypted")
-    assert "2 passed" in tried.stdout, "of both instances of Redis"
+    assert "3 passed" in tried.stdout, "of both instances of Redis, and of Alloy"
     assert deployed.sql("SELECT value FROM moved") == "42"
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import ssl
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.live.clone import Clone, copy_tree
 from tests.live.stubs import Stubs
 from tests.live.test_fault_injection import Break, edited, wait_healthy
 from tests.live.test_frameworks import FRAMEWORKS, run_node
+from tests.live.test_observability import Answers, address, arrived, assert_heard_redacted
 from tests.support import lanes
 from tests.support.waiting import wait_until
 
@@ -37,8 +39,11 @@ def encrypted(
         redis={"tls": True},
         pooler={"enabled": True},
         prometheus={"enabled": True, "scrapeInterval": "5s"},
+        alloy={"enabled": True, "tls": True},
+        loki={"enabled": True, "disk": "1GiB"},
+        tempo={"enabled": True, "disk": "1GiB"},
         exporters={"postgres": {"enabled": True}, "redis": {"enabled": True}},
-        minio={"tls": True, "disk": "2GiB"},
+        minio={"tls": True, "audit": True, "disk": "2GiB"},
         backup={"disk": "2GiB"},
         litellm={"enabled": True, "tls": True},
     )
@@ -77,10 +82,10 @@ def _redis(variables: dict[str, str]) -> "redis.Redis":
 
 
 def test_all_checks_pass_over_tls(encrypted: Clone) -> None:
-    """Those that try without it, too: of Postgres, the pooler, and both of Redis."""
+    """Those that try without it, too: of Postgres, the pooler, both of Redis, and Alloy."""
     assert " passed" in encrypted.first_up
     tried = ("tests/health", "-k", "refuses_what_is_not_encrypted")
-    assert "4 passed" in encrypted.health(encrypted.outputs(), *tried).stdout
+    assert "5 passed" in encrypted.health(encrypted.outputs(), *tried).stdout
 
 
 @contextmanager
@@ -135,8 +140,13 @@ def _answers(client: "redis.Redis") -> bool:
             ),
         ),
         ("test_redis.py::test_refuses_what_is_not_encrypted", "redis-queue", _plain_redis),
+        (
+            "test_alloy.py::test_refuses_what_is_not_encrypted",
+            "alloy",
+            edited("alloy", "config.alloy", "/^ +tls \\{/,/^ +\\}/d", restart=True),
+        ),
     ],
-    ids=["postgres", "pooler", "redis"],
+    ids=["postgres", "pooler", "redis", "alloy"],
 )
 def test_a_check_notices_what_serves_without_tls(
     encrypted: Clone, stubs: Stubs, check: str, service: str, broken: Break
@@ -236,6 +246,68 @@ def test_prometheus_scrapes_over_tls(encrypted: Clone) -> None:
     }
     assert schemes["minio"] == schemes["litellm"] == ("https", "up")
     assert schemes["redis-cache-exporter"] == ("http", "up")
+
+
+@pytest.fixture
+def answers(encrypted: Clone) -> Iterator[Answers]:
+    made = Answers(encrypted)
+    yield made
+    made.close()
+
+
+def test_requests_for_objects_are_told_over_tls(
+    variables: dict[str, str], answers: Answers
+) -> None:
+    """MinIO trusts the collector's certificate."""
+    name = f"told-{uuid.uuid4().hex[:8]}"
+    at = variables["S3_ENDPOINT"].removeprefix("https://")
+    login = (variables["S3_ACCESS_KEY_ID"], variables["S3_SECRET_ACCESS_KEY"])
+    pool = urllib3.PoolManager(ca_certs=variables["TLS_CA_FILE"])
+    store = Minio(at, *login, secure=True, http_client=pool)
+    store.put_object("documents", name, io.BytesIO(b"text"), 4)
+    (line,) = arrived(answers, f'{{service="minio", stream="audit"}} |= "{name}"', count=1)
+    assert line.startswith('action="PutObject" user="app" ')
+
+
+def test_the_gateways_spans_arrive_over_tls(encrypted: Clone, variables: dict[str, str]) -> None:
+    """LiteLLM trusts the collector's certificate."""
+    trusted = ssl.create_default_context(cafile=variables["TLS_CA_FILE"])
+    answer = httpx.post(
+        f"{variables['LLM_BASE_URL']}/chat/completions",
+        headers={"Authorization": f"Bearer {variables['LLM_API_KEY']}"},
+        json={"model": "default", "messages": [{"role": "user", "content": "over TLS"}]},
+        verify=trusted,
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    wait_until(
+        lambda: httpx.get(
+            f"http://{address(encrypted, 'tempo')}:3200/api/search",
+            params={"q": '{resource.service.name="litellm" && name="litellm_request"}'},
+            timeout=10,
+        ).json()["traces"],
+        timeout=60,
+        reason="Tempo has a span of the gateway's",
+    )
+
+
+def test_telemetry_is_sent_by_what_make_env_writes(
+    framework_python: Path, framework_node: Path, variables: dict[str, str], answers: Answers
+) -> None:
+    """OpenTelemetry's SDK for Python and for Node find the authority by a variable each."""
+    mark = uuid.uuid4().hex
+    done = subprocess.run(
+        [framework_python, "-P", FRAMEWORKS / "telemetry.py", mark],
+        env={"PATH": os.environ["PATH"], **variables, "OTEL_SERVICE_NAME": "worker"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert_heard_redacted(answers, "worker", mark)
+    done = run_node(framework_node, "winston.mjs", {**variables, "OTEL_SERVICE_NAME": "pm2"}, mark)
+    assert done.returncode == 0, done.stderr
+    assert_heard_redacted(answers, "pm2", mark)
 
 
 @pytest.mark.parametrize(

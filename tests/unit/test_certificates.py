@@ -32,6 +32,7 @@ ENCRYPTED: Mapping[str, Any] = {
     "redis": {"tls": True},
     "minio": {"tls": True},
     "litellm": {"tls": True},
+    "alloy": {"tls": True},
     "pooler": {"enabled": True},
 }
 # MinIO looks for its own names.
@@ -135,7 +136,8 @@ def encrypted() -> dict[str, Service]:
 
 
 @pytest.mark.parametrize(
-    "name", ["postgres", "pooler", "redis-cache", "redis-queue", "minio", "litellm", "backup"]
+    "name",
+    ["postgres", "pooler", "redis-cache", "redis-queue", "minio", "litellm", "alloy", "backup"],
 )
 def test_each_server_has_its_own_certificate(encrypted: dict[str, Service], name: str) -> None:
     """Its key is a secret, and no other service has it."""
@@ -186,6 +188,10 @@ def test_nobody_connects_without_verifying(encrypted: dict[str, Service]) -> Non
         assert scrapes[name]["scheme"] == "https"
         assert scrapes[name]["tls_config"] == {"ca_file": AUTHORITY, "server_name": name}
     assert "scheme" not in scrapes["loki"]
+    tracing = encrypted["litellm"].env
+    assert tracing["OTEL_ENDPOINT"] == "https://alloy:4318/v1/traces"
+    trusted = str(tracing["OTEL_EXPORTER_OTLP_CERTIFICATE"])
+    assert text(encrypted["litellm"], Path(trusted).name) == OURS.certificate
     pooler = text(encrypted["pooler"], "pgbouncer.ini")
     assert "client_tls_sslmode = require" in pooler
     assert "server_tls_sslmode = verify-full" in pooler
@@ -198,6 +204,8 @@ def test_servers_take_nothing_else(encrypted: dict[str, Service]) -> None:
     assert {line[0] for line in lines} == {"local", "hostssl", "host"}
     for name in ("redis-cache", "redis-queue"):
         assert {"port 0", "tls-port 6379"} <= set(text(encrypted[name], "redis.conf").splitlines())
+    collector = text(encrypted["alloy"], "config.alloy")
+    assert collector.count("tls {") == collector.count('endpoint = "0.0.0.0:') == 2
 
 
 def test_without_it_no_service_has_a_certificate() -> None:
@@ -268,6 +276,19 @@ def test_more_clients_than_that_are_refused(clients: int, refused: bool) -> None
     settings = make_settings(redis={"tls": True, "queue": {"maxClients": clients}})
     found = {item.key for item in validation.check(settings)}
     assert ("groundwork:redis.queue.maxClients" in found) is refused
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_minio_tells_of_requests_by_tls(own: bool) -> None:
+    """It knows the authority even if it takes plain requests itself."""
+    found = make_platform(
+        images="packages", alloy={"tls": True}, minio={"audit": True, "tls": own}
+    ).by_name("minio")
+    assert "ENDPOINT_LOG=https://alloy:8088/" in text(found, "audit.env")
+    assert text(found, "CAs/ca.crt") == OURS.certificate
+    assert "--certs-dir" in found.command
+    names = {Path(item.path).name for item in files(found)}
+    assert ("private.key" in names) is own
 
 
 @pytest.mark.parametrize("service", ["minio", "litellm"])

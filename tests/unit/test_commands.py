@@ -328,6 +328,11 @@ class TestEnv:
         assert f"TLS_CA_FILE={written / '.env.ca.pem'}" in lines
         assert not {line for line in lines if line.startswith("PGSSL")}
 
+    @pytest.mark.parametrize("written", [("alloy",)], indirect=True)
+    def test_tells_opentelemetry_of_it(self, written: Path) -> None:
+        told = f"OTEL_EXPORTER_OTLP_CERTIFICATE={written / '.env.ca.pem'}"
+        assert told in self._lines(written)
+
     @pytest.mark.parametrize("written", [()], indirect=True)
     def test_names_none_without_tls(self, written: Path) -> None:
         assert not (written / ".env.ca.pem").exists()
