@@ -46,7 +46,7 @@ def build(context: Context, services: Sequence[Service]) -> Service:
     """Grafana with its data sources, and dashboards of `services`."""
     settings = context.settings.of(Grafana)
     admin = _admin(context)
-    scraping = context.keyring.derive(NAME, "metrics")
+    scraping = context.secret(NAME, "metrics")
     asks_clickhouse = _asks_clickhouse(context)
     boards = [board.of(present(context.settings, services)) for board in BOARDS]
     shown = [board for board in boards if board.rows]
@@ -56,13 +56,14 @@ def build(context: Context, services: Sequence[Service]) -> Service:
         image=context.image(NAME),
         limits=limits(settings),
         user="472:0",
+        entrypoint=("sh", f"{CONFIG_DIR}/start.sh"),
         env={
             "GF_SERVER_ROOT_URL": f"{_url(context)}/",
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{CONFIG_DIR}/admin-password",
             "GF_SECURITY_SECRET_KEY__FILE": f"{CONFIG_DIR}/secret-key",
             "GF_PATHS_PROVISIONING": f"{CONFIG_DIR}/provisioning",
             "GF_AUTH_ANONYMOUS_ENABLED": "false",
-            "GF_LOG_LEVEL": context.settings.of(Grafana).log_level,
+            "GF_LOG_LEVEL": settings.log_level,
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
@@ -73,6 +74,15 @@ def build(context: Context, services: Sequence[Service]) -> Service:
             "GF_METRICS_BASIC_AUTH_PASSWORD__FILE": f"{CONFIG_DIR}/metrics-password",
         },
         files=(
+            File(
+                path=f"{CONFIG_DIR}/start.sh",
+                content=render(
+                    "grafana/start.sh.j2",
+                    config_dir=CONFIG_DIR,
+                    generation=settings.secret_generation,
+                ),
+                executable=True,
+            ),
             File(path=f"{CONFIG_DIR}/admin-password", content=admin),
             File(path=f"{CONFIG_DIR}/metrics-password", content=scraping),
             # It encrypts what Grafana's database keeps, so it has no generation.
@@ -185,8 +195,7 @@ def _url(context: Context) -> str:
 
 
 def _admin(context: Context) -> Secret:
-    """Grafana reads it only at its first start, so it has no generation: change it in Grafana."""
-    return context.keyring.derive(NAME, "admin")
+    return context.secret(NAME, "admin")
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:

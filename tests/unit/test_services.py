@@ -466,6 +466,13 @@ def test_a_rotation_does_not_replace_postgres_on_docker() -> None:
     assert volume(before, Secret("key")) == volume(after, Secret("key"))
 
 
+def test_grafanas_password_is_rotated() -> None:
+    before, after = (
+        make_platform(**keys).by_name("grafana").credentials["admin"] for keys in ({}, ROTATED)
+    )
+    assert before != after
+
+
 def test_grafanas_encryption_key_survives_a_rotation() -> None:
     before, after = make_platform(), make_platform(**ROTATED)
     assert text(before.by_name("grafana"), "secret-key") == text(
