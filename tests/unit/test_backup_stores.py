@@ -253,6 +253,9 @@ class _Boards:
             case "POST", ["folders"]:
                 folder = json.loads(request.read())
                 assert folder["parentUid"] in ("", *self.folders)
+                for other in self.folders.values():
+                    if all(folder[key] == other[key] for key in ("title", "parentUid")):
+                        return httpx.Response(412, text="a folder with the same name exists")
                 self.folders[folder["uid"]] = folder
                 return httpx.Response(200, json=folder)
             case "GET", ["dashboards", "uid", uid]:
@@ -290,3 +293,24 @@ def test_grafanas_dashboards_come_back_in_their_folders() -> None:
     assert set(fresh.boards) == {"ours", "mine"}
     assert fresh.boards["mine"]["dashboard"]["title"] == "Mine"
     assert fresh.boards["mine"]["meta"]["folderUid"] == "g"
+
+
+def test_what_lies_in_a_provisioned_folder_comes_back_into_the_other_stacks() -> None:
+    """Grafana gives such a folder another uid in each stack."""
+    servers = {}
+    for uid in ("here", "there"):
+        servers[uid] = _Boards()
+        servers[uid].folders[uid] = {"uid": uid, "title": "Groundwork", "parentUid": ""}
+    servers["here"].folders["g"] = {"uid": "g", "title": "Ours", "parentUid": "here"}
+    for name, folder in (("mine", "here"), ("below", "g")):
+        servers["here"].boards[name] = {
+            "meta": {"folderUid": folder},
+            "dashboard": {"uid": name, "id": 7},
+        }
+    streams, facts = dumped(Grafana(source("grafana"), httpx.MockTransport(servers["here"].answer)))
+    fresh = servers["there"]
+    other = Grafana(source("grafana"), httpx.MockTransport(fresh.answer))
+    assert other.restore(openers(streams), facts) == {"dashboards": 2, "folders": 2}
+    assert fresh.boards["mine"]["meta"]["folderUid"] == "there"
+    assert fresh.boards["below"]["meta"]["folderUid"] == "g"
+    assert fresh.folders["g"]["parentUid"] == "there"

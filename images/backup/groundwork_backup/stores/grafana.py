@@ -56,13 +56,10 @@ class Grafana:
         """Gives every dashboard its uid and folder again, then deletes what was not saved."""
         with streams[_ITEM]() as stream:
             saved = json.load(stream)
-        present = {folder["uid"] for folder, _ in self._folders("")}
-        for folder in saved["folders"]:
-            if folder["uid"] not in present:
-                self._ask("POST", "/folders", json=folder)
+        places = self._folders_again(saved["folders"])
         for board in saved["boards"]:
             about = {**board["dashboard"], "id": None}
-            folder = board["folder"]
+            folder = places.get(board["folder"], board["folder"])
             self._ask(
                 "POST",
                 "/dashboards/db",
@@ -73,6 +70,22 @@ class Grafana:
             if (uid := board["dashboard"]["uid"]) not in kept:
                 self._ask("DELETE", f"/dashboards/uid/{uid}")
         return {"dashboards": len(self._boards()), "folders": len(self._folders(""))}
+
+    def _folders_again(self, saved: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
+        """Makes the folders that are missing; uid there to uid here. What a deploy provides has
+        another uid in each stack, and its title only once.
+        """
+        present = {(folder["uid"], parent, folder["title"]) for folder, parent in self._folders("")}
+        uids = {uid for uid, _, _ in present}
+        titles = {(parent, title): uid for uid, parent, title in present}
+        places: dict[str, str] = {}
+        for folder in saved:
+            uid, parent = folder["uid"], places.get(folder["parentUid"], folder["parentUid"])
+            here = uid if uid in uids else titles.get((parent, folder["title"]))
+            if here is None:
+                self._ask("POST", "/folders", json={**folder, "parentUid": parent})
+            places[uid] = here or uid
+        return places
 
     def _boards(self) -> list[dict[str, Any]]:
         """Those that no file provides."""
