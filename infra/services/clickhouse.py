@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from infra import sizing
 from infra.secret import Secret
 from infra.services import applications
-from infra.services.context import Context, external_endpoint, limits
+from infra.services.context import (
+    AUTHORITY,
+    TLS_FILES,
+    Context,
+    external_endpoint,
+    identity,
+    limits,
+    trust,
+)
 from infra.services.definition import Contract, Definition, Stage, http_login
 from infra.settings.common import LogLevel
 from infra.settings.stores import Clickhouse
@@ -63,7 +71,7 @@ def endpoint(context: Context, user: str, database: str | None = None) -> Endpoi
     settings = context.settings.of(Clickhouse)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(
+    at = Endpoint(
         host=NAME,
         port=8123,
         network=NAME,
@@ -71,6 +79,7 @@ def endpoint(context: Context, user: str, database: str | None = None) -> Endpoi
         password=context.secret(NAME, user),
         database=database or settings.database,
     )
+    return context.secured(at, settings)
 
 
 def build(context: Context) -> Service:
@@ -93,6 +102,7 @@ def build(context: Context) -> Service:
                     "clickhouse/config.yaml.j2",
                     system_logs=SYSTEM_LOGS,
                     log_level=_LOG_LEVELS[settings.log_level],
+                    tls=TLS_FILES if settings.tls else None,
                     log_days=settings.system_log_retention // 86400,
                     **sizing.clickhouse(settings.memory),
                 ),
@@ -106,10 +116,17 @@ def build(context: Context) -> Service:
                     **sizing.clickhouse(settings.memory),
                 ),
             ),
+            *(identity(context.certificate(NAME, settings)) if settings.tls else ()),
+            *trust(endpoint(context, "admin")),
         ),
         volumes=(Volume(name="clickhouse-data", path="/var/lib/clickhouse", size=settings.disk),),
         ports=(
-            Port(name="http", container=8123, host=context.host_port(settings.port), scheme="http"),
+            Port(
+                name="http",
+                container=8123,
+                host=context.host_port(settings.port),
+                scheme="https" if settings.tls else "http",
+            ),
             Port(
                 name="native",
                 container=9000,
@@ -117,18 +134,22 @@ def build(context: Context) -> Service:
                 scheme="clickhouse",
             ),
         ),
-        readiness=HealthCheck(
-            command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8123/ping"), start_period=90
-        ),
+        readiness=HealthCheck(command=_ready(tls=settings.tls), start_period=90),
         stop_grace=60,
         open_files=262_144,
         writable_root="its image's entry point writes below /etc and /var/log",
         jobs=(_provision(context),),
         metrics=(Metrics(port=9363),),
         logs=Logs(first_line=r"^\d{4}\.\d{2}\.\d{2} "),
-        checks={"database": settings.database},
+        checks={"database": settings.database, "tls": str(settings.tls).lower()},
         credentials=passwords,
     )
+
+
+def _ready(*, tls: bool) -> tuple[str, ...]:
+    trusted = ("--ca-certificate", AUTHORITY) if tls else ()
+    url = f"http{'s' if tls else ''}://127.0.0.1:8123/ping"
+    return ("wget", "-q", *trusted, "-O", "/dev/null", url)
 
 
 def schema(context: Context) -> str:
@@ -148,6 +169,7 @@ def schema(context: Context) -> str:
 
 
 def _provision(context: Context) -> Job:
+    at = endpoint(context, "admin")
     return Job(
         name="clickhouse-provision",
         user="101:0",
@@ -157,9 +179,12 @@ def _provision(context: Context) -> Job:
             File(
                 path=f"{CONFIG_DIR}/client.xml",
                 content=render_secret(
-                    "clickhouse/client.xml.j2", password=context.secret(NAME, "admin")
+                    "clickhouse/client.xml.j2",
+                    password=at.password,
+                    authority=AUTHORITY if at.tls else None,
                 ),
             ),
+            *trust(at),
         ),
     )
 

@@ -4,10 +4,21 @@ from collections.abc import Iterator
 
 import jwt
 
+from infra.refusal import Violation
 from infra.secret import Secret
 from infra.services import applications
-from infra.services.context import OWN, Context, external_endpoint, limits
+from infra.services.context import (
+    AUTHORITY,
+    OWN,
+    TLS_FILES,
+    Context,
+    external_endpoint,
+    identity,
+    limits,
+    trust,
+)
 from infra.services.definition import Contract, Definition, Stage
+from infra.settings import Settings
 from infra.settings.stores import Qdrant
 from infra.spec import (
     CONFIG_DIR,
@@ -37,6 +48,16 @@ case "$HOSTNAME" in
      exec ./qdrant "$@" --uri "http://$own" --bootstrap "http://$first" ;;
 esac
 """
+# The image has neither curl nor wget, but bash, and openssl since its certificates require it.
+_READY = (
+    "exec 3<>/dev/tcp/127.0.0.1/6333; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n'"
+    " >&3; head -1 <&3 | grep -q ' 200 '"
+)
+_READY_TLS = (
+    "printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' | openssl s_client -quiet"
+    f" -connect 127.0.0.1:6333 -CAfile {AUTHORITY} -verify_return_error -verify_ip 127.0.0.1"
+    " 2>/dev/null | head -1 | grep -q ' 200 '"
+)
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -44,12 +65,14 @@ def endpoint(context: Context) -> Endpoint:
     settings = context.settings.of(Qdrant)
     if settings.external:
         return external_endpoint(settings.external)
-    return Endpoint(host=NAME, port=6333, network=NAME, password=context.secret(NAME, "api-key"))
+    at = Endpoint(host=NAME, port=6333, network=NAME, password=context.secret(NAME, "api-key"))
+    return context.secured(at, settings)
 
 
 def build(context: Context) -> Service:
     """Qdrant with its two keys."""
     settings = context.settings.of(Qdrant)
+    at = endpoint(context)
     api_key, read_only = context.secret(NAME, "api-key"), context.secret(NAME, "read-only-key")
     small, distributed = settings.memory < GIB, settings.replicas > 1
     return Service(
@@ -72,14 +95,22 @@ def build(context: Context) -> Service:
                     small=small,
                     distributed=distributed,
                     peer_port=_PEER_PORT,
+                    tls=TLS_FILES if at.tls else None,
                     optimizer_threads=1 if small else max(1, int(settings.cpus) - 1),
                 ),
             ),
+            *(identity(context.certificate(NAME, settings)) if at.tls else ()),
+            *trust(at),
         ),
         # Snapshots lie on the same volume: one backup covers both, and no second owner is needed.
         volumes=(Volume(name="qdrant-data", path="/qdrant/storage", size=settings.disk),),
         ports=(
-            Port(name="rest", container=6333, host=context.host_port(settings.port), scheme="http"),
+            Port(
+                name="rest",
+                container=6333,
+                host=context.host_port(settings.port),
+                scheme="https" if at.tls else "http",
+            ),
             Port(
                 name="grpc",
                 container=6334,
@@ -87,23 +118,24 @@ def build(context: Context) -> Service:
                 scheme="grpc",
             ),
         ),
-        # The image has bash and neither curl nor wget.
-        readiness=HealthCheck(
-            command=(
-                "bash",
-                "-c",
-                (
-                    "exec 3<>/dev/tcp/127.0.0.1/6333; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n'"
-                    " >&3; head -1 <&3 | grep -q ' 200 '"
-                ),
-            ),
-        ),
+        readiness=HealthCheck(command=("bash", "-c", _READY_TLS if at.tls else _READY)),
         stop_grace=30,
         replicas=settings.replicas,
         peer_ports=(_PEER_PORT,) if distributed else (),
-        metrics=(Metrics(port=6333, bearer=read_only),),
+        metrics=(Metrics(port=6333, bearer=read_only, tls=at.tls),),
+        checks={"tls": str(at.tls).lower()},
         credentials={"api-key": api_key, "read-only-key": read_only},
     )
+
+
+def _validate(stack: Settings) -> Iterator[Violation]:
+    settings = stack.of(Qdrant)
+    if settings.replicas > 1 and settings.tls:
+        yield Violation(
+            key="groundwork:qdrant.tls",
+            reason="its replicas would still speak with each other in plain text",
+            fix="set it to false, or groundwork:qdrant.replicas to 1",
+        )
 
 
 def _environment(context: Context) -> Contract:
@@ -139,6 +171,7 @@ DEFINITION = Definition(
     build=lambda context, _: [build(context)],
     external_needs=(),
     scales=True,
+    validate=_validate,
     exposable=True,
     environment=_environment,
     stores=_stores,

@@ -227,7 +227,7 @@ class Minio(ServiceSettings, Encryptable):
     )
 
 
-class Qdrant(ServiceSettings):
+class Qdrant(ServiceSettings, Encryptable):
     """Vector database."""
 
     memory: Memory = Field(
@@ -239,7 +239,7 @@ class Qdrant(ServiceSettings):
     log_level: LogLevel = least_logged("info")
 
 
-class Clickhouse(ServiceSettings):
+class Clickhouse(ServiceSettings, Encryptable):
     """Analytics database."""
 
     memory: Memory = Field(

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import clickhouse_connect
+import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -23,6 +24,8 @@ def _client(service: Deployed, user: str = "app") -> Client:
         password=service.credentials[user],
         database=service.check("database"),
         connect_timeout=5,
+        secure=service.authority is not None,
+        ca_cert=service.authority,
     )
 
 
@@ -62,3 +65,10 @@ def test_refuses_without_credentials(service: Deployed, user: str) -> None:
     """Without a password the answer is a refusal, also for the user that the image would have."""
     answer = http.get(service.url("http"), params={"query": "SELECT 1", "user": user}, timeout=10)
     assert answer.status_code in (401, 403), answer.text
+
+
+@pytest.mark.encrypted
+def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
+    """A plain request is not answered."""
+    with pytest.raises(httpx.TransportError):
+        http.get(service.url("http").replace("https://", "http://"), timeout=10)

@@ -1,9 +1,11 @@
 """Qdrant: points come back in the order of their distance, and the read-only key only reads."""
 
+import ssl
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.health.conftest import UNENCRYPTED, Deployed
@@ -20,7 +22,13 @@ def _client(service: Deployed, key: str) -> "QdrantClient":
     from qdrant_client import QdrantClient
 
     return QdrantClient(
-        url=service.url("rest"), api_key=service.credentials[key], timeout=10, prefer_grpc=False
+        url=service.url("rest"),
+        api_key=service.credentials[key],
+        timeout=10,
+        prefer_grpc=False,
+        # It would ask for the version without what `verify` says.
+        check_compatibility=False,
+        verify=ssl.create_default_context(cafile=service.authority),
     )
 
 
@@ -73,3 +81,10 @@ def test_read_only_key_only_reads(service: Deployed, collection: str) -> None:
 def test_refuses_without_credentials(service: Deployed, path: str) -> None:
     """Without a key the answer is 401."""
     assert http.get(f"{service.url('rest')}{path}", timeout=10).status_code == 401
+
+
+@pytest.mark.encrypted
+def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
+    """A plain request is not answered."""
+    with pytest.raises(httpx.TransportError):
+        http.get(service.url("rest").replace("https://", "http://"), timeout=10)

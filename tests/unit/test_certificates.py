@@ -1,6 +1,7 @@
 """Certificates inside a stack: derived, deterministic, and such as strict clients accept."""
 
 import ipaddress
+import json
 import socket
 import ssl
 import threading
@@ -35,6 +36,7 @@ ENCRYPTED: Mapping[str, Any] = {
     "alloy": {"tls": True},
     "pooler": {"enabled": True},
 }
+_REMOVED = {"@remove": "remove"}
 # MinIO looks for its own names.
 NAMED = {"public.crt": CERTIFICATE, "private.key": CERTIFICATE_KEY}
 
@@ -276,6 +278,70 @@ def test_more_clients_than_that_are_refused(clients: int, refused: bool) -> None
     settings = make_settings(redis={"tls": True, "queue": {"maxClients": clients}})
     found = {item.key for item in validation.check(settings)}
     assert ("groundwork:redis.queue.maxClients" in found) is refused
+
+
+@pytest.fixture(scope="module")
+def official() -> dict[str, Service]:
+    """What packages do not have, with TLS, by name."""
+    platform = make_platform(
+        qdrant={"tls": True}, clickhouse={"tls": True}, grafana={"clickhouse": True}
+    )
+    return {service.name: service for service in platform.services}
+
+
+@pytest.mark.parametrize("name", ["qdrant", "clickhouse"])
+def test_official_servers_have_their_own_certificates(
+    official: dict[str, Service], name: str
+) -> None:
+    """Their clients know the authority; their addresses say so."""
+    found = {item.path: item for item in files(official[name])}
+    certificate, key = found[CERTIFICATE].content, found[CERTIFICATE_KEY].content
+    assert isinstance(certificate, str)
+    assert isinstance(key, Secret)
+    _verify(Issued(certificate, key), OURS, name)
+    saved = json.loads(text(official["backup"], "backup.json"))["sources"]
+    assert {item["authority"] for item in saved if item["name"] == name} == {AUTHORITY}
+    assert next(port.scheme for port in official[name].ports) == "https"
+    readiness = official[name].readiness
+    assert readiness is not None
+    assert AUTHORITY in " ".join(readiness.command)
+
+
+def test_qdrant_takes_nothing_else(official: dict[str, Service]) -> None:
+    config = yaml.safe_load(text(official["qdrant"], "qdrant.yaml"))
+    assert config["service"]["enable_tls"] is True
+    assert set(config["tls"].values()) == {CERTIFICATE, CERTIFICATE_KEY, AUTHORITY}
+    scrapes = yaml.safe_load(text(official["prometheus"], "prometheus.yml"))["scrape_configs"]
+    (job,) = [item for item in scrapes if item["job_name"] == "qdrant"]
+    assert (job["scheme"], job["tls_config"]["server_name"]) == ("https", "qdrant")
+
+
+def test_clickhouse_takes_nothing_else(official: dict[str, Service]) -> None:
+    """The plain ports of its image's configuration are closed, those of other protocols too."""
+    config = yaml.safe_load(text(official["clickhouse"], "config.d/groundwork.yaml"))
+    closed = {key for key, value in config.items() if key.endswith("_port") and value == _REMOVED}
+    assert closed == {
+        "http_port",
+        "tcp_port",
+        "mysql_port",
+        "postgresql_port",
+        "interserver_http_port",
+    }
+    assert (config["https_port"], config["tcp_port_secure"]) == (8123, 9000)
+    (job,) = official["clickhouse"].jobs
+    client = text(official["clickhouse"], "client.xml")
+    assert "<secure>1</secure>" in client
+    assert f"<caConfig>{AUTHORITY}</caConfig>" in client
+    assert AUTHORITY in {item.path for item in job.files}
+    sources = yaml.safe_load(text(official["grafana"], "datasources/groundwork.yaml"))
+    found = next(item for item in sources["datasources"] if item["uid"] == "clickhouse")
+    assert (found["jsonData"]["secure"], found["jsonData"]["tlsAuthWithCACert"]) == (True, True)
+    assert found["secureJsonData"]["tlsCACert"] == OURS.certificate
+
+
+def test_replicas_of_qdrant_would_speak_in_plain_text() -> None:
+    settings = make_settings(target="kubernetes", qdrant={"tls": True, "replicas": 3})
+    assert "groundwork:qdrant.tls" in {item.key for item in validation.check(settings)}
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -36,6 +36,7 @@ class Clickhouse:
         self._http = httpx.Client(
             base_url=source.url,
             auth=(source.username, source.password),
+            verify=source.trusted,
             timeout=httpx.Timeout(30, read=3600, write=3600),
             transport=transport,
         )

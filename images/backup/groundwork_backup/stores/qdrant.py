@@ -20,6 +20,7 @@ class Qdrant:
         self._http = httpx.Client(
             base_url=source.url,
             headers={"api-key": source.password},
+            verify=source.trusted,
             timeout=httpx.Timeout(30, read=3600, write=3600),
             transport=transport,
         )
