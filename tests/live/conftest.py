@@ -179,7 +179,7 @@ def framework_python() -> Path:
 def framework_node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packages of tests/frameworks/node; skipped where there is no Node."""
     if shutil.which("npm") is None:
-        pytest.skip("there is no Node here: Drizzle and winston are not tried")
+        pytest.skip("there is no Node here: Drizzle, Prisma and winston are not tried")
     manifest = ROOT / "tests" / "frameworks" / "node"
     folder = tmp_path_factory.mktemp("node")
     for name in ("package.json", "package-lock.json", ".npmrc"):

@@ -31,12 +31,13 @@ def run_node(
 
 
 @pytest.mark.parametrize("application", ["app", "billing"])
-def test_drizzle_works_with_what_make_env_writes(
-    several: Clone, framework_node: Path, application: str
+@pytest.mark.parametrize("name", ["drizzle", "prisma"])
+def test_a_framework_in_node_works_with_what_make_env_writes(
+    several: Clone, framework_node: Path, name: str, application: str
 ) -> None:
-    """In Node, with the same two roles."""
+    """With the same two roles."""
     own = outputs_of(several, application)
-    done = run_node(framework_node, "drizzle.mjs", {**own["environment"], **own["administration"]})
+    done = run_node(framework_node, f"{name}.mjs", {**own["environment"], **own["administration"]})
     assert done.returncode == 0, done.stdout + done.stderr
 
 
