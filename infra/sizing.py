@@ -99,14 +99,15 @@ def clickhouse(memory: int) -> dict[str, int]:
     }
 
 
+# Lines and spans shrink to about an eighth in their blocks (repetitive text, columns).
+_SHRUNK = 8
+
+
 def kept_per_second(*, disk: int, retention: int) -> float:
     """Bytes per second that a store of logs or traces may ingest so that its disk lasts for the
-    retention (seconds).
-
-    Lines and spans shrink to about an eighth in their blocks (repetitive text, columns), and a
-    fifth of the disk is left for the log ahead of them.
+    retention (seconds); a fifth of the disk is left for bursts and for the log ahead of the blocks.
     """
-    return disk * 80 // 100 * 8 / retention
+    return disk * 80 // 100 * _SHRUNK / retention
 
 
 # Bytes per second below which a store of logs or traces is none.
@@ -133,11 +134,13 @@ def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
     """Loki's caches from its memory, and its ingestion rate from its disk and the retention
     (seconds).
 
-    A burst may take what the log ahead of the chunks can hold.
+    A burst, such as a busy day, may take half of what the rate leaves of the disk; one stream at a
+    time no faster than the log ahead of the chunks can hold.
     """
     return {
         "rate_mb": round(kept_per_second(disk=disk, retention=retention) / MIB, 4),
-        "burst_mb": max(16, disk // 100 // MIB),
+        "burst_mb": disk * 10 // 100 * _SHRUNK // MIB,
+        "stream_mb": max(16, disk // 100 // MIB),
         "replay": memory // 4,
         "results_mb": max(8, memory // 16 // MIB),
         "chunks_mb": max(8, memory // 8 // MIB),

@@ -591,6 +591,16 @@ def test_lokis_numbers_follow_from_its_limits() -> None:
     )
 
 
+@pytest.mark.parametrize("disk", [GIB, 2 * GIB, 100 * GIB])
+def test_what_loki_takes_at_most_fits_its_disk(disk: int) -> None:
+    """Its rate for as long as it keeps lines, and a burst; a tenth is left for its own log."""
+    seconds = 14 * 86400
+    sizes = sizing.loki(memory=GIB, disk=disk, retention=seconds)
+    assert (sizes["rate_mb"] * seconds + sizes["burst_mb"]) * MIB / 8 <= disk * 0.91
+    # The bucket is full again within two days, so what comes every day is the rate's.
+    assert sizes["burst_mb"] <= sizes["rate_mb"] * 2 * 86400
+
+
 def test_tempos_intake_fits_its_disk_and_its_memory() -> None:
     taken = {
         days: sizing.tempo(memory=256 * MIB, disk=GIB, retention=days * 86400) for days in (3, 6)
