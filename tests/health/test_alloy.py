@@ -7,6 +7,7 @@ import uuid
 import httpx
 import pytest
 
+from tests.health import plain
 from tests.health.conftest import Deployed
 from tests.health.telemetry import SERVICE, Span, find_in_tempo, send_log, send_metric
 from tests.health.test_loki import wait_for_lines
@@ -107,9 +108,14 @@ def test_refuses_without_credentials(service: Deployed, token: str) -> None:
 @pytest.mark.encrypted
 def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
     """Not even with the token does it take a plain request."""
-    plain = service.url("otlp-http").replace("https://", "http://")
+    url = service.url("otlp-http").replace("https://", "http://")
     with pytest.raises(httpx.HTTPStatusError, match="400"):
-        Span().send(plain, token=service.credentials["otlp"]).raise_for_status()
+        Span().send(url, token=service.credentials["otlp"]).raise_for_status()
+
+
+@pytest.mark.encrypted
+def test_refuses_grpc_that_is_not_encrypted(service: Deployed) -> None:
+    assert not plain.answers(*service.endpoint("otlp-grpc"), plain.HTTP2)
 
 
 def test_shows_its_metrics_to_nobody(service: Deployed) -> None:

@@ -9,6 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from tests.health import plain
 from tests.health.conftest import Deployed
 from tests.support import http
 
@@ -72,3 +73,8 @@ def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
     """A plain request is not answered."""
     with pytest.raises(httpx.TransportError):
         http.get(service.url("http").replace("https://", "http://"), timeout=10)
+
+
+@pytest.mark.encrypted
+def test_refuses_the_native_protocol_that_is_not_encrypted(service: Deployed) -> None:
+    assert not plain.answers(*service.endpoint("native"), plain.CLICKHOUSE)

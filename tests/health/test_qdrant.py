@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.health import plain
 from tests.health.conftest import UNENCRYPTED, Deployed
 from tests.support import http
 
@@ -88,3 +89,8 @@ def test_refuses_what_is_not_encrypted(service: Deployed) -> None:
     """A plain request is not answered."""
     with pytest.raises(httpx.TransportError):
         http.get(service.url("rest").replace("https://", "http://"), timeout=10)
+
+
+@pytest.mark.encrypted
+def test_refuses_grpc_that_is_not_encrypted(service: Deployed) -> None:
+    assert not plain.answers(*service.endpoint("grpc"), plain.HTTP2)

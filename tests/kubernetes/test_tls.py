@@ -17,8 +17,8 @@ def test_a_platform_moves_to_tls(deployed: Deployment) -> None:
     deployed.installer.install(deployed.plan())
     done = deployed.health("tests/health", "-m", "not deep")
     assert done.returncode == 0, done.stdout[-6000:]
-    tried = deployed.health("tests/health", "-k", "refuses_what_is_not_encrypted")
-    assert "3 passed" in tried.stdout, "of both instances of Redis, and of Alloy"
+    tried = deployed.health("tests/health", "-k", "is_not_encrypted")
+    assert "4 passed" in tried.stdout, "of both instances of Redis, and two of Alloy"
     assert deployed.sql("SELECT value FROM moved") == "42"
 
 

@@ -33,6 +33,8 @@ SOURCE = os.environ.get("GROUNDWORK_TEST_IMAGES", "packages")
 LEFT_OUT = {item.service: item.reason for item in make_platform(images=SOURCE).left_out}
 """Services that this source has no image of, with the reason; none of the official ones."""
 BASE_PORTS = [number for _, _, number in published(make_platform())]
+# With their defaults, one stack and its drill would ask for 70 GiB of the host's disk.
+_LARGE, _SMALL = ("postgres", "minio", "backup"), {"disk": "2GiB"}
 
 
 def superuser_url(administration: Mapping[str, str], database: str = "postgres") -> str:
@@ -212,11 +214,14 @@ class Clone:
             target="docker",
             images=SOURCE,
             portOffset=free_offset(),
-            postgres={"vectors": {"dimensions": 64}},
+            postgres={**_SMALL, "vectors": {"dimensions": 64}},
+            minio=_SMALL,
+            backup=_SMALL,
             observability={"enabled": False},
             litellm={"enabled": False},
         )
-        self.configure(**keys)
+        stores = {name: {**_SMALL, **keys[name]} for name in _LARGE if name in keys}
+        self.configure(**{**keys, **stores})
 
     @property
     def instance(self) -> str | None:

@@ -504,6 +504,7 @@ BREAKS: list[tuple[str, str, Break]] = [
 # The shared stack has no embedding model, whose length each test of another length would have to
 # follow, no pooler, and no TLS.
 BROKEN_ELSEWHERE = {
+    "test_alloy.py::test_refuses_grpc_that_is_not_encrypted",
     "test_alloy.py::test_refuses_what_is_not_encrypted",
     "test_litellm.py::test_embeds",
     "test_pooler.py::test_hands_queries_on",
