@@ -60,6 +60,7 @@ SETS: Mapping[str, Mapping[str, tuple[str, _Form]]] = {
         "CLICKHOUSE_DB": ("CLICKHOUSE_DATABASE", _same),
         "CLICKHOUSE_HOST": ("CLICKHOUSE_URL", _host),
         "CLICKHOUSE_PORT": ("CLICKHOUSE_URL", _port),
+        "CLICKHOUSE_SECURE": ("CLICKHOUSE_URL", _tls),
     },
     "litellm": {
         "LITELLM_API_KEY": ("LLM_API_KEY", _same),

@@ -112,8 +112,13 @@ def _certificates(context: Context, saved: list[Store]) -> Iterator[File]:
     """
     if any(store.at.tls for store in saved):
         yield File(path=AUTHORITY, content=context.authority.certificate)
+    if _serves_tls(saved):
         # Its key goes with the password that the instance logs in with.
         yield from identity(context.certificate(NAME, context.settings.of(Redis).queue))
+
+
+def _serves_tls(saved: list[Store]) -> bool:
+    return any(store.at.tls for store in saved if store.kind == "redis")
 
 
 def _volumes(settings: Backup) -> Iterator[Volume]:
@@ -147,7 +152,7 @@ def _configuration(context: Context, saved: list[Store]) -> Secret:
                 "sync_port": SYNC_PORT,
                 **(
                     {"sync_certificate": [CERTIFICATE, CERTIFICATE_KEY]}
-                    if any(store.at.tls for store in saved)
+                    if _serves_tls(saved)
                     else {}
                 ),
             },

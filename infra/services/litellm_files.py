@@ -88,7 +88,7 @@ def key(context: Context, name: str) -> Secret:
 
 
 def authorities(context: Context) -> Iterator[File]:
-    """The certificate authorities of the stores and of who takes its traces."""
+    """The certificate authorities of the stores and of the collector of its traces."""
     for path, at in (
         (_POSTGRES_AUTHORITY, postgres.endpoint(context, NAME)),
         (_REDIS_AUTHORITY, redis.endpoint(context, "queue", NAME)),

@@ -153,8 +153,8 @@ def _ready(image: Image, scheme: str) -> tuple[str, ...]:
 
 
 def _certificates(context: Context) -> Iterator[File]:
-    """Under the names that MinIO looks for in its folder: its own, if clients must use TLS, and the
-    authority's, if it is asked by TLS or asks whom it tells of requests so.
+    """Under the names that MinIO looks for in its folder: its own certificate if clients must use
+    TLS; the authority's if it serves TLS or sends its audit by it.
     """
     settings = context.settings.of(Minio)
     if settings.tls:

@@ -48,7 +48,7 @@ case "$HOSTNAME" in
      exec ./qdrant "$@" --uri "http://$own" --bootstrap "http://$first" ;;
 esac
 """
-# The image has neither curl nor wget, but bash, and openssl since its certificates require it.
+# The image has neither curl nor wget, but bash, and openssl, which ca-certificates depends on.
 _READY = (
     "exec 3<>/dev/tcp/127.0.0.1/6333; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n'"
     " >&3; head -1 <&3 | grep -q ' 200 '"
@@ -133,7 +133,7 @@ def _validate(stack: Settings) -> Iterator[Violation]:
     if settings.replicas > 1 and settings.tls:
         yield Violation(
             key="groundwork:qdrant.tls",
-            reason="its replicas would still speak with each other in plain text",
+            reason="its replicas have no certificates, and would speak in plain text",
             fix="set it to false, or groundwork:qdrant.replicas to 1",
         )
 

@@ -86,7 +86,8 @@ def _trusted(outputs: Mapping[str, Any], path: Path) -> dict[str, str]:
         return {}
     file = str(_authority(path))
     found = {"TLS_CA_FILE": file, "NODE_EXTRA_CA_CERTS": file}
-    if _encrypted(outputs, alloy.NAME):
+    # With nothing to keep there is no endpoint of ours, and maybe one of the application's.
+    if _encrypted(outputs, alloy.NAME) and "OTEL_EXPORTER_OTLP_ENDPOINT" in outputs["environment"]:
         found["OTEL_EXPORTER_OTLP_CERTIFICATE"] = file
     # An external Postgres has another authority, and a forward from a cluster is encrypted itself.
     if _encrypted(outputs, postgres.NAME):

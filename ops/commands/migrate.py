@@ -54,19 +54,17 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> 
     python()
     journal = STATE / f"{stack.name}.chroma-{to}.json"
     if undo:
-        with _trusting(outputs) as trusted:
-            _undo(
-                journal,
-                only,
-                lambda names: _ask({**job, "undo": names, **_access(to, outputs)}, trusted),
-            )
+        with _trusted(outputs) as authority:
+            access = {**_access(to, outputs), "authority": authority}
+            _undo(journal, only, lambda names: _ask({**job, "undo": names, **access}))
         return
     if backups.SERVICE in services:
         backups.save(stack, site.of(stack), services)
     else:
         console.err.print("warning: this stack makes no backups, so there is none to go back to")
-    with _trusting(outputs) as trusted:
-        _show_moved(journal, to, _ask({**job, **_access(to, outputs)}, trusted))
+    with _trusted(outputs) as authority:
+        access = {**_access(to, outputs), "authority": authority}
+        _show_moved(journal, to, _ask({**job, **access}))
 
 
 def _undo(
@@ -93,17 +91,17 @@ def _access(to: str, outputs: Mapping[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def _trusting(outputs: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
-    """The variables by which libpq and Qdrant's client find the authority of a stack whose stores
-    require TLS; its file is there as long as this lasts.
+def _trusted(outputs: Mapping[str, Any]) -> Iterator[str]:
+    """The file, as long as this lasts, with the authority of a stack whose stores require TLS; else
+    an empty name.
     """
     if not outputs.get("authority"):
-        yield {}
+        yield ""
         return
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
         file.write(outputs["authority"])
         file.flush()
-        yield {"PGSSLROOTCERT": file.name, "SSL_CERT_FILE": file.name}
+        yield file.name
 
 
 def python() -> Path:
@@ -112,24 +110,15 @@ def python() -> Path:
     return environments.ensure(_LOCK, title)
 
 
-def _ask(
-    job: Mapping[str, Any], trusted: Mapping[str, str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """What the program says, which knows the authorities that `trusted` names. Raises Failed as it
-    fails.
-    """
+def _ask(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the program says. Raises Failed as it fails."""
     return program.ask(
         [str(python()), "-m", "ops.migrate"],
         what="the migration ended",
         fix="run the same command again: it continues from here",
         # It holds a password, so it is no argument.
         stdin=json.dumps(job),
-        environment={
-            **os.environ,
-            **(trusted or {}),
-            "PYTHONPATH": str(ROOT),
-            "ANONYMIZED_TELEMETRY": "False",
-        },
+        environment={**os.environ, "PYTHONPATH": str(ROOT), "ANONYMIZED_TELEMETRY": "False"},
     )
 
 

@@ -64,10 +64,10 @@ def _target(job: dict[str, Any]) -> Target:
     if job["target"] == "pgvector":
         from ops.migrate.pgvector import Pgvector
 
-        return Pgvector(job["url"])
+        return Pgvector(job["url"], job.get("authority", ""))
     from ops.migrate.qdrant import Qdrant
 
-    return Qdrant(job["url"], job.get("key"))
+    return Qdrant(job["url"], job.get("key"), job.get("authority", ""))
 
 
 def _move(source: Source, target: Target, collection: Collection) -> None:

@@ -18,10 +18,12 @@ _OPERATORS = {"l2": "vector_l2_ops", "cosine": "vector_cosine_ops", "ip": "vecto
 
 
 class Pgvector:
-    """A database, as the owner of the application's schema."""
+    """A database, as the owner of the application's schema; `authority` is the file of the one that
+    signed its certificate, if that is none of the system's.
+    """
 
-    def __init__(self, url: str) -> None:
-        self._db = psycopg.connect(url, autocommit=True)
+    def __init__(self, url: str, authority: str = "") -> None:
+        self._db = psycopg.connect(url, autocommit=True, sslrootcert=authority or None)
         self._db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(_schema()))
         self._db.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO app").format(_schema()))
 

@@ -4,6 +4,7 @@ Payloads are those of LangChain's store: `page_content` and `metadata`; `id` is 
 """
 
 import math
+import ssl
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -23,13 +24,19 @@ _TOLERANCE = 1e-5
 
 
 class Qdrant:
-    """A server, or a folder in the client's local mode."""
+    """A server, or a folder in the client's local mode; `authority` is the file of the one that
+    signed its certificate, if that is none of the system's.
+    """
 
-    def __init__(self, place: str, api_key: str | None) -> None:
+    def __init__(self, place: str, api_key: str | None, authority: str = "") -> None:
         if place.startswith(("http://", "https://")):
             # The key is as private as the network that the URL names.
             self._client = QdrantClient(
-                url=place, api_key=api_key, timeout=60, check_compatibility=False
+                url=place,
+                api_key=api_key,
+                timeout=60,
+                check_compatibility=False,
+                verify=ssl.create_default_context(cafile=authority or None),
             )
         else:
             self._client = QdrantClient(path=place)

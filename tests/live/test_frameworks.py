@@ -35,7 +35,7 @@ def run_node(
 def test_a_framework_in_node_works_with_what_make_env_writes(
     several: Clone, framework_node: Path, name: str, application: str
 ) -> None:
-    """With the same two roles."""
+    """As its owner and as the application."""
     own = outputs_of(several, application)
     done = run_node(framework_node, f"{name}.mjs", {**own["environment"], **own["administration"]})
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -310,7 +311,7 @@ def test_official_servers_have_their_own_certificates(
 def test_qdrant_takes_nothing_else(official: dict[str, Service]) -> None:
     config = yaml.safe_load(text(official["qdrant"], "qdrant.yaml"))
     assert config["service"]["enable_tls"] is True
-    assert set(config["tls"].values()) == {CERTIFICATE, CERTIFICATE_KEY, AUTHORITY}
+    assert config["tls"] == {"cert": CERTIFICATE, "key": CERTIFICATE_KEY, "ca_cert": AUTHORITY}
     scrapes = yaml.safe_load(text(official["prometheus"], "prometheus.yml"))["scrape_configs"]
     (job,) = [item for item in scrapes if item["job_name"] == "qdrant"]
     assert (job["scheme"], job["tls_config"]["server_name"]) == ("https", "qdrant")
@@ -328,10 +329,26 @@ def test_clickhouse_takes_nothing_else(official: dict[str, Service]) -> None:
         "interserver_http_port",
     }
     assert (config["https_port"], config["tcp_port_secure"]) == (8123, 9000)
+    assert config["openSSL"] == {
+        "server": {
+            "certificateFile": CERTIFICATE,
+            "privateKeyFile": CERTIFICATE_KEY,
+            "verificationMode": "none",
+            "disableProtocols": "sslv2,sslv3,tlsv1,tlsv1_1",
+            "preferServerCiphers": True,
+        }
+    }
     (job,) = official["clickhouse"].jobs
-    client = text(official["clickhouse"], "client.xml")
-    assert "<secure>1</secure>" in client
-    assert f"<caConfig>{AUTHORITY}</caConfig>" in client
+    client = ElementTree.fromstring(text(official["clickhouse"], "client.xml"))  # noqa: S314 - ours
+    assert client.findtext("secure") == "1"
+    for key, value in {
+        "caConfig": AUTHORITY,
+        "loadDefaultCAFile": "false",
+        "verificationMode": "strict",
+        "extendedVerification": "true",
+        "invalidCertificateHandler/name": "RejectCertificateHandler",
+    }.items():
+        assert client.findtext(f"openSSL/client/{key}") == value
     assert AUTHORITY in {item.path for item in job.files}
     sources = yaml.safe_load(text(official["grafana"], "datasources/groundwork.yaml"))
     found = next(item for item in sources["datasources"] if item["uid"] == "clickhouse")

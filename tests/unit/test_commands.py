@@ -300,6 +300,10 @@ class TestEnv:
         told = {
             **self.OUTPUTS,
             "services": {name: {"checks": {"tls": "true"}} for name in request.param},
+            "environment": {
+                **self.OUTPUTS["environment"],
+                **({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://h"} if "loki" in request.param else {}),
+            },
             "authority": "the certificate" if request.param else None,
         }
         stack = mock.Mock(outputs=lambda: told)
@@ -328,10 +332,15 @@ class TestEnv:
         assert f"TLS_CA_FILE={written / '.env.ca.pem'}" in lines
         assert not {line for line in lines if line.startswith("PGSSL")}
 
-    @pytest.mark.parametrize("written", [("alloy",)], indirect=True)
-    def test_tells_opentelemetry_of_it(self, written: Path) -> None:
-        told = f"OTEL_EXPORTER_OTLP_CERTIFICATE={written / '.env.ca.pem'}"
-        assert told in self._lines(written)
+    @pytest.mark.parametrize(
+        ("written", "told"),
+        [(("alloy", "loki"), True), (("alloy",), False), (("loki",), False)],
+        indirect=["written"],
+    )
+    def test_tells_opentelemetry_of_it(self, written: Path, told: bool) -> None:
+        """Where its endpoint is the stack's, and not the application's own."""
+        line = f"OTEL_EXPORTER_OTLP_CERTIFICATE={written / '.env.ca.pem'}"
+        assert (line in self._lines(written)) is told
 
     @pytest.mark.parametrize("written", [()], indirect=True)
     def test_names_none_without_tls(self, written: Path) -> None:

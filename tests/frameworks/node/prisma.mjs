@@ -9,8 +9,8 @@ import pg from 'pg';
 
 const folder = mkdtempSync(join(import.meta.dirname, 'made-'));
 mkdirSync(join(folder, 'prisma'));
-// The engine in JavaScript comes with the package, and does by itself what the binary does with
-// `shadowDatabaseUrl`: it empties the shadow database. It knows no "char", of Postgres' catalogues.
+// The engine in JavaScript comes with the package. It ignores `shadowDatabaseUrl`, so this empties
+// the shadow database, as the binary would; and it knows no "char", a type of Postgres' catalogues.
 writeFileSync(join(folder, 'prisma.config.mjs'), `
 import pg from 'pg';
 import { PrismaPg } from '@prisma/adapter-pg';

@@ -72,12 +72,11 @@ class Grafana:
         return {"dashboards": len(self._boards()), "folders": len(self._folders(""))}
 
     def _folders_again(self, saved: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
-        """Makes the folders that are missing; uid there to uid here. What a deploy provides has
-        another uid in each stack, and its title only once.
+        """Creates missing folders; maps saved uids to uids here. A provisioned folder has another
+        uid in each stack, and Grafana refuses a second one with its title.
         """
-        present = {(folder["uid"], parent, folder["title"]) for folder, parent in self._folders("")}
-        uids = {uid for uid, _, _ in present}
-        titles = {(parent, title): uid for uid, parent, title in present}
+        titles = {(parent, folder["title"]): folder["uid"] for folder, parent in self._folders("")}
+        uids = set(titles.values())
         places: dict[str, str] = {}
         for folder in saved:
             uid, parent = folder["uid"], places.get(folder["parentUid"], folder["parentUid"])
@@ -109,7 +108,7 @@ class Grafana:
         if response.is_error:
             raise Failed(
                 f"{method} {path}: status {response.status_code}: {response.text[:300]}",
-                "if Grafana's administrator was changed there, no backup can log in: set the"
-                " password of the deploy again",
+                "if Grafana's administrator was changed there, no backup can log in: raise"
+                " groundwork:grafana.secretGeneration",
             )
         return response.json()
