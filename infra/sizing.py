@@ -141,7 +141,7 @@ def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
     return {
         "rate_mb": round(kept_per_second(disk=disk, retention=retention) / MIB, 4),
         "burst_mb": disk * 10 // 100 * _SHRUNK // MIB,
-        "stream_mb": round(memory / 64 / MIB, 1),
+        "stream": memory // 64,
         "stream_burst_mb": max(16, disk // 100 // MIB),
         "replay": memory // 4,
         "results_mb": max(8, memory // 16 // MIB),
