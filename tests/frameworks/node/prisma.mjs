@@ -7,6 +7,17 @@ import { pathToFileURL } from 'node:url';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 
+async function tables() {
+  const owner = new pg.Client({ connectionString: process.env.DATABASE_OWNER_URL });
+  await owner.connect();
+  const { rows } = await owner.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+  await owner.end();
+  return rows.map((row) => row.tablename);
+}
+
+// Tables of others, document_vectors among them, would be drift from its migrations.
+const before = await tables();
+const external = JSON.stringify(before.map((name) => `public.${name}`));
 const folder = mkdtempSync(join(import.meta.dirname, 'made-'));
 mkdirSync(join(folder, 'prisma'));
 // The engine in JavaScript comes with the package. It ignores `shadowDatabaseUrl`, so this empties
@@ -24,7 +35,7 @@ class Pool extends pg.Pool {
   }
 }
 const pool = (url) => new Pool({ connectionString: url, allowExitOnIdle: true });
-// A time limit of the engine's, ten seconds or sixty, outlives what it limits, and so does the process.
+// A time limit of the engine's, of up to a minute, outlives what it limits, and so the process.
 const start = globalThis.setTimeout;
 globalThis.setTimeout = (...asked) => {
   const timer = start(...asked);
@@ -41,7 +52,7 @@ export default {
   schema: 'prisma/schema.prisma',
   engine: 'js',
   experimental: { adapter: true, externalTables: true },
-  tables: { external: ['public.document_vectors'] },
+  tables: { external: ${external} },
   adapter: async () => new WithShadow(pool(process.env.DATABASE_OWNER_URL)),
 };
 `);
@@ -80,15 +91,6 @@ function prisma(...command) {
   });
 }
 
-async function tables() {
-  const owner = new pg.Client({ connectionString: process.env.DATABASE_OWNER_URL });
-  await owner.connect();
-  const { rows } = await owner.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
-  await owner.end();
-  return rows.map((row) => row.tablename);
-}
-
-const before = await tables();
 schema('');
 prisma('migrate', 'dev', '--name', 'first');
 schema('done  Boolean @default(false)');
