@@ -314,3 +314,15 @@ def test_what_lies_in_a_provisioned_folder_comes_back_into_the_other_stacks() ->
     assert fresh.boards["mine"]["meta"]["folderUid"] == "there"
     assert fresh.boards["below"]["meta"]["folderUid"] == "g"
     assert fresh.folders["g"]["parentUid"] == "there"
+
+
+def test_of_two_folders_with_one_title_each_keeps_its_dashboards() -> None:
+    """Newer Grafanas allow it."""
+    server = _Boards()
+    for uid in ("f", "g"):
+        server.folders[uid] = {"uid": uid, "title": "Team", "parentUid": ""}
+        server.boards[uid] = {"meta": {"folderUid": uid}, "dashboard": {"uid": uid, "id": 7}}
+    store = Grafana(source("grafana"), httpx.MockTransport(server.answer))
+    streams, facts = dumped(store)
+    assert store.restore(openers(streams), facts) == {"dashboards": 2, "folders": 2}
+    assert [server.boards[uid]["meta"]["folderUid"] for uid in ("f", "g")] == ["f", "g"]

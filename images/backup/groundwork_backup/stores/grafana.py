@@ -75,8 +75,9 @@ class Grafana:
         """Creates missing folders; maps saved uids to uids here. A provisioned folder has another
         uid in each stack, and Grafana refuses a second one with its title.
         """
-        titles = {(parent, folder["title"]): folder["uid"] for folder, parent in self._folders("")}
-        uids = set(titles.values())
+        present = self._folders("")
+        uids = {folder["uid"] for folder, _ in present}
+        titles = {(parent, folder["title"]): folder["uid"] for folder, parent in present}
         places: dict[str, str] = {}
         for folder in saved:
             uid, parent = folder["uid"], places.get(folder["parentUid"], folder["parentUid"])
