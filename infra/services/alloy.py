@@ -133,13 +133,16 @@ def audit_endpoint(context: Context) -> Endpoint:
     """For lines of text over HTTP, with a bearer token: by a log of its own nobody could tell whose
     they are.
     """
-    at = Endpoint(host=NAME, port=_AUDIT, network=NAME, password=context.secret(NAME, "audit"))
-    return context.secured(at, context.settings.of(Alloy))
+    return _endpoint(context, _AUDIT, "audit")
 
 
 def endpoint(context: Context) -> Endpoint:
     """OTLP over HTTP, with a bearer token."""
-    at = Endpoint(host=NAME, port=4318, network=NAME, password=context.secret(NAME, "otlp"))
+    return _endpoint(context, 4318, "otlp")
+
+
+def _endpoint(context: Context, port: int, purpose: str) -> Endpoint:
+    at = Endpoint(host=NAME, port=port, network=NAME, password=context.secret(NAME, purpose))
     return context.secured(at, context.settings.of(Alloy))
 
 
@@ -187,7 +190,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 live=True,
             ),
             login(scraping),
-            *(identity(context.certificate(NAME, settings)) if settings.tls else ()),
+            *identity(context, NAME, settings, tls=settings.tls),
         ),
         reload=RELOAD,
         ports=tuple(_ports(context)),

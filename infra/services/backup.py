@@ -112,9 +112,9 @@ def _certificates(context: Context, saved: list[Store]) -> Iterator[File]:
     """
     if any(store.at.tls for store in saved):
         yield File(path=AUTHORITY, content=context.authority.certificate)
-    if _serves_tls(saved):
-        # Its key goes with the password that the instance logs in with.
-        yield from identity(context.certificate(NAME, context.settings.of(Redis).queue))
+    # Its key goes with the password that the instance logs in with.
+    queue = context.settings.of(Redis).queue
+    yield from identity(context, NAME, queue, tls=_serves_tls(saved))
 
 
 def _serves_tls(saved: list[Store]) -> bool:

@@ -116,7 +116,7 @@ def build(context: Context) -> Service:
                     **sizing.clickhouse(settings.memory),
                 ),
             ),
-            *(identity(context.certificate(NAME, settings)) if settings.tls else ()),
+            *identity(context, NAME, settings, tls=settings.tls),
             *trust(endpoint(context, "admin")),
         ),
         volumes=(Volume(name="clickhouse-data", path="/var/lib/clickhouse", size=settings.disk),),

@@ -129,12 +129,16 @@ def trust(at: Endpoint) -> Iterator[File]:
         yield File(path=AUTHORITY, content=at.authority)
 
 
-def identity(issued: Issued, *, live: bool = False) -> tuple[File, File]:
-    """The files of a server's own certificate; `live` ones are read again as its others are."""
-    return (
-        File(path=CERTIFICATE, content=issued.certificate, live=live),
-        File(path=CERTIFICATE_KEY, content=issued.key, live=live),
-    )
+def identity(
+    context: Context, service: str, of: Rotatable, *, tls: bool, live: bool = False
+) -> Iterator[File]:
+    """The files of a service's own certificate, if it requires TLS; `live` ones are read again as
+    its others are.
+    """
+    if tls:
+        issued = context.certificate(service, of)
+        yield File(path=CERTIFICATE, content=issued.certificate, live=live)
+        yield File(path=CERTIFICATE_KEY, content=issued.key, live=live)
 
 
 def limits(settings: Sized) -> Limits:

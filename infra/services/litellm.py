@@ -138,7 +138,7 @@ def build(context: Context) -> Service:
             ),
             File(path=f"{CONFIG_DIR}/spending.json", content=litellm_files.ledger(context)),
             *litellm_files.authorities(context),
-            *(identity(context.certificate(NAME, settings)) if settings.tls else ()),
+            *identity(context, NAME, settings, tls=settings.tls),
             *trust(own),
             File(path=f"{CONFIG_DIR}/salt-key", content=salt_key),
             *_otlp_token(context),

@@ -72,7 +72,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
                 live=True,
             ),
             *trust(at),
-            *_certificate(context, at),
+            *identity(context, NAME, context.settings.of(Postgres), tls=at.tls, live=True),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         ports=(
@@ -90,12 +90,6 @@ def build(context: Context, _: Sequence[Service] = ()) -> Iterator[Service]:
         logs=Logs(first_line=r"^\d{4}-\d{2}-\d{2} "),
         checks={"pool": str(settings.pool_size), "tls": str(at.tls).lower()},
     )
-
-
-def _certificate(context: Context, at: Endpoint) -> Iterator[File]:
-    if at.tls:
-        issued = context.certificate(NAME, context.settings.of(Postgres))
-        yield from identity(issued, live=True)
 
 
 def _validate(stack: Settings) -> Iterator[Violation]:

@@ -101,7 +101,7 @@ def build(context: Context) -> Service:
                 path=f"{CONFIG_DIR}/pg_hba.conf",
                 content=render("postgres/pg_hba.conf.j2", tls=settings.tls),
             ),
-            *(identity(context.certificate(NAME, settings), live=True) if settings.tls else ()),
+            *identity(context, NAME, settings, tls=settings.tls, live=True),
         ),
         reload=("sh", "-c", "kill -HUP 1"),
         volumes=(Volume(name="postgres-data", path="/var/lib/postgresql", size=settings.disk),),

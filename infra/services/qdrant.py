@@ -99,7 +99,7 @@ def build(context: Context) -> Service:
                     optimizer_threads=1 if small else max(1, int(settings.cpus) - 1),
                 ),
             ),
-            *(identity(context.certificate(NAME, settings)) if at.tls else ()),
+            *identity(context, NAME, settings, tls=at.tls),
             *trust(at),
         ),
         # Snapshots lie on the same volume: one backup covers both, and no second owner is needed.

@@ -118,7 +118,7 @@ def build(context: Context, name: str) -> Service:
             ),
             File(path=_HEALTH_PASSWORD, content=passwords["health"]),
             *trust(at),
-            *(identity(context.certificate(name, settings)) if at.tls else ()),
+            *identity(context, name, settings, tls=at.tls),
         ),
         calls_back=(BACKUP,) if context.deploys(BACKUP) else (),
         # Not for a rotation: what asks for it logs in as one of the users.

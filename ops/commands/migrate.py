@@ -54,16 +54,14 @@ def run(source: str, to: str, *, only: Sequence[str], dry: bool, undo: bool) -> 
     python()
     journal = STATE / f"{stack.name}.chroma-{to}.json"
     if undo:
-        with _trusted(outputs) as authority:
-            access = {**_access(to, outputs), "authority": authority}
+        with _access(to, outputs) as access:
             _undo(journal, only, lambda names: _ask({**job, "undo": names, **access}))
         return
     if backups.SERVICE in services:
         backups.save(stack, site.of(stack), services)
     else:
         console.err.print("warning: this stack makes no backups, so there is none to go back to")
-    with _trusted(outputs) as authority:
-        access = {**_access(to, outputs), "authority": authority}
+    with _access(to, outputs) as access:
         _show_moved(journal, to, _ask({**job, **access}))
 
 
@@ -83,25 +81,24 @@ def _undo(
     private.write(journal, json.dumps(rest))
 
 
-def _access(to: str, outputs: Mapping[str, Any]) -> dict[str, str]:
-    if to == "pgvector":
-        return {"url": outputs["administration"]["DATABASE_OWNER_URL"]}
-    environment = outputs["environment"]
-    return {"url": environment["QDRANT_URL"], "key": environment["QDRANT_API_KEY"]}
-
-
 @contextmanager
-def _trusted(outputs: Mapping[str, Any]) -> Iterator[str]:
-    """The file, as long as this lasts, with the authority of a stack whose stores require TLS; else
-    an empty name.
+def _access(to: str, outputs: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The address and login of the target; with a stack whose stores require TLS, the file of their
+    authority, which is there as long as this lasts.
     """
+    environment = outputs["environment"]
+    access = (
+        {"url": outputs["administration"]["DATABASE_OWNER_URL"]}
+        if to == "pgvector"
+        else {"url": environment["QDRANT_URL"], "key": environment["QDRANT_API_KEY"]}
+    )
     if not outputs.get("authority"):
-        yield ""
+        yield access
         return
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
         file.write(outputs["authority"])
         file.flush()
-        yield file.name
+        yield {**access, "authority": file.name}
 
 
 def python() -> Path:

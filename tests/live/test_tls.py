@@ -80,6 +80,13 @@ def _redis(variables: dict[str, str]) -> "redis.Redis":
     return redis.from_url(variables["REDIS_QUEUE_URL"], ssl_ca_certs=variables["TLS_CA_FILE"])
 
 
+def _objects(variables: dict[str, str]) -> Minio:
+    at = variables["S3_ENDPOINT"].removeprefix("https://")
+    login = (variables["S3_ACCESS_KEY_ID"], variables["S3_SECRET_ACCESS_KEY"])
+    pool = urllib3.PoolManager(ca_certs=variables["TLS_CA_FILE"])
+    return Minio(at, *login, secure=True, http_client=pool)
+
+
 def test_all_checks_pass_over_tls(encrypted: Clone) -> None:
     """Those that try without it, too: of Postgres, the pooler, both of Redis, and two of Alloy."""
     assert " passed" in encrypted.first_up
@@ -214,16 +221,12 @@ def test_applications_keep_what_they_wrote(variables: dict[str, str]) -> None:
 
 def test_objects_and_models_are_reached_by_their_urls(variables: dict[str, str]) -> None:
     """Whoever does not know the authority is refused by his own client."""
-    authority = variables["TLS_CA_FILE"]
-    address = variables["S3_ENDPOINT"].removeprefix("https://")
-    login = (variables["S3_ACCESS_KEY_ID"], variables["S3_SECRET_ACCESS_KEY"])
-    pool = urllib3.PoolManager(ca_certs=authority)
-    store = Minio(address, *login, secure=True, http_client=pool)
+    store = _objects(variables)
     store.put_object("documents", "encrypted", io.BytesIO(b"in transit"), 10)
     assert store.get_object("documents", "encrypted").data == b"in transit"
     headers = {"Authorization": f"Bearer {variables['LLM_API_KEY']}"}
     url = f"{variables['LLM_BASE_URL']}/models"
-    trusted = ssl.create_default_context(cafile=authority)
+    trusted = ssl.create_default_context(cafile=variables["TLS_CA_FILE"])
     assert httpx.get(url, headers=headers, verify=trusted).status_code == 200
     for refused in (url, variables["S3_ENDPOINT"]):
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -259,11 +262,7 @@ def test_requests_for_objects_are_told_over_tls(
 ) -> None:
     """MinIO trusts the collector's certificate."""
     name = f"told-{uuid.uuid4().hex[:8]}"
-    at = variables["S3_ENDPOINT"].removeprefix("https://")
-    login = (variables["S3_ACCESS_KEY_ID"], variables["S3_SECRET_ACCESS_KEY"])
-    pool = urllib3.PoolManager(ca_certs=variables["TLS_CA_FILE"])
-    store = Minio(at, *login, secure=True, http_client=pool)
-    store.put_object("documents", name, io.BytesIO(b"text"), 4)
+    _objects(variables).put_object("documents", name, io.BytesIO(b"text"), 4)
     (line,) = arrived(answers, f'{{service="minio", stream="audit"}} |= "{name}"', count=1)
     assert line.startswith('action="PutObject" user="app" ')
 
