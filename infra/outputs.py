@@ -96,6 +96,10 @@ def _describe(settings: Settings, service: Service, identity: Identity) -> dict[
         },
         "volumes": [volume.name for volume in service.volumes],
         "jobs": [job.name for job in service.jobs],
+        "sidecars": [
+            sidecar.name if settings.clustered else identity.name(sidecar.name)
+            for sidecar in service.sidecars
+        ],
         "capabilities": list(service.capabilities),
         "readOnlyRoot": service.writable_root is None,
         "root": service.user.startswith("0:") and (service.per_node or not settings.clustered),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from infra.refusal import Violation
 from infra.settings import Settings
 from infra.settings.backup import Backup
-from infra.spec import Job, Platform, Service
+from infra.spec import Job, Platform, Service, Sidecar
 
 Check = Callable[[Settings, Platform], Iterable[Violation]]
 _PRODUCTION = ("prod", "production")
@@ -27,18 +27,18 @@ class Policy:
 
 
 def _digests(_: Settings, platform: Platform) -> Iterator[Violation]:
-    for service in platform.services:
-        if not service.image.built and "@sha256:" not in service.image.reference:
+    for reference, (service, image) in platform.images.items():
+        if not image.built and "@sha256:" not in reference:
             yield Violation(
-                key=f"groundwork:images ({service.name})",
-                reason=f"{service.image.reference} names no digest, so what it is may change",
+                key=f"groundwork:images ({service})",
+                reason=f"{reference} names no digest, so what it is may change",
                 fix="pin its digest in infra/versions.py",
             )
 
 
 def _limits(_: Settings, platform: Platform) -> Iterator[Violation]:
     for service in platform.services:
-        parts: tuple[Service | Job, ...] = (service, *service.jobs)
+        parts: tuple[Service | Job | Sidecar, ...] = (service, *service.helpers)
         for part in parts:
             if part.limits.memory <= 0 or part.limits.cpus <= 0:
                 yield Violation(
@@ -48,7 +48,7 @@ def _limits(_: Settings, platform: Platform) -> Iterator[Violation]:
                 )
 
 
-def _limits_key(service: Service, part: Service | Job) -> str:
+def _limits_key(service: Service, part: Service | Job | Sidecar) -> str:
     return f"{service.settings_key}.memory" if part is service else part.name
 
 

@@ -3,10 +3,7 @@
 Sizes are bytes.
 """
 
-from collections.abc import Iterator
-
-from infra.refusal import Violation
-from infra.units import GIB, KIB, MIB, format_duration, format_size
+from infra.units import GIB, KIB, MIB
 
 
 def postgres(*, memory: int, cpus: float, max_connections: int) -> dict[str, int]:
@@ -103,43 +100,31 @@ def clickhouse(memory: int) -> dict[str, int]:
 _SHRUNK = 8
 
 
-def kept_per_second(*, disk: int, retention: int) -> float:
-    """Bytes per second that a store of logs or traces may ingest so that its disk lasts for the
-    retention (seconds); a fifth of the disk is left for bursts and for the log ahead of the blocks.
+LEAST_KEPT = 86400
+"""Seconds of logs or traces that are never deleted for want of room: Loki deletes none younger."""
+
+
+def kept(disk: int) -> int:
+    """What a store of logs or traces keeps on its disk; a fifth is left for bursts, for the log
+    ahead of the blocks, and for what is deleted soon.
     """
-    return disk * 80 // 100 * _SHRUNK / retention
+    return disk * 80 // 100
 
 
-# Bytes per second below which a store of logs or traces is none.
-_LEAST_INTAKE = 2048
+def ingested_per_second(disk: int) -> float:
+    """Bytes per second that it may ingest, so that what is never deleted fits."""
+    return kept(disk) * _SHRUNK / LEAST_KEPT
 
 
-def intake_problems(name: str, *, disk: int, retention: int) -> Iterator[Violation]:
-    """Neither Loki nor Tempo deletes its oldest data when the disk is full, so the rate that fits
-    must be usable.
-    """
-    rate = kept_per_second(disk=disk, retention=retention)
-    if rate < _LEAST_INTAKE:
-        yield Violation(
-            key=f"groundwork:{name}.retention",
-            reason=(
-                f"keeping {format_duration(retention)} on a disk of {format_size(disk)} allows"
-                f" only {rate:.0f} bytes per second"
-            ),
-            fix=f"shorten it, or raise groundwork:{name}.disk",
-        )
-
-
-def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
-    """Loki's caches from its memory, and its ingestion rate from its disk and the retention
-    (seconds).
+def loki(*, memory: int, disk: int) -> dict[str, float]:
+    """Loki's caches from its memory, and its ingestion rate from its disk.
 
     A burst, such as a busy day, may take half of what the rate leaves of the disk. One stream takes
     at once what the log ahead of the chunks can hold, and then 3.5 MiB/s for 224 MiB of memory: 4
     went well for minutes with half a core, without a limit Loki was killed (measured).
     """
     return {
-        "rate_mb": round(kept_per_second(disk=disk, retention=retention) / MIB, 4),
+        "rate_mb": round(ingested_per_second(disk) / MIB, 4),
         "burst_mb": disk * 10 // 100 * _SHRUNK // MIB,
         "stream": memory // 64,
         "stream_burst_mb": max(16, disk // 100 // MIB),
@@ -149,16 +134,16 @@ def loki(*, memory: int, disk: int, retention: int) -> dict[str, float]:
     }
 
 
-def tempo(*, memory: int, disk: int, retention: int) -> dict[str, int]:
-    """Tempo's ingestion rate in bytes per second from its disk and the retention (seconds), and the
-    sizes that follow from its memory.
+def tempo(*, memory: int, disk: int) -> dict[str, int]:
+    """Tempo's ingestion rate in bytes per second from its disk, and the sizes that follow from its
+    memory.
 
     These are, in bytes: the limits of one burst and one trace, a block, and a block's row groups.
     Its own block of 500 MB takes more than a small limit while it is read again after a crash (seen
     with 192 MiB).
     """
     return {
-        "rate": int(min(memory // 64, kept_per_second(disk=disk, retention=retention))),
+        "rate": int(min(memory // 64, ingested_per_second(disk))),
         "burst": memory // 16,
         "trace": memory // 48,
         "block": memory // 16,

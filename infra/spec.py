@@ -62,17 +62,22 @@ class File:
     """A file below CONFIG_DIR, placed before the container starts. Secret content gets mode 0440,
     other 0444.
 
-    `live` says that the service's `reload` makes the engine read it again.
+    `live` says that the service's `reload` makes the engine read it again. One that is `shared` is
+    the first content of what a sidecar writes, alone in its folder; the engine reads it again by
+    itself.
     """
 
     path: str
     content: Text
     executable: bool = False
     live: bool = False
+    shared: bool = False
 
     @property
     def mode(self) -> str:
         """The file\'s permissions, octal."""
+        if self.shared:
+            return "0664"
         if isinstance(self.content, Secret):
             return "0440"
         return "0555" if self.executable else "0444"
@@ -187,6 +192,21 @@ class Image:
     def major(self) -> int:
         """The first number of the version."""
         return int(self.version.lstrip("v").split(".")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """A helper of a service, in a container of its own that talks to nobody.
+
+    It runs as the service's user for as long as the service does. It reads the service's volumes,
+    and writes its `shared` files. In a cluster it is ready before the service starts.
+    """
+
+    name: str
+    image: Image
+    command: tuple[str, ...]
+    readiness: HealthCheck
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +351,7 @@ class Service:
     operated: Operated | None = None
     stop_grace: int = 10
     jobs: tuple[Job, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
     metrics: tuple[Metrics, ...] = ()
     logs: Logs = Logs()
     checks: Mapping[str, str] = field(default_factory=dict)
@@ -340,6 +361,11 @@ class Service:
     def settings_key(self) -> str:
         """Its configuration key, such as `groundwork:redis.cache`."""
         return "groundwork:" + ".".join(map(to_camel, self.settings or (self.name,)))
+
+    @property
+    def helpers(self) -> tuple[Job | Sidecar, ...]:
+        """What has a container beside its own, on Docker."""
+        return (*self.jobs, *self.sidecars)
 
     @property
     def home_network(self) -> str:
@@ -382,6 +408,16 @@ class Platform:
                 | {APP_NETWORK}
             )
         )
+
+    @property
+    def images(self) -> dict[str, tuple[str, Image]]:
+        """Each image by its reference, with the service that needs it."""
+        needed = [
+            (service.name, image)
+            for service in self.services
+            for image in (service.image, *(sidecar.image for sidecar in service.sidecars))
+        ]
+        return {image.reference: (name, image) for name, image in reversed(needed)}
 
     def in_order(self) -> Iterator[Service]:
         """Each service after those that it needs."""

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infra import sizing
-from infra.refusal import Violation
 from infra.services import alertmanager, links
+from infra.services import retention as by_size
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
-from infra.settings import Settings
 from infra.settings.observability import Loki
 from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service, Volume
 from infra.templating import render, render_secret
@@ -16,6 +15,8 @@ from infra.units import format_duration
 
 NAME = "loki"
 _RULES = f"{CONFIG_DIR}/rules"
+# Chunks and index tables: when each was written, which for chunks is within an hour of its lines.
+_PARTS = "find . -type f -exec stat -c '%Y %s' {} +"
 
 
 def endpoint(context: Context) -> Endpoint:
@@ -26,7 +27,7 @@ def endpoint(context: Context) -> Endpoint:
 def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Loki in one process, on a volume."""
     settings = context.settings.of(Loki)
-    return Service(
+    service = Service(
         name=NAME,
         kind="loki",
         image=context.image(NAME),
@@ -45,9 +46,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     alertmanager=_alertmanager(context),
                     links=links.grafana_url(context),
                     retention=format_duration(settings.retention),
-                    sizes=sizing.loki(
-                        memory=settings.memory, disk=settings.disk, retention=settings.retention
-                    ),
+                    overrides=by_size.PATH,
+                    sizes=sizing.loki(memory=settings.memory, disk=settings.disk),
                 ),
             ),
             *_rules(context),
@@ -69,6 +69,14 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "collector": "alloy-logs" if context.deploys("alloy") else "",
         },
     )
+    kept = by_size.Kept(
+        retention=settings.retention,
+        folder="/loki/chunks",
+        parts=_PARTS,
+        # Its one tenant's name where nobody logs in.
+        overrides=lambda period: {"overrides": {"fake": {"retention_period": period}}},
+    )
+    return by_size.kept_by_size(context, service, kept)
 
 
 def _rules(context: Context) -> Iterator[File]:
@@ -91,12 +99,6 @@ def _alertmanager(context: Context) -> dict[str, Any] | None:
     return at.login()
 
 
-def _validate(stack: Settings) -> Iterator[Violation]:
-    settings = stack.of(Loki)
-    if settings.enabled:
-        yield from sizing.intake_problems(NAME, disk=settings.disk, retention=settings.retention)
-
-
 DEFINITION = Definition(
     name=NAME,
     stage=Stage.MONITORING,
@@ -104,5 +106,4 @@ DEFINITION = Definition(
     description="Keeps logs.",
     image=NAME,
     build=lambda context, services: [build(context, services)],
-    validate=_validate,
 )

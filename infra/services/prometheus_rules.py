@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from infra import sizing
 from infra.refusal import Violation, repeated
 from infra.services.context import Context
 from infra.settings import Settings
@@ -74,7 +75,9 @@ def _used(context: Context) -> Iterator[tuple[str, str]]:
     # Where Prometheus forgets earlier, the rest is taken to be like what it knows.
     known = min(retention, context.settings.of(Prometheus).retention)
     scale = f" * {retention / known:.4g}" if known < retention else ""
-    yield "loki", f"increase(loki_ingester_chunk_stored_bytes_total[{known}s]){scale}"
+    written = f"increase(loki_ingester_chunk_stored_bytes_total[{known}s]){scale}"
+    # What does not fit is deleted.
+    yield "loki", f"clamp_max({written}, {sizing.kept(context.settings.of(Loki).disk)})"
     if context.settings.of(Backup).repository is None:
         yield "backup", "groundwork_backup_repository_size_bytes"
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infra import sizing
-from infra.refusal import Violation
 from infra.services import prometheus
+from infra.services import retention as by_size
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
-from infra.settings import Settings
 from infra.settings.observability import Prometheus, Tempo
 from infra.spec import (
     CONFIG_DIR,
@@ -28,6 +27,11 @@ from infra.templating import render_secret
 from infra.units import go_duration
 
 NAME = "tempo"
+# Blocks by the end of their spans; one may be younger than that where blocks have been merged.
+_PARTS = r"""find . -name meta.json -exec sed -n \
+        's/.*"endTime":"\([0-9-]*\)T\([0-9:]*\).*"size":\([0-9]*\).*/\1 \2 \3/p' {} + |
+        TZ=UTC awk '{ size = $3; sub(/ [0-9]*$/, ""); gsub(/[-:]/, " ")
+            print mktime($0), size }'"""
 
 
 def endpoint(context: Context, *, port: int = 3200) -> Endpoint:
@@ -39,7 +43,8 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Tempo in one process, on a volume."""
     settings = context.settings.of(Tempo)
     image = context.image(NAME)
-    return Service(
+    overrides = _overrides(context)
+    service = Service(
         name=NAME,
         kind="tempo",
         image=image,
@@ -57,9 +62,9 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     major=image.major,
                     log_level=settings.log_level,
                     retention=go_duration(settings.retention),
-                    sizes=sizing.tempo(
-                        memory=settings.memory, disk=settings.disk, retention=settings.retention
-                    ),
+                    defaults=overrides,
+                    overrides=by_size.PATH,
+                    sizes=sizing.tempo(memory=settings.memory, disk=settings.disk),
                 ),
             ),
         ),
@@ -72,7 +77,35 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         metrics=(Metrics(port=3200),),
         ports=(Port(name="otlp-http", container=4318),),
         logs=Logs(format="logfmt"),
+        checks={"retention": str(settings.retention)},
     )
+    kept = by_size.Kept(
+        retention=settings.retention,
+        folder="/var/tempo/blocks",
+        parts=_PARTS,
+        # Its one tenant's; they replace the defaults as a whole.
+        overrides=lambda period: {
+            "overrides": {"single-tenant": {**overrides, "compaction": {"block_retention": period}}}
+        },
+    )
+    return by_size.kept_by_size(context, service, kept)
+
+
+def _overrides(context: Context) -> dict[str, Any]:
+    """The tenant's limits; those that follow from no setting are Tempo's own defaults."""
+    settings = context.settings.of(Tempo)
+    sizes = sizing.tempo(memory=settings.memory, disk=settings.disk)
+    generated = {"processors": ["span-metrics"], "generate_native_histograms": "classic"}
+    return {
+        **({"metrics_generator": generated} if _prometheus(context) else {}),
+        "ingestion": {
+            "rate_limit_bytes": sizes["rate"],
+            "burst_size_bytes": sizes["burst"],
+            "max_traces_per_user": 10_000,
+        },
+        "read": {"max_bytes_per_tag_values_query": 1_000_000},
+        "global": {"max_bytes_per_trace": sizes["trace"]},
+    }
 
 
 def _prometheus(context: Context) -> dict[str, Any] | None:
@@ -94,12 +127,6 @@ def _ready(image: Image) -> tuple[str, ...]:
     )
 
 
-def _validate(stack: Settings) -> Iterator[Violation]:
-    settings = stack.of(Tempo)
-    if settings.enabled:
-        yield from sizing.intake_problems(NAME, disk=settings.disk, retention=settings.retention)
-
-
 def _notes(context: Context) -> Iterator[str]:
     if context.image(NAME).built:
         yield (
@@ -116,6 +143,5 @@ DEFINITION = Definition(
     description="Keeps traces.",
     image=NAME,
     build=lambda context, services: [build(context, services)],
-    validate=_validate,
     notes=_notes,
 )

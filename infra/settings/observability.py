@@ -148,11 +148,12 @@ class Loki(Watcher):
         2 * GIB,
         ge=GIB,
         description=(
-            "Disk space for its chunks; the ingestion limit follows from it and the retention."
+            "Disk space for its chunks: a day must fit, from which the ingestion limit follows."
         ),
     )
     retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(
-        14 * _DAY, description="How long log lines are kept (whole days)."
+        14 * _DAY,
+        description="How long log lines are kept (whole days), if the disk holds that much.",
     )
     log_level: LogLevel = least_logged("warn")
 
@@ -170,11 +171,12 @@ class Tempo(Watcher):
         GIB,
         ge=GIB,
         description=(
-            "Disk space for its blocks; the ingestion limit follows from it and the retention."
+            "Disk space for its blocks: a day must fit, from which the ingestion limit follows."
         ),
     )
     retention: Annotated[Days, Field(ge=_DAY, le=_LONGEST), _KEPT] = Field(
-        3 * _DAY, description="How long traces are kept (whole days)."
+        3 * _DAY,
+        description="How long traces are kept (whole days), if the disk holds that much.",
     )
     log_level: LogLevel = least_logged("warn")
 

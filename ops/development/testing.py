@@ -26,7 +26,14 @@ _ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
 _LIVE = {
     "backup and recovery": ("backup", "chaos"),
     "faults": ("fault_injection",),
-    "refusals and reviews": ("config_validation", "images", "rules", "refusals", "review"),
+    "refusals and reviews": (
+        "config_validation",
+        "images",
+        "rules",
+        "retention",
+        "refusals",
+        "review",
+    ),
     "life cycle": ("lifecycle",),
     "upgrades and moves": ("migrate", "upgrades"),
     "applications and frameworks": ("applications", "frameworks", "tls"),

@@ -42,7 +42,7 @@ class DockerSite:
         # built.
         images.build_missing(
             lambda: {
-                str(service.image.recipe) for service in build_platform(stack.settings()).services
+                str(image.recipe) for _, image in build_platform(stack.settings()).images.values()
             },
             bases(source),
         )

@@ -75,4 +75,5 @@ def _container_differs(shown: Mapping[str, Any], inputs: Mapping[str, Any]) -> I
         if mount["type"] == "volume"
     )
     joined = {network["NetworkID"] for network in shown["NetworkSettings"]["Networks"].values()}
-    yield len(joined) != len(inputs["networksAdvanced"])
+    # Without any, the engine shows one that is called none.
+    yield len(joined) != len(inputs.get("networksAdvanced", ("none",)))

@@ -1,12 +1,14 @@
 """Spans, log lines and metrics, as an application sends them, and the way to find a span again."""
 
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import yaml
 
 from tests.health.conftest import Deployed
 from tests.support import http
@@ -87,3 +89,18 @@ def find_in_tempo(tempo: Deployed, span: Span) -> None:
         timeout=patience(_SECONDS),
         reason=f"Tempo has the trace {span.trace}",
     )
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+
+
+def limits_of(url: str, **headers: str) -> Any:
+    """What Loki or Tempo says about its tenant's limits."""
+    answer = http.get(url, headers=headers, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return yaml.safe_load(answer.text.rpartition("---\n")[2])
+
+
+def seconds(duration: str) -> int:
+    """A duration as Prometheus writes it (`1w2d`)."""
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([a-z])", duration))

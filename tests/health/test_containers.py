@@ -28,7 +28,14 @@ def containers(host: Host, outputs: dict[str, Any]) -> dict[str, dict[str, Any]]
 
     A container that is missing makes the command fail and the others be shown all the same.
     """
-    return _inspect(host, *(service["container"] for service in outputs["services"].values()))
+    return _inspect(
+        host,
+        *(
+            name
+            for service in outputs["services"].values()
+            for name in (service["container"], *service["sidecars"])
+        ),
+    )
 
 
 def _inspect(host: Host, *names: str) -> dict[str, dict[str, Any]]:
@@ -74,6 +81,34 @@ def test_is_running_and_ready(host: Host, shown: dict[str, Any], service: Deploy
         )
     assert now["Running"], now
     assert _health(now) == "healthy", now.get("Health")
+
+
+def test_its_sidecars_are_ready_and_confined(
+    containers: dict[str, dict[str, Any]], service: Deployed
+) -> None:
+    """What runs beside the service runs, too, talks to nobody and only reads the data."""
+    wanted = {
+        "health": "healthy",
+        "network": "none",
+        "drops": ["ALL"],
+        "adds": None,
+        "read-only root": True,
+        "writes to volumes": ["/etc/groundwork"],
+    }
+    found = {name: _beside(containers[name]) for name in service.entry["sidecars"]}
+    assert [(name, beside) for name, beside in found.items() if beside != wanted] == []
+
+
+def _beside(shown: dict[str, Any]) -> dict[str, Any]:
+    config = shown["HostConfig"]
+    return {
+        "health": _health(shown["State"]),
+        "network": config["NetworkMode"],
+        "drops": config["CapDrop"],
+        "adds": config["CapAdd"],
+        "read-only root": config["ReadonlyRootfs"],
+        "writes to volumes": [item["Destination"] for item in shown["Mounts"] if item["RW"]],
+    }
 
 
 def _health(state: dict[str, Any]) -> str:

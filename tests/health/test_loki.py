@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from tests.health.conftest import Deployed
+from tests.health.telemetry import limits_of, seconds
 from tests.support import http
 from tests.support.waiting import patience, wait_until
 
@@ -45,6 +46,16 @@ def test_returns_what_was_written(service: Deployed) -> None:
     )
     assert answer.status_code == 204, answer.text
     assert wait_for_lines(service, f'{{service="health-check"}} |= "{line}"') == [line]
+
+
+def test_keeps_no_more_than_its_disk_holds(service: Deployed) -> None:
+    """The retention that applies is the one that its sidecar has written: a day at least, and never
+    more than the stack asks for.
+    """
+    limits = limits_of(
+        f"{service.inside_url(_PORT)}/config/tenant/v1/limits", **{"X-Scope-OrgID": "fake"}
+    )
+    assert 86400 <= seconds(limits["retention_period"]) <= int(service.check("retention"))
 
 
 def _ask_litellm(service: Deployed) -> str | None:

@@ -62,6 +62,12 @@ def test_is_running_and_ready(pods: list[dict[str, Any]], service: Deployed) -> 
     assert len(ready) == len(pods), [pod["status"] for pod in pods]
     if not service.entry["everyNode"]:
         assert len(ready) >= service.entry["replicas"]
+    beside = [
+        {item["name"] for item in pod["status"].get("initContainerStatuses", ()) if item["ready"]}
+        for pod in pods
+    ]
+    if not service.entry["operator"]:
+        assert beside == [set(service.entry["sidecars"])] * len(pods)
 
 
 @pytest.mark.watches
@@ -105,7 +111,9 @@ def test_is_confined(
     """
     if service.entry["operator"]:
         pytest.skip(f"{service.entry['operator']} makes these pods, by its own rules")
-    found = {pod["metadata"]["name"]: _confinement(pod) for pod in pods}
+    found = {
+        pod["metadata"]["name"]: _confinement(pod, pod["spec"]["containers"][0]) for pod in pods
+    }
     wanted = {
         "runAsNonRoot": not service.entry["root"],
         "seccompProfile": {"type": "RuntimeDefault"},
@@ -120,6 +128,13 @@ def test_is_confined(
         "asks the cluster": service.entry["asksCluster"],
     }
     assert found == dict.fromkeys(found, wanted)
+    for pod in pods:
+        for sidecar in pod["spec"].get("initContainers", ()):
+            assert sidecar["securityContext"] == {
+                **wanted["securityContext"],
+                "readOnlyRootFilesystem": True,
+            }
+            assert {*sidecar["resources"]["limits"]} == {"memory", "cpu", "ephemeral-storage"}
     if outputs["images"] == "packages":
         # Official images without a shell cannot be asked from inside.
         assert {pod["metadata"]["name"]: _inside(cluster, pod) for pod in pods} == {
@@ -131,8 +146,8 @@ def test_is_confined(
         }
 
 
-def _confinement(pod: dict[str, Any]) -> dict[str, Any]:
-    spec, container = pod["spec"], pod["spec"]["containers"][0]
+def _confinement(pod: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
+    spec = pod["spec"]
     limits = container["resources"]["limits"]
     return {
         "runAsNonRoot": spec["securityContext"]["runAsNonRoot"],

@@ -83,6 +83,8 @@ MINIMAL: dict[str, Any] = {
         (("resources",), {"limits": {"memory": "a lot"}}, "memory"),
         (("jobs",), [{"name": "job"}], "script"),
         (("readiness", "interval"), "3s", "interval"),
+        (("sidecars",), [{"name": "beside"}], "sidecars"),
+        (("sharedFolders",), ["relative"], "sharedFolders"),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
 )
@@ -108,6 +110,38 @@ def rendered(tools: Path, **values: Any) -> dict[str, Any]:
 
 def pod(objects: dict[str, Any]) -> Any:
     return objects["Deployment"]["spec"]["template"]["spec"]
+
+
+def test_a_sidecar_is_ready_before_the_service_and_only_reads_its_data(tools: Path) -> None:
+    """What it shares is a folder that both mount."""
+    objects = rendered(
+        tools,
+        workload="StatefulSet",
+        volumes=[{"name": "data", "path": "/data", "size": "1Gi"}],
+        sharedFolders=["/shared"],
+        sidecars=[
+            {
+                "name": "beside",
+                "image": {"repository": "r/other", "tag": "2.0"},
+                "command": ["sh", "-c", "sleep 9"],
+                "ready": ["test", "-e", "/shared/done"],
+                "resources": {"limits": {"memory": "32Mi"}},
+            }
+        ],
+    )
+    spec = objects["StatefulSet"]["spec"]["template"]["spec"]
+    (sidecar,), (service,) = spec["initContainers"], spec["containers"]
+    assert (sidecar["image"], sidecar["restartPolicy"]) == ("r/other:2.0", "Always")
+    assert sidecar["startupProbe"]["exec"]["command"] == ["test", "-e", "/shared/done"]
+    assert sidecar["securityContext"]["readOnlyRootFilesystem"]
+    mounts, beside = (
+        {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        for container in (service, sidecar)
+    )
+    assert mounts["/shared"] == beside["/shared"]
+    assert beside["/data"].pop("readOnly")
+    assert mounts["/data"] == beside["/data"]
+    assert mounts["/shared"]["name"] in {volume["name"] for volume in spec["volumes"]}
 
 
 @pytest.mark.parametrize(

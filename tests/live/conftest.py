@@ -30,6 +30,7 @@ _ORDER = (
     "test_config_validation",
     "test_images",
     "test_rules",
+    "test_retention",
     "test_refusals",
     "test_applications",
     "test_frameworks",

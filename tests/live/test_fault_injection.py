@@ -206,6 +206,11 @@ RELOAD = (
 
 BREAKS: list[tuple[str, str, Break]] = [
     ("test_containers.py::test_is_running_and_ready", "redis-queue", stopped("redis-queue")),
+    (
+        "test_containers.py::test_its_sidecars_are_ready_and_confined",
+        "loki",
+        stopped("loki-retention"),
+    ),
     ("test_containers.py::test_is_stable", "redis-queue", crashing),
     ("test_containers.py::test_listens_on_loopback_only", "redis-queue-exporter", careless),
     ("test_containers.py::test_is_confined", "redis-queue-exporter", careless),
@@ -444,7 +449,17 @@ BREAKS: list[tuple[str, str, Break]] = [
             restart=True,
         ),
     ),
+    (
+        "test_loki.py::test_keeps_no_more_than_its_disk_holds",
+        "loki",
+        edited("loki", "retention/overrides.yaml", 's/[0-9]+s"/60s"/', restart=False, settle=6),
+    ),
     ("test_loki.py::test_holds_what_services_write", "loki", stopped("alloy-logs")),
+    (
+        "test_tempo.py::test_keeps_no_more_than_its_disk_holds",
+        "tempo",
+        edited("tempo", "retention/overrides.yaml", 's/[0-9]+s"/60s"/', restart=False, settle=6),
+    ),
     (
         "test_tempo.py::test_returns_what_was_written",
         "tempo",

@@ -614,6 +614,26 @@ def test_many_errors_in_logs_alert(deployed: Clone, stubs: Stubs) -> None:
     )
 
 
+def test_what_is_kept_for_shorter_alerts(deployed: Clone, stubs: Stubs) -> None:
+    """A sidecar's line becomes an alert."""
+    line = 'level=warn msg="the disk holds less than the retention" hours=40 of=72'
+    said = deployed.docker.containers.get(deployed.name("tempo-retention")).exec_run(
+        ["sh", "-c", f"echo '{line}' > /proc/1/fd/1"]
+    )
+    assert said.exit_code == 0, said.output
+    wait_until(
+        lambda: {
+            item["service"]
+            for item in alerts_in(stubs.alerts)
+            if item["alertname"] == "KeptForShorter"
+        },
+        until=lambda services: services == {"tempo"},
+        timeout=_ALERT_PATIENCE,
+        interval=1,
+        reason="the alert arrives",
+    )
+
+
 def assert_heard_redacted(answers: Answers, service: str, mark: str) -> None:
     """One line with the mark arrives over OTLP, without the secret that it was sent with."""
     (stream,) = wait_until(

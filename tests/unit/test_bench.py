@@ -68,6 +68,11 @@ def test_compose_has_each_service_with_its_image_limits_and_check(
     assert set(theirs["networks"]) == {item["name"] for item in ours["networksAdvanced"]}
 
 
+def test_compose_gives_a_sidecar_no_network(composed: dict[str, Any]) -> None:
+    theirs = composed["services"][IDENTITY.name("loki-retention")]
+    assert (theirs["network_mode"], "networks" in theirs) == ("none", False)
+
+
 def test_compose_starts_no_container_that_only_holds_files(composed: dict[str, Any]) -> None:
     assert LOADER not in composed["services"]
 

@@ -441,18 +441,6 @@ REFUSED = [
         "set it too",
     ),
     (
-        "logs kept for longer than their disk",
-        {"groundwork:loki": {"retention": "365d"}},
-        "groundwork:loki.retention",
-        "groundwork:loki.disk",
-    ),
-    (
-        "traces kept for longer than their disk",
-        {"groundwork:tempo": {"retention": "90d"}},
-        "groundwork:tempo.retention",
-        "groundwork:tempo.disk",
-    ),
-    (
         "a boolean in quotes",
         {"groundwork:observability": {"enabled": "no"}},
         "groundwork:observability.enabled",

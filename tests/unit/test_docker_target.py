@@ -41,7 +41,13 @@ JOBS = [
     for service in made.services
     for job in service.jobs
 ]
-CONTAINERS = [*SERVICES, *((source, job) for source, _, job in JOBS)]
+SIDECARS = [
+    (source, service.name, sidecar.name)
+    for source, made in PLATFORMS.items()
+    for service in made.services
+    for sidecar in service.sidecars
+]
+CONTAINERS = [*SERVICES, *((source, part) for source, _, part in (*JOBS, *SIDECARS))]
 
 
 @cache
@@ -67,12 +73,12 @@ def inputs(declared: Declared, name: str) -> dict[str, Any]:
     return declared[1].of(CONTAINER)[IDENTITY.name(name)]
 
 
-def test_every_service_and_job_is_a_container(declared: Declared) -> None:
+def test_every_service_job_and_sidecar_is_a_container(declared: Declared) -> None:
     platform, recorder = declared
     wanted = {
         IDENTITY.name(name)
         for service in platform.services
-        for name in (service.name, *(job.name for job in service.jobs))
+        for name in (service.name, *(helper.name for helper in service.helpers))
     }
     assert {resource: inputs["name"] for resource, inputs in recorder.of(CONTAINER).items()} == {
         name: name for name in wanted
@@ -81,7 +87,7 @@ def test_every_service_and_job_is_a_container(declared: Declared) -> None:
 
 @pytest.mark.parametrize(("source", "name"), CONTAINERS, ids=str)
 class TestEveryContainer:
-    """Of each service and job, with every image source."""
+    """Of each service, job and sidecar, with every image source."""
 
     def test_is_confined(self, name: str, inputs: dict[str, Any]) -> None:
         kept = {"adds": ["CAP_SYSLOG"]} if name == "cadvisor" else {}
@@ -137,7 +143,10 @@ class TestEveryContainer:
         """
         published, outbound = IDENTITY.name("published"), IDENTITY.name("outbound")
         out = {service.name for service in PLATFORMS[source].services if service.reaches_out}
-        joined = {item["name"] for item in inputs["networksAdvanced"]} & {published, outbound}
+        joined = {item["name"] for item in inputs.get("networksAdvanced", ())} & {
+            published,
+            outbound,
+        }
         assert joined == (
             {outbound} if name in out else {published} if inputs.get("ports") else set()
         )
@@ -480,6 +489,25 @@ def test_secret_text_becomes_a_pulumi_secret() -> None:
 @pytest.mark.parametrize(("source", "service_name", "name"), JOBS, ids=str)
 def test_a_job_runs_again_for_a_new_container(service_name: str, inputs: dict[str, Any]) -> None:
     assert f"GROUNDWORK_FOR_CONTAINER=id-of-{IDENTITY.name(service_name)}" in inputs["envs"]
+
+
+@pytest.mark.parametrize(("source", "service_name", "name"), SIDECARS, ids=str)
+def test_a_sidecar_reads_the_data_and_writes_only_its_file(
+    source: str, service_name: str, inputs: dict[str, Any]
+) -> None:
+    """As the service's user, without a network."""
+    service = PLATFORMS[source].by_name(service_name)
+    assert inputs["user"] == service.user
+    assert (inputs["networkMode"], inputs.get("networksAdvanced")) == ("none", None)
+    assert inputs["readOnly"]
+    assert {mount["target"]: mount.get("readOnly", False) for mount in inputs["mounts"]} == {
+        **{volume.path: True for volume in service.volumes},
+        CONFIG_DIR: False,
+    }
+    (shared,) = (item for item in service.files if item.shared)
+    place = f"{files.folder(service)}{shared.path.removeprefix(CONFIG_DIR)}".removeprefix("/")
+    with tarfile.open(fileobj=io.BytesIO(files.archive([service]))) as packed:
+        assert packed.getmember(place).mode == 0o664, "every service's user is in its group"
 
 
 @cache

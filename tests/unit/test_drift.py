@@ -33,6 +33,12 @@ def test_no_drift_where_the_engine_shows_what_is_recorded() -> None:
     assert not any(drift._container_differs(SHOWN, INPUTS))
 
 
+def test_a_container_without_networks_does_not_drift() -> None:
+    inputs = {key: value for key, value in INPUTS.items() if key != "networksAdvanced"}
+    shown = {"NetworkSettings": {"Networks": {"none": {"NetworkID": "2"}}}}
+    assert not any(drift._container_differs({**SHOWN, **shown}, inputs))
+
+
 @pytest.mark.parametrize(
     "shown",
     [

@@ -192,6 +192,20 @@ class TestEveryRelease:
         assert [name for name in names if len(name) > 15] == []
 
 
+@pytest.mark.parametrize("name", ["loki", "tempo"])
+def test_a_sidecar_makes_the_file_that_it_shares(name: str) -> None:
+    """No ConfigMap has it: a file that is mounted from one cannot be written."""
+    values = release(make()[1], name).values
+    (sidecar,) = values["sidecars"]
+    assert (sidecar["name"], sidecar["image"]["pullPolicy"]) == (
+        f"{name}-retention",
+        values["image"]["pullPolicy"],
+    )
+    (folder,) = values["sharedFolders"]
+    assert folder == "/etc/groundwork/retention"
+    assert not any(file["path"].startswith(folder) for file in values["files"])
+
+
 def test_a_changed_secret_changes_the_values() -> None:
     former, latter = make()[1], make(postgres={"secretGeneration": 2})[1]
     checksums = [

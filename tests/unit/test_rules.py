@@ -101,9 +101,9 @@ def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
     assert named == set(ALERTS) | {rule["alert"] for rule in LOGS}
 
 
-def test_an_alert_on_logs_says_what_to_do() -> None:
+@pytest.mark.parametrize("rule", LOGS, ids=lambda rule: rule["alert"])
+def test_an_alert_on_logs_says_what_to_do(rule: dict[str, Any]) -> None:
     """Loki evaluates it, and no tool here runs it on made-up lines: a live test makes it fire."""
-    (rule,) = LOGS
     assert set(rule["annotations"]) == {"summary", "action", "runbook"}
     assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
 

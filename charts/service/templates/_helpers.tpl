@@ -83,6 +83,13 @@ groundwork.joins.{{ . }}: "true"
 {{- end }}
 {{- end }}
 
+{{- /* Folders in which sidecars write for their service. */ -}}
+{{- define "service.sharedMounts" -}}
+{{- range $index, $path := . }}
+- {name: shared-{{ $index }}, mountPath: {{ $path | quote }}}
+{{- end }}
+{{- end }}
+
 {{- /* Folders that a container may write to beside its volumes: {path, size}. */ -}}
 {{- define "service.writableMounts" -}}
 {{- range $index, $folder := . }}

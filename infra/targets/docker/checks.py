@@ -191,7 +191,7 @@ def _ownership(platform: Platform, identity: Identity, facts: HostFacts) -> Iter
     containers = [
         name
         for service in platform.services
-        for name in (service.name, *(job.name for job in service.jobs))
+        for name in (service.name, *(helper.name for helper in service.helpers))
     ]
     for kind, parts, existing in (
         ("volume", volumes, facts.volumes),
@@ -272,16 +272,15 @@ def _records(identity: Identity, facts: HostFacts) -> Iterator[dict[str, str]]:
 
 
 def _images(platform: Platform, facts: HostFacts) -> Iterator[Violation]:
-    for reference in dict.fromkeys(service.image.reference for service in platform.services):
+    for reference, (service, image) in platform.images.items():
         if reference not in facts.missing_images:
             continue
-        service = next(item for item in platform.services if item.image.reference == reference)
         yield Violation(
-            key=f"groundwork:images ({service.name})",
+            key=f"groundwork:images ({service})",
             reason=f"the image {reference} is not available: {facts.missing_images[reference]}",
             fix=(
                 "run `make up`, which builds it"
-                if service.image.built
+                if image.built
                 else (
                     "check the registry's name and the network, or set groundwork:images to"
                     " packages or a mirror"

@@ -177,7 +177,7 @@ class _Images:
 
 
 def _images(client: docker.DockerClient, platform: Platform) -> _Images:
-    wanted = {service.image.reference: service.image for service in platform.services}
+    wanted = {reference: image for reference, (_, image) in platform.images.items()}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = list(pool.map(lambda image: _find(client, image), wanted.values()))
     found = {

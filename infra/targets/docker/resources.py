@@ -16,7 +16,18 @@ import pulumi_docker as docker
 from infra.identity import Identity
 from infra.secret import Keyring, Secret
 from infra.settings import Settings
-from infra.spec import CONFIG_DIR, UPKEEP_SECONDS, File, HealthCheck, Job, Limits, Platform, Service
+from infra.spec import (
+    CONFIG_DIR,
+    UPKEEP_SECONDS,
+    File,
+    HealthCheck,
+    Image,
+    Job,
+    Limits,
+    Platform,
+    Service,
+    Sidecar,
+)
 from infra.targets.checks import ledger, version_tuple
 from infra.targets.docker import files
 from infra.targets.docker.facts import HostFacts
@@ -114,6 +125,7 @@ class DockerTarget:
         self._facts = facts
         self.networks: dict[str, docker.Network] = {}
         self._images: dict[str, docker.RemoteImage] = {}
+        self._volumes: dict[str, docker.Volume] = {}
         self._ready: dict[str, list[pulumi.Resource]] = {}
         self._called_back: frozenset[tuple[str, str]] = frozenset()
         self.containers: dict[str, docker.Container] = {}
@@ -137,6 +149,8 @@ class DockerTarget:
                 container,
                 *(self._job(service, job, container) for job in service.jobs),
             ]
+            for sidecar in service.sidecars:
+                self._sidecar(service, sidecar, container)
         if versions := ledger(platform):
             self._ledger(versions, [self.containers[name] for name in versions])
 
@@ -217,7 +231,7 @@ class DockerTarget:
             start=False,
             must_run=False,
             network_mode="none",
-            image=self._image(services[0]),
+            image=self._image(services[0].image),
             entrypoints=["/never-started"],
             mounts=[
                 docker.ContainerMountArgs(
@@ -250,8 +264,7 @@ class DockerTarget:
             )
         )
 
-    def _image(self, service: Service) -> pulumi.Input[str]:
-        image = service.image
+    def _image(self, image: Image) -> pulumi.Input[str]:
         if image.built:
             return self._facts.image_ids.get(image.reference, image.reference)
         if image.reference not in self._images:
@@ -270,25 +283,10 @@ class DockerTarget:
             *before,
             *(item for name in service.starts_after for item in self._ready.get(name, ())),
         ]
-        mounts = [
-            (
-                docker.ContainerMountArgs(type="bind", source=volume.folder, target=volume.path)
-                if volume.folder
-                else docker.ContainerMountArgs(
-                    type="volume", source=self._volume(volume.name).name, target=volume.path
-                )
-            )
-            for volume in service.volumes
-        ]
-        if service.name in self._files:
-            mounts.append(
-                docker.ContainerMountArgs(
-                    type="volume",
-                    source=self._files[service.name].name,
-                    target=CONFIG_DIR,
-                    read_only=True,
-                )
-            )
+        for volume in service.volumes:
+            if not volume.folder:
+                self._volumes[volume.name] = self._volume(volume.name)
+        mounts = self._mounts(service, data_read_only=False, files_read_only=True)
         mounts += [
             docker.ContainerMountArgs(
                 type="bind",
@@ -310,7 +308,7 @@ class DockerTarget:
         return self._declare(
             service.name,
             depends=depends,
-            image=self._image(service),
+            image=self._image(service.image),
             user=service.user,
             entrypoints=list(service.entrypoint) or None,
             command=list(service.command) or None,
@@ -358,6 +356,30 @@ class DockerTarget:
             labels=self._container_labels(service=service.name, version=service.image.version),
         )
 
+    def _mounts(
+        self, service: Service, *, data_read_only: bool, files_read_only: bool
+    ) -> list[docker.ContainerMountArgs]:
+        """A service's data and its files."""
+        mounts = [
+            docker.ContainerMountArgs(
+                type="bind" if volume.folder else "volume",
+                source=volume.folder or self._volumes[volume.name].name,
+                target=volume.path,
+                read_only=data_read_only or None,
+            )
+            for volume in service.volumes
+        ]
+        if service.name in self._files:
+            mounts.append(
+                docker.ContainerMountArgs(
+                    type="volume",
+                    source=self._files[service.name].name,
+                    target=CONFIG_DIR,
+                    read_only=files_read_only or None,
+                )
+            )
+        return mounts
+
     def _on_host(self, path: str) -> str:
         """A path below the engine's folder, as located on this host."""
         return below_engine(path, self._facts.engine_root)
@@ -386,7 +408,7 @@ class DockerTarget:
         return self._declare(
             job.name,
             depends=[container],
-            image=self._image(service),
+            image=self._image(service.image),
             user=job.user,
             entrypoints=["sh", "-c", _JOB_RUNNER],
             # A service whose container is a new one may have an empty volume: provision it again.
@@ -401,6 +423,29 @@ class DockerTarget:
             init=True,
             **_limits(job.limits),
             labels=self._container_labels(service=service.name, job=job.name),
+        )
+
+    def _sidecar(
+        self, service: Service, sidecar: Sidecar, container: docker.Container
+    ) -> docker.Container:
+        """After its service: the first container to mount an empty volume decides whose it is."""
+        return self._declare(
+            sidecar.name,
+            depends=[container],
+            image=self._image(sidecar.image),
+            user=service.user,
+            entrypoints=list(sidecar.command),
+            mounts=self._mounts(service, data_read_only=True, files_read_only=False),
+            network_mode="none",
+            read_only=True,
+            ulimits=_ulimits(None, None),
+            healthcheck=self._healthcheck(sidecar.readiness),
+            wait=True,
+            wait_timeout=self._deadline(sidecar.readiness),
+            destroy_grace_seconds=1,
+            init=True,
+            **_limits(sidecar.limits),
+            labels=self._container_labels(service=service.name, job=sidecar.name),
         )
 
     def _deadline(self, check: HealthCheck) -> int:

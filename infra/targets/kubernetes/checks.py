@@ -46,7 +46,7 @@ def notes(settings: Settings, platform: Platform, facts: ClusterFacts) -> list[s
             "Network policies are declared; whether they are enforced depends on the cluster's"
             " network plugin."
         )
-    if any(service.image.built for service in platform.services):
+    if any(image.built for _, image in platform.images.values()):
         found.append(
             "Images from packages are never pulled: load them into every node (docs/kubernetes.md)."
         )

@@ -5,13 +5,24 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from infra.identity import Identity
 from infra.secret import Keyring, Secret, revealed
 from infra.settings import Settings
 from infra.settings.cluster import Host, Ingress
-from infra.spec import PULL_SECRET, UPKEEP_SECONDS, File, Image, Job, Limits, Platform, Service
+from infra.spec import (
+    PULL_SECRET,
+    UPKEEP_SECONDS,
+    File,
+    Image,
+    Job,
+    Limits,
+    Platform,
+    Service,
+    Sidecar,
+)
 from infra.units import MIB
 
 # The restricted pod security standard refuses uid 0; a volume's owner is set by its group here.
@@ -97,6 +108,10 @@ def values(
         "ports": list(_ports(service)),
         "peerPorts": list(service.peer_ports),
         "readiness": _readiness(service),
+        "sidecars": [_sidecar(sidecar) for sidecar in service.sidecars],
+        "sharedFolders": sorted(
+            {str(PurePosixPath(file.path).parent) for file in service.files if file.shared}
+        ),
         "resources": _resources(
             service.limits, share=1 if service.max_replicas > service.replicas else _CPU_REQUEST
         ),
@@ -161,7 +176,8 @@ def _contents(
         "files": [
             {"path": file.path, "content": file.content, "mode": file.mode}
             for file in files
-            if isinstance(file.content, str)
+            # A sidecar makes those that are shared before the service starts.
+            if isinstance(file.content, str) and not file.shared
         ],
         "secretFiles": [{"path": file.path} for file in files if isinstance(file.content, Secret)],
         "secret": (
@@ -260,6 +276,16 @@ def _job(stack: Stack, job: Job, secret: SecretObject) -> dict[str, Any]:
         "securityContext": _security(job.user),
         "resources": _resources(job.limits),
         **{key: contents[key] for key in ("env", "files", "secretFiles", "secret")},
+    }
+
+
+def _sidecar(sidecar: Sidecar) -> dict[str, Any]:
+    return {
+        "name": sidecar.name,
+        "image": _image(sidecar.image),
+        "command": list(sidecar.command),
+        "ready": list(sidecar.readiness.command),
+        "resources": _resources(sidecar.limits),
     }
 
 

@@ -15,6 +15,7 @@ _SAME = {
     "entrypoints": "entrypoint",
     "command": "command",
     "envs": "environment",
+    "networkMode": "network_mode",
     "pidMode": "pid",
     "readOnly": "read_only",
     "sysctls": "sysctls",
@@ -143,8 +144,8 @@ def _mounts(arguments: Mapping[str, Any], placed: Mapping[str, Path]) -> Iterato
             "target": mount["target"],
             "read_only": bool(mount.get("readOnly")),
         }
-        if mount["type"] == "bind":
-            shown["bind"] = {"propagation": mount["bindOptions"]["propagation"]}
+        if options := mount.get("bindOptions"):
+            shown["bind"] = {"propagation": options["propagation"]}
         yield shown
 
 
