@@ -19,7 +19,7 @@ from docker.errors import APIError, NotFound
 
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
-from infra.targets.docker import facts, files, resources
+from infra.targets.docker import arguments, facts, files, jobs, readiness, resources
 from infra.targets.docker.facts import HostFacts
 from tests.support.docker_mocks import CONTAINER, IMAGE, NETWORK, VOLUME, Recorder, declare
 from tests.support.identity import IDENTITY
@@ -478,7 +478,7 @@ def test_secret_text_becomes_a_pulumi_secret() -> None:
     """Under mocks a secret arrives as its bare value, so the wrapping itself is looked at."""
 
     async def is_secret(value: Secret | str) -> bool:
-        wrapped = resources._text(value)
+        wrapped = arguments.text(value)
         return isinstance(wrapped, pulumi.Output) and await wrapped.is_secret()
 
     with asyncio.Runner() as runner:
@@ -569,8 +569,9 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
         ("28.2.2", "postgres-provision", "5m0s", False),
         ("20.10.24+dfsg1", "redis-queue", "1s", True),
         ("20.10.24+dfsg1", "postgres-provision", "1s", False),
+        ("20.10.24+dfsg1", "loki-retention", "1s", True),
     ],
-    ids=["by the engine", "a job", "by itself", "a job by itself"],
+    ids=["by the engine", "a job", "by itself", "a job by itself", "a sidecar by itself"],
 )
 def test_what_is_healthy_is_checked_less_often(
     engine: str, name: str, interval: str, patient: bool
@@ -578,7 +579,7 @@ def test_what_is_healthy_is_checked_less_often(
     _, recorder = declare("packages", engine=engine)
     check = recorder.of(CONTAINER)[IDENTITY.name(name)]["healthcheck"]
     assert check["interval"] == interval
-    assert any(resources._SEEN in part for part in check["tests"]) is patient
+    assert any(readiness.SEEN in part for part in check["tests"]) is patient
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["starting", "healthy before"])
@@ -589,7 +590,7 @@ def test_a_patient_check_pauses_once_it_has_succeeded(
     mark = tmp_path / "seen"
     if seen:
         mark.touch()
-    script = resources._PATIENT.replace("sleep", "echo").replace(resources._SEEN, str(mark))
+    script = readiness.PATIENT.replace("sleep", "echo").replace(readiness.SEEN, str(mark))
     command = ["sh", "-c", script, "sh", "sh", "-c", 'echo "$1"; exit "$2"', "sh", "a $b"]
     done = subprocess.run([*command, str(status)], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [*(["30"] if seen else []), "a $b"]
@@ -610,9 +611,9 @@ def test_a_check_of_a_job_waits_for_its_end(
     job: str, marks: list[str], status: int, waited: str, tmp_path: Path
 ) -> None:
     places = {name: str(tmp_path / name) for name in ("marker", "seen")}
-    script = resources._JOB_CHECK.replace(resources.JOB_MARKER, places["marker"])
-    script = script.replace(resources._JOB_SEEN, places["seen"]).replace("left=50", "left=5")
-    script = script.replace(f"sleep {resources._JOB_STEADY}", "echo long")
+    script = jobs.CHECK.replace(jobs.MARKER, places["marker"])
+    script = script.replace(jobs._SEEN, places["seen"]).replace("left=50", "left=5")
+    script = script.replace(f"sleep {jobs.STEADY}", "echo long")
     with subprocess.Popen(["sh", "-c", job.format(**places)]):
         if waited:
             Path(places["seen"]).touch()

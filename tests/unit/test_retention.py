@@ -136,6 +136,21 @@ def test_before_the_service_has_started_there_is_no_data(service: Service, tmp_p
     assert _kept(overrides, service.name) == _LONGEST[service.name]
 
 
+def test_what_a_deploy_has_written_is_replaced(service: Service, tmp_path: Path) -> None:
+    """At each deploy the file says the whole retention again; what says the same is left alone."""
+    data, written = tmp_path / "data", tmp_path / "overrides.yaml"
+    data.mkdir()
+    {"loki": _chunks, "tempo": _blocks}[service.name](data, [(30.5, 9 * GIB)])
+    (first,) = (item for item in service.files if item.shared)
+    written.write_text(str(first.content))
+    overrides, _ = _run(service, data, tmp_path)
+    assert _kept(overrides, service.name) == 30
+    written.chmod(0o444)
+    os.utime(written, (0, 0))
+    _run(service, data, tmp_path)
+    assert written.stat().st_mtime == 0
+
+
 def test_what_cannot_be_written_is_not_ready(service: Service, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     done = _looks_once(service, tmp_path / "none", tmp_path / "missing" / "file", ready)

@@ -1,7 +1,6 @@
 """Services become containers, networks and volumes on a Docker host.
 
-The only module that imports pulumi_docker; it works around the provider's peculiarities, which
-`docs/decisions/0004-provider-traps.md` lists.
+The provider has peculiarities, which `docs/decisions/0004-provider-traps.md` lists.
 """
 
 import hashlib
@@ -14,27 +13,23 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.identity import Identity
-from infra.secret import Keyring, Secret
+from infra.secret import Keyring
 from infra.settings import Settings
 from infra.spec import (
     CONFIG_DIR,
-    UPKEEP_SECONDS,
     File,
-    HealthCheck,
     Image,
     Job,
-    Limits,
     Platform,
     Service,
     Sidecar,
 )
-from infra.targets.checks import ledger, version_tuple
-from infra.targets.docker import files
+from infra.targets.checks import ledger
+from infra.targets.docker import arguments, files, jobs
 from infra.targets.docker.facts import HostFacts
 from infra.targets.docker.naming import (
     FILES_ROLE,
     FILLED,
-    JOB_GAVE_UP,
     LEDGER_ROLE,
     OUTBOUND,
     PUBLISHED,
@@ -42,62 +37,11 @@ from infra.targets.docker.naming import (
     networks_of,
     ordinary_network,
 )
-from infra.units import MIB, go_duration
+from infra.targets.docker.readiness import Pace
+from infra.units import MIB
 
 _NO_NEIGHBOURS = {"com.docker.network.bridge.enable_icc": "false"}
 
-JOB_SCRIPT = f"{CONFIG_DIR}/job.sh"
-JOB_UPKEEP = f"{CONFIG_DIR}/upkeep.sh"
-_JOB_SEEN = "/tmp/seen"  # noqa: S108 - inside the job's own container
-JOB_ATTEMPTS = 3
-JOB_MARKER = "/tmp/provisioned"  # noqa: S108 - inside the job's own container
-# A container that ends would be seen as drift, and the provider takes a failed one for a success.
-# So a job stays alive, and what says that it succeeded is a marker that its health check looks for.
-# One that gives up is started again by the engine, unless a command that sees it ends the wait.
-_JOB_RUNNER = f"""\
-rm -f {JOB_MARKER} {_JOB_SEEN}
-failures=0
-until sh -eu {JOB_SCRIPT}; do
-    failures=$((failures + 1))
-    if [ "$failures" -ge {JOB_ATTEMPTS} ]; then exit {JOB_GAVE_UP}; fi
-    echo "provisioning failed; trying again in 5 s" >&2
-    sleep 5
-done
-touch {JOB_MARKER}
-while [ -e {JOB_UPKEEP} ] && sleep {UPKEEP_SECONDS}; do
-    sh -eu {JOB_UPKEEP} || echo "upkeep failed; trying again in {UPKEEP_SECONDS} s" >&2
-done
-exec sleep infinity
-"""
-# Seconds between checks once a container is healthy. Each costs a tenth of a second of a core.
-_STEADY, _JOB_STEADY = 30, 300
-# A job that has succeeded stays so: after the first answer its check takes its time. The first one
-# waits for the job, which is seen to have ended as soon as it has.
-_JOB_CHECK = f"""\
-left=50
-until [ -e {JOB_MARKER} ]; do
-    left=$((left - 1))
-    [ $left -gt 0 ] || exit 1
-    sleep 0.2
-done
-if [ -e {_JOB_SEEN} ]; then sleep {_JOB_STEADY}; else touch {_JOB_SEEN}; fi
-"""
-# A check that waits before it asks, once it has succeeded since the container's start: what starts
-# fast is seen to be healthy after a second, and what runs costs few checks. /dev/shm is empty at
-# each start, and may be written to whatever the root.
-_SEEN = "/dev/shm/groundwork-healthy"  # noqa: S108 - inside the container
-_PATIENT = f"""\
-if [ -e {_SEEN} ]; then
-    sleep {_STEADY}
-    exec "$@"
-fi
-"$@" && : > {_SEEN}
-"""
-_CPU_PERIOD = 100_000
-# Of one CPU, and what a kernel takes at least (docs.docker.com, resource constraints).
-_CPU_SHARES, _LEAST_SHARES = 1024, 2
-# The first engine that checks more often while a container starts (docs.docker.com, API 1.44).
-_START_INTERVAL = (25,)
 # The labels stand beside each line, so that whoever reads the files needs no access to the engine.
 _LOGGING = {
     "labels": "groundwork.instance,groundwork.job,groundwork.service",
@@ -123,6 +67,7 @@ class DockerTarget:
         self._files: dict[str, docker.Volume] = {}
         self._identity = identity
         self._facts = facts
+        self._pace = Pace(facts.engine)
         self.networks: dict[str, docker.Network] = {}
         self._images: dict[str, docker.RemoteImage] = {}
         self._volumes: dict[str, docker.Volume] = {}
@@ -312,8 +257,9 @@ class DockerTarget:
             user=service.user,
             entrypoints=list(service.entrypoint) or None,
             command=list(service.command) or None,
-            envs=_envs(service.env),
-            uploads=[_upload(item) for item in service.files if not files.by_volume(item)] or None,
+            envs=arguments.envs(service.env),
+            uploads=[arguments.upload(item) for item in service.files if not files.by_volume(item)]
+            or None,
             mounts=mounts or None,
             networks_advanced=self._attach(networks, service),
             ports=[
@@ -341,18 +287,18 @@ class DockerTarget:
             keeps=service.capabilities,
             shm_size=max(64, service.shm_size // MIB) if service.shm_size else None,
             read_only=read_only or None,
-            tmpfs=_tmpfs(service.writable, service.user) if read_only else None,
-            ulimits=_ulimits(service.open_files, self._facts.open_files),
+            tmpfs=arguments.tmpfs(service.writable, service.user) if read_only else None,
+            ulimits=arguments.ulimits(service.open_files, self._facts.open_files),
             sysctls=self._sysctls(service),
             healthcheck=(
                 # Images from elsewhere may have no shell.
-                self._healthcheck(health, patient=service.image.built) if health else None
+                self._pace.check(health, patient=service.image.built) if health else None
             ),
             wait=health is not None,
-            wait_timeout=self._deadline(health) if health else None,
+            wait_timeout=self._pace.deadline(health) if health else None,
             destroy_grace_seconds=service.stop_grace,
             stop_timeout=service.stop_grace,
-            **_limits(service.limits),
+            **arguments.limits(service.limits),
             labels=self._container_labels(service=service.name, version=service.image.version),
         )
 
@@ -396,32 +342,29 @@ class DockerTarget:
         )
 
     def _job(self, service: Service, job: Job, container: docker.Container) -> docker.Container:
-        scripts = [File(path=JOB_SCRIPT, content=job.script)]
+        scripts = [File(path=jobs.SCRIPT, content=job.script)]
         if job.upkeep is not None:
-            scripts.append(File(path=JOB_UPKEEP, content=job.upkeep))
-        check = HealthCheck(
-            command=("sh", "-c", _JOB_CHECK),
-            interval=1,
-            timeout=2 * _JOB_STEADY,
-            start_period=job.timeout,
-        )
+            scripts.append(File(path=jobs.UPKEEP, content=job.upkeep))
         return self._declare(
             job.name,
             depends=[container],
             image=self._image(service.image),
             user=job.user,
-            entrypoints=["sh", "-c", _JOB_RUNNER],
+            entrypoints=["sh", "-c", jobs.RUNNER],
             # A service whose container is a new one may have an empty volume: provision it again.
-            envs=[*_envs(job.env), pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id)],
-            uploads=[_upload(item) for item in (*job.files, *scripts)],
+            envs=[
+                *arguments.envs(job.env),
+                pulumi.Output.concat("GROUNDWORK_FOR_CONTAINER=", container.id),
+            ],
+            uploads=[arguments.upload(item) for item in (*job.files, *scripts)],
             networks_advanced=self._attach([service.home_network], None),
-            ulimits=_ulimits(None, None),
-            healthcheck=self._healthcheck(check, steady=_JOB_STEADY),
+            ulimits=arguments.ulimits(None, None),
+            healthcheck=self._pace.check(jobs.readiness(job), steady=jobs.STEADY),
             wait=True,
             wait_timeout=job.timeout,
             destroy_grace_seconds=1,
             init=True,
-            **_limits(job.limits),
+            **arguments.limits(job.limits),
             labels=self._container_labels(service=service.name, job=job.name),
         )
 
@@ -438,46 +381,14 @@ class DockerTarget:
             mounts=self._mounts(service, data_read_only=True, files_read_only=False),
             network_mode="none",
             read_only=True,
-            ulimits=_ulimits(None, None),
-            healthcheck=self._healthcheck(sidecar.readiness),
+            ulimits=arguments.ulimits(None, None),
+            healthcheck=self._pace.check(sidecar.readiness, patient=True),
             wait=True,
-            wait_timeout=self._deadline(sidecar.readiness),
+            wait_timeout=self._pace.deadline(sidecar.readiness),
             destroy_grace_seconds=1,
             init=True,
-            **_limits(sidecar.limits),
+            **arguments.limits(sidecar.limits),
             labels=self._container_labels(service=service.name, job=sidecar.name),
-        )
-
-    def _deadline(self, check: HealthCheck) -> int:
-        """Seconds until a start has failed: an engine that checks a starting container more often
-        asks at its steady pace once the start period is over.
-        """
-        steady = check.start_period + check.retries * (_STEADY + check.timeout)
-        return max(check.deadline, steady) if self._paces() else check.deadline
-
-    def _paces(self) -> bool:
-        """True if the engine tells a starting container's checks from others."""
-        return version_tuple(self._facts.engine) >= _START_INTERVAL
-
-    def _healthcheck(
-        self, check: HealthCheck, *, steady: int = _STEADY, patient: bool = False
-    ) -> docker.ContainerHealthcheckArgs:
-        """The engine's check of a container: every second while it starts, and every `steady`
-        seconds later. An engine that does not tell the two apart asks every second a check that is
-        `patient`, and others at the service's interval.
-        """
-        two = self._paces()
-        patient = patient and not two
-        starting = 1 if patient else check.interval
-        command = ("sh", "-c", _PATIENT, "sh", *check.command) if patient else check.command
-        return docker.ContainerHealthcheckArgs(
-            tests=["CMD", *command],
-            interval=go_duration(steady if two else starting),
-            timeout=go_duration(check.timeout + (_STEADY if patient else 0)),
-            retries=check.retries,
-            start_period=go_duration(check.start_period),
-            # Older engines forget it, which would be a difference at every `up`.
-            start_interval=go_duration(1) if two else None,
         )
 
     def _declare(
@@ -486,7 +397,7 @@ class DockerTarget:
         *,
         depends: Sequence[pulumi.Resource],
         keeps: Sequence[str] = (),
-        **arguments: Any,
+        **given: Any,
     ) -> docker.Container:
         full = self._identity.name(part)
         return docker.Container(
@@ -501,11 +412,11 @@ class DockerTarget:
             # Docker adds label=disable by itself where the host's processes are visible.
             security_opts=[
                 "no-new-privileges:true",
-                *(["label=disable"] if arguments.get("pid_mode") else []),
+                *(["label=disable"] if given.get("pid_mode") else []),
             ],
             log_driver="json-file",
             log_opts=_LOGGING,
-            **{name: value for name, value in arguments.items() if value is not None},
+            **{name: value for name, value in given.items() if value is not None},
             opts=pulumi.ResourceOptions(
                 depends_on=list(depends),
                 delete_before_replace=True,
@@ -547,60 +458,3 @@ class DockerTarget:
 def _stamp(text: str) -> str:
     """A short stable hash for a resource's name."""
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _tmpfs(folders: Mapping[str, int], user: str) -> dict[str, str] | None:
-    """Folders in memory that the container's own user may write to, but from which nothing may be
-    executed.
-    """
-    uid, _, gid = user.partition(":")
-    return {
-        path: f"rw,noexec,nosuid,nodev,size={size},uid={uid},gid={gid},mode=0770"
-        for path, size in sorted(folders.items())
-    } or None
-
-
-def _ulimits(wanted: int | None, allowed: int | None) -> list[docker.ContainerUlimitArgs]:
-    """No core dumps, which would contain the process's memory; as many descriptors as wanted, up to
-    the host's limit.
-    """
-    limits = [docker.ContainerUlimitArgs(name="core", soft=0, hard=0)]
-    if wanted is not None and allowed is not None:
-        number = min(wanted, allowed)
-        limits.append(docker.ContainerUlimitArgs(name="nofile", soft=number, hard=number))
-    return limits
-
-
-def _limits(limits: Limits) -> dict[str, Any]:
-    memory = limits.memory // MIB
-    # Without memory_swap the provider finds a difference at every `up`; and `cpus` it reads back as
-    # "1.0" for "1" and "0.1" for "0.05", so the same limit is given as a quota.
-    return {
-        "memory": memory,
-        "memory_swap": memory,
-        "cpu_period": _CPU_PERIOD,
-        "cpu_quota": round(limits.cpus * _CPU_PERIOD),
-        # Where there are too few for all, as while everything starts: in proportion to the limits.
-        "cpu_shares": max(_LEAST_SHARES, round(limits.cpus * _CPU_SHARES)),
-    }
-
-
-def _upload(item: File) -> docker.ContainerUploadArgs:
-    return docker.ContainerUploadArgs(
-        file=item.path, content=_text(item.content), permissions=item.mode
-    )
-
-
-def _envs(env: Mapping[str, str | Secret]) -> list[pulumi.Input[str]]:
-    return [
-        (
-            pulumi.Output.concat(f"{name}=", _text(value))
-            if isinstance(value, Secret)
-            else f"{name}={value}"
-        )
-        for name, value in sorted(env.items())
-    ]
-
-
-def _text(value: str | Secret) -> pulumi.Input[str]:
-    return pulumi.Output.secret(value.reveal()) if isinstance(value, Secret) else value
