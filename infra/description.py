@@ -55,7 +55,7 @@ def describe(file: Mapping[str, Any], stack: str, consent: Consent | None = None
         "instance": settings.instance,
         "settings": dict(_flat(settings)),
         "secrets": dict(_encrypted(config)),
-        "services": {service.name: _service(service) for service in platform.services},
+        "services": {service.name: _service(service, settings) for service in platform.services},
         "leftOut": {item.service: item.reason for item in platform.left_out},
         "policies": {
             "relaxed": policies.notes(settings, platform),
@@ -155,8 +155,11 @@ def _leaves(value: Any, written: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield path, written
 
 
-def _service(service: Service) -> dict[str, Any]:
+def _service(service: Service, settings: Settings) -> dict[str, Any]:
     live = [item for item in service.files if item.live]
+    # In a cluster sidecars are part of the service's own pod.
+    helpers = service.jobs if settings.clustered else service.helpers
+    within = service.sidecars if settings.clustered else ()
     fixed = {
         item.name: getattr(service, item.name)
         for item in fields(service)
@@ -168,17 +171,22 @@ def _service(service: Service) -> dict[str, Any]:
         "image": service.image.reference,
         "version": service.image.version,
         "built": service.image.built,
-        "memory": service.limits.memory,
+        "memory": service.memory,
         "cpus": service.limits.cpus,
         "replicas": service.replicas,
         "volumes": {volume.name: volume.size for volume in service.volumes},
         "ports": {port.name: port.host for port in service.ports if port.host is not None},
         "dependsOn": list(service.depends_on),
         "container": _digest(
-            [fixed, [item for item in service.files if not item.live], sorted(map(_place, live))]
+            [
+                fixed,
+                [item for item in service.files if not item.live],
+                sorted(map(_place, live)),
+                within,
+            ]
         ),
         "liveFiles": _digest(live) if service.reload else None,
-        "jobs": {job.name: _digest(job) for job in service.jobs},
+        "jobs": {item.name: _digest(item) for item in helpers},
         "secrets": {name: _digest(value) for name, value in sorted(service.credentials.items())},
     }
 
@@ -197,6 +205,7 @@ _OUTSIDE = frozenset(
         "reload",
         "replicas",
         "settings",
+        "sidecars",
     }
 )
 

@@ -111,9 +111,14 @@ def kept(disk: int) -> int:
     return disk * 80 // 100
 
 
+# Until something is deleted after that: an hour for its chunk or block to be full, a quarter of an
+# hour until it is looked at, and as long until it is deleted.
+_LINGERS = 2 * 3600
+
+
 def ingested_per_second(disk: int) -> float:
     """Bytes per second that it may ingest, so that what is never deleted fits."""
-    return kept(disk) * _SHRUNK / LEAST_KEPT
+    return kept(disk) * _SHRUNK / (LEAST_KEPT + _LINGERS)
 
 
 def loki(*, memory: int, disk: int) -> dict[str, float]:

@@ -77,7 +77,7 @@ class File:
     def mode(self) -> str:
         """The file\'s permissions, octal."""
         if self.shared:
-            return "0664"
+            return "0666"
         if isinstance(self.content, Secret):
             return "0440"
         return "0555" if self.executable else "0444"
@@ -196,7 +196,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """A helper of a service, in a container of its own that talks to nobody.
+    """A helper of a service, in a container of its own that talks to nobody and logs in logfmt.
 
     It runs as the service's user for as long as the service does. It reads the service's volumes,
     and writes its `shared` files. In a cluster it is ready before the service starts.
@@ -361,6 +361,11 @@ class Service:
     def settings_key(self) -> str:
         """Its configuration key, such as `groundwork:redis.cache`."""
         return "groundwork:" + ".".join(map(to_camel, self.settings or (self.name,)))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that one replica may take, its sidecars' included."""
+        return self.limits.memory + sum(item.limits.memory for item in self.sidecars)
 
     @property
     def helpers(self) -> tuple[Job | Sidecar, ...]:

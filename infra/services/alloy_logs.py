@@ -10,7 +10,7 @@ from infra.services import alloy, loki
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings.observability import Alloy
-from infra.spec import CONFIG_DIR, File, Metrics, Service, Volume
+from infra.spec import CONFIG_DIR, File, Logs, Metrics, Service, Volume
 from infra.templating import render_secret
 
 NAME = "alloy-logs"
@@ -54,8 +54,15 @@ def build(context: Context, services: Sequence[Service]) -> Service:
                     namespaces=_namespaces(context),
                     forwards=alloy.forwards(alloys.forward_logs),
                     loki=loki.endpoint(context).url("http"),
-                    formats=[(service.name, service.logs) for service in services]
-                    + [(NAME, alloy.LOGS)],
+                    formats=[
+                        *((service.name, service.logs) for service in services),
+                        *(
+                            (sidecar.name, Logs(format="logfmt"))
+                            for service in services
+                            for sidecar in service.sidecars
+                        ),
+                        (NAME, alloy.LOGS),
+                    ],
                     beginning=_BEGINNING,
                     redactions=REDACTIONS,
                     replacement=REPLACEMENT,

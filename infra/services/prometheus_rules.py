@@ -75,9 +75,12 @@ def _used(context: Context) -> Iterator[tuple[str, str]]:
     # Where Prometheus forgets earlier, the rest is taken to be like what it knows.
     known = min(retention, context.settings.of(Prometheus).retention)
     scale = f" * {retention / known:.4g}" if known < retention else ""
-    written = f"increase(loki_ingester_chunk_stored_bytes_total[{known}s]){scale}"
-    # What does not fit is deleted.
-    yield "loki", f"clamp_max({written}, {sizing.kept(context.settings.of(Loki).disk)})"
+    stored = "increase(loki_ingester_chunk_stored_bytes_total[{}s])"
+    written = f"({stored.format(known)}{scale})"
+    # What does not fit is deleted, but for the last day's.
+    least = stored.format(sizing.LEAST_KEPT)
+    held = f"clamp_min({least}, {sizing.kept(context.settings.of(Loki).disk)})"
+    yield "loki", f"({written} < {held}) or {held}"
     if context.settings.of(Backup).repository is None:
         yield "backup", "groundwork_backup_repository_size_bytes"
 

@@ -19,6 +19,9 @@ from infra.units import MIB
 PATH = f"{CONFIG_DIR}/retention/overrides.yaml"
 """The file with the retention that applies."""
 
+SUFFIX = "-retention"
+"""What the sidecar's name adds to its service's."""
+
 _PLACEHOLDER = "RETENTION"
 _READY = "/dev/shm/groundwork-kept"  # noqa: S108 - inside the container
 
@@ -55,12 +58,13 @@ def kept_by_size(context: Context, service: Service, kept: Kept) -> Service:
         interval=UPKEEP_SECONDS,
     )
     sidecar = Sidecar(
-        name=f"{service.name}-retention",
+        name=f"{service.name}{SUFFIX}",
         # The official images of Loki and Tempo have no shell. Redis' is small, and mostly there.
         image=service.image if service.image.built else context.image("redis"),
         command=("sh", "-u", "-c", script),
         readiness=HealthCheck(command=("test", "-e", _READY), interval=1, start_period=30),
-        limits=Limits(memory=32 * MIB, cpus=0.1),
+        # The entries of a hundred thousand files, which the kernel keeps, count as its own.
+        limits=Limits(memory=64 * MIB, cpus=0.1),
     )
     first = File(path=PATH, content=json.dumps(kept.overrides(f"{kept.retention}s")), shared=True)
     return replace(service, files=(*service.files, first), sidecars=(sidecar,))

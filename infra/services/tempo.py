@@ -102,6 +102,7 @@ def _overrides(context: Context) -> dict[str, Any]:
             "rate_limit_bytes": sizes["rate"],
             "burst_size_bytes": sizes["burst"],
             "max_traces_per_user": 10_000,
+            **({"retry_info_enabled": True} if context.image(NAME).major > 2 else {}),
         },
         "read": {"max_bytes_per_tag_values_query": 1_000_000},
         "global": {"max_bytes_per_trace": sizes["trace"]},

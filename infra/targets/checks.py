@@ -48,9 +48,7 @@ def limits(platform: Platform, capacity: Capacity) -> Iterator[Violation]:
                 ),
                 fix=f"set at most {capacity.cpus:g}",
             )
-    wanted = {
-        service.name: service.limits.memory * service.replicas for service in platform.services
-    }
+    wanted = {service.name: service.memory * service.replicas for service in platform.services}
     total = sum(wanted.values())
     if total > capacity.total and all(
         service.limits.memory <= capacity.memory for service in platform.services

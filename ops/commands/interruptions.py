@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.description import FORMAT
+from infra.services import retention
 from infra.targets.docker.naming import FILES_ROLE
 from ops import console
 from ops.paths import ROOT, STATE
@@ -86,13 +87,13 @@ def rebuilt(resources: Resources, facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def replaced(preview: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The services whose containers a preview replaces; provisioning jobs have no clients."""
+    """The services whose containers a preview replaces; jobs and sidecars have no clients."""
     for step in preview.get("steps") or ():
         kind, _, name = str(step.get("urn", "")).rpartition("::")
         if (
             step.get("op") in _REPLACED
             and kind.endswith(_CONTAINER)
-            and not name.endswith(("-provision", f"-{FILES_ROLE}"))
+            and not name.endswith(("-provision", retention.SUFFIX, f"-{FILES_ROLE}"))
         ):
             yield name.removeprefix(prefix)
 

@@ -627,7 +627,7 @@ def test_what_is_kept_for_shorter_alerts(deployed: Clone, stubs: Stubs) -> None:
             for item in alerts_in(stubs.alerts)
             if item["alertname"] == "KeptForShorter"
         },
-        until=lambda services: services == {"tempo"},
+        until=lambda services: services == {"tempo-retention"},
         timeout=_ALERT_PATIENCE,
         interval=1,
         reason="the alert arrives",

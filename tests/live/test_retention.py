@@ -3,7 +3,6 @@ the rest: the real servers with their own files, and the sidecar's script.
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 import docker
 import httpx
+import pytest
 from docker.models.containers import Container
 
 from infra import sizing
@@ -85,6 +85,7 @@ class Store:
         self, image: str, command: list[str], *, read_only_data: bool, **options: Any
     ) -> Container:
         pull_missing(self.engine, image)
+        user, _, group = self.service.user.partition(":")
         (volume,) = self.service.volumes
         binds = {
             str(self.data): {"bind": volume.path, "mode": "ro" if read_only_data else "rw"},
@@ -94,7 +95,7 @@ class Store:
             image,
             command[1:],
             entrypoint=command[0],
-            user=self.service.user,
+            user=f"{user}:{user if read_only_data else group}",
             volumes=binds,
             detach=True,
             **options,
@@ -125,11 +126,6 @@ def _store(engine: docker.DockerClient, place: Path, name: str, **replaced: str)
         path.write_text(text)
         path.chmod(0o666 if item.shared else 0o644)
     return Store(engine, service, data, files)
-
-
-def _aged(path: Path, hours: float) -> None:
-    at = time.time() - hours * 3600
-    os.utime(path, (at, at))
 
 
 def _push(base: str, text: str, hours: float) -> None:
@@ -169,13 +165,10 @@ def test_lokis_oldest_lines_go(engine: docker.DockerClient, tmp_path: Path) -> N
                 timeout=_SECONDS,
                 reason=f"the chunk of the {text} line is written",
             )
-            _aged(found[text], hours)
     # At its start it stores the index, for which it takes its time otherwise.
     with store.running(3100, *often) as base:
         assert _lines(base) == set(ages)
-        stored = (path for path in (store.data / "chunks").rglob("*") if path.is_file())
-        room = sum(path.stat().st_size for path in stored) - found["oldest"].stat().st_size // 2
-        log = store.keep(room)
+        log = store.keep(sum(path.stat().st_size for path in written()) - 1)
         assert "hours=60 of=336" in log
         # What is marked goes once a minute.
         wait_until(
@@ -199,6 +192,7 @@ def _flushed(base: str, blocks: Path, known: set[Path]) -> Path:
     return found
 
 
+@pytest.mark.skipif(SOURCE != "packages", reason="Tempo 3 writes no block when it is told to")
 def test_tempos_oldest_traces_go(engine: docker.DockerClient, tmp_path: Path) -> None:
     """Of blocks of 60 h and now the older one goes."""
     store = _store(

@@ -186,6 +186,7 @@ def test_a_preview_tells_which_services_are_interrupted() -> None:
         {"op": "replace", "urn": URN.format("litellm")},
         {"op": "delete-replaced", "urn": URN.format("litellm")},
         {"op": "replace", "urn": URN.format("postgres-provision")},
+        {"op": "replace", "urn": URN.format("loki-retention")},
         {"op": "update", "urn": URN.format("minio")},
         {"op": "same", "urn": URN.format("redis-cache")},
         {

@@ -495,9 +495,12 @@ def test_a_job_runs_again_for_a_new_container(service_name: str, inputs: dict[st
 def test_a_sidecar_reads_the_data_and_writes_only_its_file(
     source: str, service_name: str, inputs: dict[str, Any]
 ) -> None:
-    """As the service's user, without a network."""
+    """As the service's user, but not in the group that may read secret files; without a network."""
     service = PLATFORMS[source].by_name(service_name)
-    assert inputs["user"] == service.user
+    user, _, group = service.user.partition(":")
+    assert (inputs["user"], group) == (f"{user}:{user}", "0")
+    labels = {item["label"]: item["value"] for item in inputs["labels"]}
+    assert labels["groundwork.service"].endswith("-retention"), "whoever watches containers sees it"
     assert (inputs["networkMode"], inputs.get("networksAdvanced")) == ("none", None)
     assert inputs["readOnly"]
     assert {mount["target"]: mount.get("readOnly", False) for mount in inputs["mounts"]} == {
@@ -507,7 +510,7 @@ def test_a_sidecar_reads_the_data_and_writes_only_its_file(
     (shared,) = (item for item in service.files if item.shared)
     place = f"{files.folder(service)}{shared.path.removeprefix(CONFIG_DIR)}".removeprefix("/")
     with tarfile.open(fileobj=io.BytesIO(files.archive([service]))) as packed:
-        assert packed.getmember(place).mode == 0o664, "every service's user is in its group"
+        assert packed.getmember(place).mode == 0o666, "only the sidecar may write to the volume"
 
 
 @cache

@@ -371,12 +371,16 @@ class DockerTarget:
     def _sidecar(
         self, service: Service, sidecar: Sidecar, container: docker.Container
     ) -> docker.Container:
-        """After its service: the first container to mount an empty volume decides whose it is."""
+        """After its service: the first container to mount an empty volume decides whose it is.
+
+        Not in the group that may read secret files, which lie beside the shared ones.
+        """
+        user = service.user.partition(":")[0]
         return self._declare(
             sidecar.name,
             depends=[container],
             image=self._image(sidecar.image),
-            user=service.user,
+            user=f"{user}:{user}",
             entrypoints=list(sidecar.command),
             mounts=self._mounts(service, data_read_only=True, files_read_only=False),
             network_mode="none",
@@ -388,7 +392,7 @@ class DockerTarget:
             destroy_grace_seconds=1,
             init=True,
             **arguments.limits(sidecar.limits),
-            labels=self._container_labels(service=service.name, job=sidecar.name),
+            labels=self._container_labels(service=sidecar.name),
         )
 
     def _declare(

@@ -181,7 +181,8 @@ def _release(stack: Stack, service: Service) -> Release:
         depends_on=service.starts_after,
         timeout=PULL_SECONDS
         + (service.readiness.deadline if service.readiness else 60)
-        + sum(PULL_SECONDS + job.timeout for job in service.jobs),
+        + sum(PULL_SECONDS + job.timeout for job in service.jobs)
+        + sum(PULL_SECONDS + item.readiness.deadline for item in service.sidecars),
         custom=(
             CustomObject(
                 api_version=operated.api_version,
