@@ -199,7 +199,8 @@ class Sidecar:
     """A helper of a service, in a container of its own that talks to nobody and logs in logfmt.
 
     It runs as the service's user for as long as the service does. It reads the service's volumes,
-    and writes its `shared` files. In a cluster it is ready before the service starts.
+    and writes its `shared` files. In a cluster it is ready before the service starts. `volume` is
+    the path of one that its image declares and that it does not need.
     """
 
     name: str
@@ -207,6 +208,7 @@ class Sidecar:
     command: tuple[str, ...]
     readiness: HealthCheck
     limits: Limits
+    volume: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

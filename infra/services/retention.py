@@ -57,10 +57,12 @@ def kept_by_size(context: Context, service: Service, kept: Kept) -> Service:
         ready=_READY,
         interval=UPKEEP_SECONDS,
     )
+    own = service.image.built
     sidecar = Sidecar(
         name=f"{service.name}{SUFFIX}",
         # The official images of Loki and Tempo have no shell. Redis' is small, and mostly there.
-        image=service.image if service.image.built else context.image("redis"),
+        image=service.image if own else context.image("redis"),
+        volume=None if own else "/data",
         command=("sh", "-u", "-c", script),
         readiness=HealthCheck(command=("test", "-e", _READY), interval=1, start_period=30),
         # The entries of a hundred thousand files, which the kernel keeps, count as its own.

@@ -507,6 +507,7 @@ def test_a_sidecar_reads_the_data_and_writes_only_its_file(
         **{volume.path: True for volume in service.volumes},
         CONFIG_DIR: False,
     }
+    assert ("/data" in inputs.get("tmpfs", ())) is (not service.image.built)
     (shared,) = (item for item in service.files if item.shared)
     place = f"{files.folder(service)}{shared.path.removeprefix(CONFIG_DIR)}".removeprefix("/")
     with tarfile.open(fileobj=io.BytesIO(files.archive([service]))) as packed:

@@ -375,16 +375,19 @@ class DockerTarget:
 
         Not in the group that may read secret files, which lie beside the shared ones.
         """
-        user = service.user.partition(":")[0]
+        uid = service.user.partition(":")[0]
+        user = f"{uid}:{uid}"
         return self._declare(
             sidecar.name,
             depends=[container],
             image=self._image(sidecar.image),
-            user=f"{user}:{user}",
+            user=user,
             entrypoints=list(sidecar.command),
             mounts=self._mounts(service, data_read_only=True, files_read_only=False),
             network_mode="none",
             read_only=True,
+            # Or the engine would make a volume without a name, and leave it behind.
+            tmpfs=arguments.tmpfs({sidecar.volume: MIB}, user) if sidecar.volume else None,
             ulimits=arguments.ulimits(None, None),
             healthcheck=self._pace.check(sidecar.readiness, patient=True),
             wait=True,
