@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infra import sizing
-from infra.services import alertmanager, links
-from infra.services import retention as by_size
+from infra.services import alertmanager, links, retention
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings.observability import Loki
@@ -69,7 +68,7 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                     alertmanager=_alertmanager(context),
                     links=links.grafana_url(context),
                     retention=format_duration(settings.retention),
-                    overrides=by_size.PATH,
+                    overrides=retention.PATH,
                     sizes=sizing.loki(memory=settings.memory, disk=settings.disk),
                 ),
             ),
@@ -92,14 +91,14 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
             "collector": "alloy-logs" if context.deploys("alloy") else "",
         },
     )
-    kept = by_size.Kept(
+    kept = retention.Kept(
         retention=settings.retention,
         folder="/loki/chunks/fake",
         parts=_PARTS,
-        # Its one tenant's name where nobody logs in.
-        overrides=lambda period: {"overrides": {"fake": {"retention_period": period}}},
+        tenant="fake",  # its name where nobody logs in
+        limits=lambda period: {"retention_period": period},
     )
-    return by_size.kept_by_size(context, service, kept)
+    return retention.kept_by_size(context, service, kept)
 
 
 def _rules(context: Context) -> Iterator[File]:

@@ -31,14 +31,19 @@ class Kept:
     """What a service keeps and for how long.
 
     `retention` is in seconds and never exceeded. `parts` is shell code, run in the `folder` of the
-    data, that prints seconds since 1970 and bytes of each part of it. `overrides` makes the content
-    of PATH from a retention.
+    data, that prints seconds since 1970 and bytes of each part of it. `limits` makes the overrides
+    of the one `tenant` from a retention.
     """
 
     retention: int
     folder: str
     parts: str
-    overrides: Callable[[str], Mapping[str, Any]]
+    tenant: str
+    limits: Callable[[str], Mapping[str, Any]]
+
+    def overrides(self, period: str) -> str:
+        """The content of PATH."""
+        return json.dumps({"overrides": {self.tenant: self.limits(period)}})
 
 
 def kept_by_size(context: Context, service: Service, kept: Kept) -> Service:
@@ -51,7 +56,7 @@ def kept_by_size(context: Context, service: Service, kept: Kept) -> Service:
         longest=kept.retention,
         folder=kept.folder,
         parts=kept.parts,
-        content=json.dumps(kept.overrides(_PLACEHOLDER)),
+        content=kept.overrides(_PLACEHOLDER),
         placeholder=_PLACEHOLDER,
         path=PATH,
         ready=_READY,
@@ -68,5 +73,5 @@ def kept_by_size(context: Context, service: Service, kept: Kept) -> Service:
         # The entries of a hundred thousand files, which the kernel keeps, count as its own.
         limits=Limits(memory=64 * MIB, cpus=0.1),
     )
-    first = File(path=PATH, content=json.dumps(kept.overrides(f"{kept.retention}s")), shared=True)
+    first = File(path=PATH, content=kept.overrides(f"{kept.retention}s"), shared=True)
     return replace(service, files=(*service.files, first), sidecars=(sidecar,))

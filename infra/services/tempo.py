@@ -2,12 +2,11 @@
 spans arrive through Alloy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infra import sizing
-from infra.services import prometheus
-from infra.services import retention as by_size
+from infra.services import prometheus, retention
 from infra.services.context import OBSERVABILITY_NETWORK, Context, limits
 from infra.services.definition import Definition, Stage
 from infra.settings.observability import Prometheus, Tempo
@@ -43,7 +42,9 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
     """Tempo in one process, on a volume."""
     settings = context.settings.of(Tempo)
     image = context.image(NAME)
-    overrides = _overrides(context)
+    sizes = sizing.tempo(memory=settings.memory, disk=settings.disk)
+    push = _prometheus(context)
+    limits_of_tenant = _limits(sizes, image, measured=push is not None)
     service = Service(
         name=NAME,
         kind="tempo",
@@ -58,13 +59,13 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
                 path=f"{CONFIG_DIR}/tempo.yaml",
                 content=render_secret(
                     "tempo/tempo.yaml.j2",
-                    prometheus=_prometheus(context),
+                    prometheus=push,
                     major=image.major,
                     log_level=settings.log_level,
                     retention=go_duration(settings.retention),
-                    defaults=overrides,
-                    overrides=by_size.PATH,
-                    sizes=sizing.tempo(memory=settings.memory, disk=settings.disk),
+                    defaults=limits_of_tenant,
+                    overrides=retention.PATH,
+                    sizes=sizes,
                 ),
             ),
         ),
@@ -79,30 +80,29 @@ def build(context: Context, _: Sequence[Service] = ()) -> Service:
         logs=Logs(format="logfmt"),
         checks={"retention": str(settings.retention)},
     )
-    kept = by_size.Kept(
+    kept = retention.Kept(
         retention=settings.retention,
         folder="/var/tempo/blocks",
         parts=_PARTS,
-        # Its one tenant's; they replace the defaults as a whole.
-        overrides=lambda period: {
-            "overrides": {"single-tenant": {**overrides, "compaction": {"block_retention": period}}}
-        },
+        tenant="single-tenant",
+        # They replace the defaults as a whole.
+        limits=lambda period: {**limits_of_tenant, "compaction": {"block_retention": period}},
     )
-    return by_size.kept_by_size(context, service, kept)
+    return retention.kept_by_size(context, service, kept)
 
 
-def _overrides(context: Context) -> dict[str, Any]:
-    """The tenant's limits; those that follow from no setting are Tempo's own defaults."""
-    settings = context.settings.of(Tempo)
-    sizes = sizing.tempo(memory=settings.memory, disk=settings.disk)
+def _limits(sizes: Mapping[str, int], image: Image, *, measured: bool) -> dict[str, Any]:
+    """The tenant's limits; those that follow from no setting are Tempo's own defaults. Rates and
+    durations of spans are `measured` for Prometheus.
+    """
     generated = {"processors": ["span-metrics"], "generate_native_histograms": "classic"}
     return {
-        **({"metrics_generator": generated} if _prometheus(context) else {}),
+        **({"metrics_generator": generated} if measured else {}),
         "ingestion": {
             "rate_limit_bytes": sizes["rate"],
             "burst_size_bytes": sizes["burst"],
             "max_traces_per_user": 10_000,
-            **({"retry_info_enabled": True} if context.image(NAME).major > 2 else {}),
+            **({"retry_info_enabled": True} if image.major > 2 else {}),
         },
         "read": {"max_bytes_per_tag_values_query": 1_000_000},
         "global": {"max_bytes_per_trace": sizes["trace"]},

@@ -1,4 +1,6 @@
-"""Spans, log lines and metrics, as an application sends them, and the way to find a span again."""
+"""Spans, log lines and metrics, as an application sends them; the way to find a span again, and
+what limits apply to those who send.
+"""
 
 import json
 import re

@@ -62,11 +62,11 @@ def test_is_running_and_ready(pods: list[dict[str, Any]], service: Deployed) -> 
     assert len(ready) == len(pods), [pod["status"] for pod in pods]
     if not service.entry["everyNode"]:
         assert len(ready) >= service.entry["replicas"]
-    beside = [
-        {item["name"] for item in pod["status"].get("initContainerStatuses", ()) if item["ready"]}
-        for pod in pods
-    ]
     if not service.entry["operator"]:
+        beside = [
+            {item["name"] for item in statuses if item["ready"]}
+            for statuses in (pod["status"].get("initContainerStatuses", ()) for pod in pods)
+        ]
         assert beside == [set(service.entry["sidecars"])] * len(pods)
 
 
@@ -111,9 +111,7 @@ def test_is_confined(
     """
     if service.entry["operator"]:
         pytest.skip(f"{service.entry['operator']} makes these pods, by its own rules")
-    found = {
-        pod["metadata"]["name"]: _confinement(pod, pod["spec"]["containers"][0]) for pod in pods
-    }
+    found = {pod["metadata"]["name"]: _confinement(pod) for pod in pods}
     wanted = {
         "runAsNonRoot": not service.entry["root"],
         "seccompProfile": {"type": "RuntimeDefault"},
@@ -146,8 +144,8 @@ def test_is_confined(
         }
 
 
-def _confinement(pod: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
-    spec = pod["spec"]
+def _confinement(pod: dict[str, Any]) -> dict[str, Any]:
+    spec, container = pod["spec"], pod["spec"]["containers"][0]
     limits = container["resources"]["limits"]
     return {
         "runAsNonRoot": spec["securityContext"]["runAsNonRoot"],

@@ -17,7 +17,7 @@ import pytest
 from docker.models.containers import Container
 
 from infra import sizing
-from infra.secret import Secret
+from infra.secret import revealed
 from infra.spec import CONFIG_DIR, Service
 from tests.health.telemetry import Span
 from tests.live.clone import SOURCE, pull_missing
@@ -66,18 +66,17 @@ class Store:
         (sidecar,) = self.service.sidecars
         *command, script = sidecar.command
         (volume,) = self.service.volumes
-        (ready,) = sidecar.readiness.command[-1:]
         smaller = script.replace(str(sizing.kept(volume.size)), str(room))
         container = self._container(
             sidecar.image.reference, [*command, smaller], read_only_data=True, network_mode="none"
         )
         try:
-            wait_until(
-                lambda: container.exec_run(["test", "-e", ready]).exit_code == 0,
+            # Ready it is before.
+            return wait_until(
+                lambda: bytes(container.logs()).decode(),
                 timeout=_SECONDS,
-                reason="the sidecar is ready",
+                reason="the sidecar says what it keeps",
             )
-            return bytes(container.logs()).decode()
         finally:
             container.remove(force=True)
 
@@ -120,7 +119,7 @@ def _store(engine: docker.DockerClient, place: Path, name: str, **replaced: str)
     for item in service.files:
         path = files / item.path.removeprefix(f"{CONFIG_DIR}/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = item.content.reveal() if isinstance(item.content, Secret) else item.content
+        text = revealed(item.content)
         for old, new in replaced.items():
             text = text.replace(old, new)
         path.write_text(text)

@@ -97,6 +97,10 @@ def _blocks(data: Path, parts: Parts) -> None:
         (block / "data.parquet").write_text("not counted: the description has the size")
 
 
+def _fill(service: Service, data: Path, parts: Parts) -> None:
+    {"loki": _chunks, "tempo": _blocks}[service.name](data, parts)
+
+
 def _kept(overrides: dict[str, Any], name: str) -> float:
     (tenant,) = overrides.values()
     period = tenant["retention_period" if name == "loki" else "compaction"]
@@ -149,10 +153,6 @@ def test_the_retention_is_the_age_of_what_fits(
 def test_before_the_service_has_started_there_is_no_data(service: Service, tmp_path: Path) -> None:
     overrides, _ = _run(service, tmp_path / "none", tmp_path)
     assert _kept(overrides, service.name) == _LONGEST[service.name]
-
-
-def _fill(service: Service, data: Path, parts: Parts) -> None:
-    {"loki": _chunks, "tempo": _blocks}[service.name](data, parts)
 
 
 def test_what_a_deploy_has_written_is_replaced(service: Service, tmp_path: Path) -> None:

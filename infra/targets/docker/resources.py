@@ -15,15 +15,7 @@ import pulumi_docker as docker
 from infra.identity import Identity
 from infra.secret import Keyring
 from infra.settings import Settings
-from infra.spec import (
-    CONFIG_DIR,
-    File,
-    Image,
-    Job,
-    Platform,
-    Service,
-    Sidecar,
-)
+from infra.spec import CONFIG_DIR, File, Image, Job, Platform, Service, Sidecar
 from infra.targets.checks import ledger
 from infra.targets.docker import arguments, files, jobs
 from infra.targets.docker.facts import HostFacts
@@ -134,14 +126,17 @@ class DockerTarget:
         )
 
     def _volume(self, name: str) -> docker.Volume:
-        full = self._identity.name(name)
-        return docker.Volume(
-            full,
-            name=full,
-            labels=self._volume_labels(),
-            # Data outlives the program: `destroy` forgets a volume, only `make purge` deletes it.
-            opts=pulumi.ResourceOptions(retain_on_delete=True, protect=self._settings.protect),
-        )
+        if name not in self._volumes:
+            full = self._identity.name(name)
+            self._volumes[name] = docker.Volume(
+                full,
+                name=full,
+                labels=self._volume_labels(),
+                # Data outlives the program: `destroy` forgets a volume, only `make purge` deletes
+                # it.
+                opts=pulumi.ResourceOptions(retain_on_delete=True, protect=self._settings.protect),
+            )
+        return self._volumes[name]
 
     def _ledger(self, versions: Mapping[str, str], stores: Sequence[pulumi.Resource]) -> None:
         """An empty volume whose labels record which versions have opened the data.
@@ -228,10 +223,7 @@ class DockerTarget:
             *before,
             *(item for name in service.starts_after for item in self._ready.get(name, ())),
         ]
-        for volume in service.volumes:
-            if not volume.folder:
-                self._volumes[volume.name] = self._volume(volume.name)
-        mounts = self._mounts(service, data_read_only=False, files_read_only=True)
+        mounts = self._mounts(service, beside=False)
         mounts += [
             docker.ContainerMountArgs(
                 type="bind",
@@ -302,16 +294,16 @@ class DockerTarget:
             labels=self._container_labels(service=service.name, version=service.image.version),
         )
 
-    def _mounts(
-        self, service: Service, *, data_read_only: bool, files_read_only: bool
-    ) -> list[docker.ContainerMountArgs]:
-        """A service's data and its files."""
+    def _mounts(self, service: Service, *, beside: bool) -> list[docker.ContainerMountArgs]:
+        """A service's data, to which it writes itself, and its files, to which what runs `beside`
+        it writes.
+        """
         mounts = [
             docker.ContainerMountArgs(
                 type="bind" if volume.folder else "volume",
-                source=volume.folder or self._volumes[volume.name].name,
+                source=volume.folder or self._volume(volume.name).name,
                 target=volume.path,
-                read_only=data_read_only or None,
+                read_only=beside or None,
             )
             for volume in service.volumes
         ]
@@ -321,7 +313,7 @@ class DockerTarget:
                     type="volume",
                     source=self._files[service.name].name,
                     target=CONFIG_DIR,
-                    read_only=files_read_only or None,
+                    read_only=not beside or None,
                 )
             )
         return mounts
@@ -383,7 +375,7 @@ class DockerTarget:
             image=self._image(sidecar.image),
             user=user,
             entrypoints=list(sidecar.command),
-            mounts=self._mounts(service, data_read_only=True, files_read_only=False),
+            mounts=self._mounts(service, beside=True),
             network_mode="none",
             read_only=True,
             # Or the engine would make a volume without a name, and leave it behind.
