@@ -17,6 +17,9 @@ Text = str | Secret
 CONFIG_DIR = "/etc/groundwork"
 """The directory of the files placed into a container."""
 
+SOCKETS_DIR = "/run/groundwork"
+"""The directory below which the sockets of other containers of the stack are mounted."""
+
 PULL_SECRET = "registry-login"  # noqa: S105 - its name
 """The Kubernetes Secret with which images are pulled."""
 
@@ -304,13 +307,14 @@ class Service:
     there, which adds no network. `calls_back` names clients of its own that it connects to in turn.
     `reaches_out` gives it outbound access, which others lack. `settings` is the path of its
     settings, as attribute names, if not under its own name. `reload` is a command, run in the
-    container, that makes its engine read its live files again. `binds` maps host paths to container
-    paths, read-only. Its root file system is read-only except for `writable`: folders in memory
-    with their size in bytes; `writable_root` says why an image needs more. `open_files` is the
-    number of descriptors it may need. `devices` are the host's, readable; `capabilities` are the
-    only ones it keeps. In a cluster `node_metrics` lets it read the nodes' own metrics, and
-    `pod_discovery_namespaces` names the namespaces whose pods it may list. Where the target has
-    many nodes, `per_node` runs one on each, `replicas` that many (replica i of a service with
+    container, that makes its engine read its live files again. `serves_sockets` gives it a folder
+    for Unix sockets, `sockets`, which the services that name it in `sockets_of` mount read-only.
+    `binds` maps host paths to container paths, read-only. Its root file system is read-only except
+    for `writable`: folders in memory with their size in bytes; `writable_root` says why an image
+    needs more. `open_files` is the number of descriptors it may need. `devices` are the host's,
+    readable; `capabilities` are the only ones it keeps. In a cluster `node_metrics` lets it
+    read the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it
+    may list. Where the target has many nodes, `per_node` runs one on each, `replicas` that many (replica i of a service with
     volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are
     busy.
     """
@@ -331,6 +335,8 @@ class Service:
     writable: Mapping[str, int] = field(default_factory=_own_tmp)
     writable_root: str | None = None
     open_files: int | None = None
+    serves_sockets: bool = False
+    sockets_of: str | None = None
     binds: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
@@ -378,6 +384,11 @@ class Service:
     def home_network(self) -> str:
         """The network this service is reached on."""
         return self.network or self.name
+
+    @property
+    def sockets(self) -> str:
+        """The folder of its Unix sockets, in its own container and in those that use them."""
+        return f"{SOCKETS_DIR}/{self.name}"
 
     @property
     def starts_after(self) -> tuple[str, ...]:

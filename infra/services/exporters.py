@@ -9,7 +9,7 @@ from infra.services.context import AUTHORITY, OBSERVABILITY_NETWORK, Context, li
 from infra.services.definition import Definition, Stage
 from infra.settings.observability import Exporters
 from infra.settings.stores import Postgres, Redis
-from infra.spec import CONFIG_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service
+from infra.spec import CONFIG_DIR, SOCKETS_DIR, Endpoint, File, HealthCheck, Logs, Metrics, Service
 from infra.templating import render
 
 SOCKET_PROXY = "socket-proxy"
@@ -19,6 +19,8 @@ _READ_OF_THE_ENGINE = (
     "^(/v[0-9.]+)?/(_ping|info|version|events|images/json"
     "|containers/json|containers/[A-Za-z0-9_.-]+/json)$"
 )
+# containerd's socket, filtered: its name in the proxy's folder of sockets.
+_CONTAINERD = "containerd.sock"
 _PASSWORD = f"{CONFIG_DIR}/password"
 
 
@@ -26,8 +28,9 @@ def build(context: Context) -> Iterator[Service]:
     """The enabled exporters that have something to watch."""
     exporters = context.settings.of(Exporters)
     if exporters.containers.enabled and not context.runtime.kubelets:
-        yield _socket_proxy(context)
-        yield _containers(context)
+        proxy = _socket_proxy(context)
+        yield proxy
+        yield _containers(context, proxy)
     if exporters.node.enabled:
         yield _node(context)
     if exporters.postgres.enabled and context.settings.of(Postgres).usable:
@@ -45,8 +48,8 @@ def _wget(url: str) -> HealthCheck:
 
 
 def _socket_proxy(context: Context) -> Service:
-    """The one process with access to the engine's socket, which is root access to the host; only
-    cAdvisor joins its network.
+    """The one process with access to the sockets of the engine and of containerd, which are root
+    access to the host. Only cAdvisor joins its network and mounts its folder of sockets.
     """
     return Service(
         name=SOCKET_PROXY,
@@ -62,25 +65,33 @@ def _socket_proxy(context: Context) -> Service:
             File(
                 path=f"{CONFIG_DIR}/haproxy.cfg",
                 content=render(
-                    "socket-proxy/haproxy.cfg.j2", port=_SOCKET_PORT, known=_READ_OF_THE_ENGINE
+                    "socket-proxy/haproxy.cfg.j2",
+                    port=_SOCKET_PORT,
+                    known=_READ_OF_THE_ENGINE,
+                    containerd=f"{SOCKETS_DIR}/{SOCKET_PROXY}/{_CONTAINERD}",
                 ),
             ),
         ),
-        binds={"/var/run/docker.sock": "/var/run/docker.sock"},
+        serves_sockets=True,
+        # The second one only where containerd stores the images.
+        binds={
+            "/var/run/docker.sock": "/var/run/docker.sock",
+            "/run/containerd/containerd.sock": "/run/containerd/containerd.sock",
+        },
         readiness=_wget(f"http://127.0.0.1:{_SOCKET_PORT}/_ping"),
     )
 
 
-def _containers(context: Context) -> Service:
+def _containers(context: Context, proxy: Service) -> Service:
     return Service(
         name="cadvisor",
         settings=("exporters", "containers"),
         kind="containers",
         image=context.image("cadvisor"),
         limits=limits(context.settings.of(Exporters).containers),
-        # Whose log the kernel's is. Of root's powers it keeps one: to read that, where OOM kills
-        # stand. The engine's socket it reaches through the proxy only, and of the host's files it
-        # sees what the kernel tells of processes and devices.
+        # It reads OOM kills from /dev/kmsg, which needs root and CAP_SYSLOG, and nothing else of
+        # root's. It reaches the engine through the proxy only, and sees no files of the host but
+        # the kernel's.
         user="0:0",
         capabilities=("SYSLOG",),
         devices=("/dev/kmsg",),
@@ -88,19 +99,22 @@ def _containers(context: Context) -> Service:
         command=(
             "--port=8080",
             f"--docker=tcp://{SOCKET_PROXY}:{_SOCKET_PORT}",
+            f"--containerd={proxy.sockets}/{_CONTAINERD}",
             "--docker_only",
             "--store_container_labels=false",
             "--whitelisted_container_labels=groundwork.service,groundwork.instance,groundwork.job",
             "--enable_metrics=cpu,memory,network,oom_event,diskIO",
             "--housekeeping_interval=10s",
         ),
-        # Of the engine's own folder only the names of layers, by which it tells containers apart.
+        # Where the engine stores images itself, cAdvisor asks for the names of their layers; where
+        # containerd does, for a container's description.
+        sockets_of=proxy.name,
         binds={
             "/proc": "/rootfs/proc",
             "/sys": "/sys",
             "/var/lib/docker/image": "/rootfs/var/lib/docker/image",
         },
-        depends_on=(SOCKET_PROXY,),
+        depends_on=(proxy.name,),
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:8080/healthz"),
         metrics=(Metrics(port=8080),),

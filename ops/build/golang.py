@@ -15,7 +15,12 @@ from ops import console
 from ops.paths import cache
 
 # Docker Compose is a quarter of what the provider would be compiled from.
-_TAGS = {"docker-provider": "no_compose", "terraform-provider": "no_compose"}
+_TAGS = {
+    "docker-engine": "no_btrfs",
+    "docker-provider": "no_compose",
+    "runc": "seccomp",
+    "terraform-provider": "no_compose",
+}
 # What data goes through is compiled with inlining: Go's own packages, the programs', and what they
 # read, compress and send with.
 _INLINED = (
@@ -40,6 +45,8 @@ _INLINED = (
 _COMPILER = (
     "-gcflags=all=-dwarf=false -l",
     *(f"-gcflags={pattern}=-dwarf=false" for pattern in _INLINED),
+    # It has no go.mod, for which Go assumes a language of 2021.
+    "-gcflags=github.com/docker/cli/...=-dwarf=false -l -lang=go1.26",
 )
 # One at a time: each takes every core, and two at once would compile what they share twice.
 _COMPILING = threading.Lock()
@@ -69,9 +76,10 @@ def build(  # noqa: PLR0913 - what differs between the programs
     finish: Callable[[Path], None] | None = None,
     step: Callable[[str], AbstractContextManager[None]] = console.step,
     yields: bool = False,
+    cgo: bool = False,
 ) -> Path:
     """Builds the tools that a module lists, or the module itself as `program`; returns their
-    folder. With `yields` it leaves the cores to whatever else wants them.
+    folder. With `yields` it leaves the cores to whatever else wants them; with `cgo` it links C.
 
     It builds into a scratch folder first, so that an interrupted build leaves nothing behind;
     `finish` adds to it, and `step` reports its progress. Raises Failed without Go.
@@ -95,7 +103,8 @@ def build(  # noqa: PLR0913 - what differs between the programs
         made = ["install"] if program is None else ["build", "-o", str(target / program)]
         what = [*made, "-ldflags", f"-s -w {linker}", *_COMPILER, *packages(module)]
         polite = ["nice", "-n", "19"] if yields else []
-        console.run([*polite, "go", *what], cwd=module, env=environment(target))
+        env = {**environment(target), "CGO_ENABLED": "1" if cgo else "0"}
+        console.run([*polite, "go", *what], cwd=module, env=env)
         if finish is not None:
             finish(target)
         target.rename(folder)

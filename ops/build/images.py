@@ -1,13 +1,14 @@
 """Images: the source that a stack uses, and builds from packages."""
 
+import functools
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ def build_missing(
     plan.announce("images", "they are made from distribution packages and Go modules")
 
     def make(name: str) -> str:
-        return build(name, missing[name], packages[name], partial(plan.step, name), on[name])
+        return build(
+            name, missing[name], packages[name], functools.partial(plan.step, name), on[name]
+        )
 
     compiled = [name for name in missing if RECIPES[name].go_tool]
     # A program takes every core while it is compiled; a package is waited for.
@@ -203,13 +206,24 @@ def _build(name: str, recipe: Recipe, packages: Mapping[str, str], base: str) ->
             # By name only: an address may hold a password, and Docker takes the value from the
             # environment.
             command += ["--build-arg", key]
-        # The builder that every engine has; BuildKit's plugin is a download on some distributions.
         console.run(
             [*command, str(context)],
-            env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONTEXT": "default"},
+            env={**os.environ, **builder(), "DOCKER_CONTEXT": "default"},
             fix="check that Debian's packages are reachable and that there is disk space",
         )
     return tag
+
+
+@functools.cache
+def builder() -> Mapping[str, str]:
+    """The variables of a `docker build`: BuildKit where the command line has its plugin, buildx;
+    elsewhere the classic builder, which Docker has deprecated.
+    """
+    plugin = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
+    if plugin.returncode != 0:
+        return {"DOCKER_BUILDKIT": "0"}
+    # Attestations would make an index of each image, with a time in it.
+    return {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 def _proxies() -> list[str]:

@@ -23,6 +23,8 @@ SECONDS: Mapping[str, float] = {
     "cadvisor": 10,
     "litellm": 160,
     "postgres": 55,
+    "docker-engine": 240,
+    "runc": 20,
     "kubernetes": 270,
     "coredns": 35,
     "helm": 50,

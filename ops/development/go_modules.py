@@ -13,6 +13,7 @@ from infra.versions import RECIPES
 from ops import console
 from ops.build import golang, toolchain
 from ops.paths import cache
+from tests.engines import programs as engine_programs
 from tests.kubernetes.cluster import tools as cluster_tools
 
 OWN: Mapping[str, tuple[str, ...]] = {
@@ -29,6 +30,34 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "github.com/pulumi/pulumi/sdk",
     ),
     "alloy": ("k8s.io/",),
+    # Docker 29 is newer than what the programs use of it, and asks for newer versions.
+    "docker-engine": (
+        "cloud.google.com/go/logging",
+        "github.com/aws/",
+        "github.com/containerd/",
+        "github.com/cpuguy83/",
+        "github.com/docker/",
+        "github.com/fvbommel/",
+        "github.com/fxamacker/",
+        "github.com/go-jose/",
+        "github.com/gofrs/",
+        "github.com/hashicorp/",
+        "github.com/in-toto/",
+        "github.com/klauspost/",
+        "github.com/lestrrat-go/",
+        "github.com/mattn/",
+        "github.com/mdlayher/",
+        "github.com/moby/",
+        "github.com/opencontainers/",
+        "github.com/tonistiigi/",
+        "github.com/xeipuuv/",
+        "go.etcd.io/",
+        "go.opentelemetry.io/",
+        "go.yaml.in/yaml/v3",
+        "google.golang.org/genproto",
+    ),
+    # It is linked with C, and so shares nothing.
+    "runc": ("",),
     # A release of Kubernetes is one set of modules.
     "kubernetes": (
         "github.com/google/cadvisor",
@@ -49,8 +78,8 @@ _ROUNDS = 6
 def folders() -> dict[str, Path]:
     """Program to the folder of its module."""
     recipes = {name: IMAGES / recipe.folder for name, recipe in RECIPES.items() if recipe.go_tool}
-    tools = {module.name: module for module in (*toolchain.modules(), *cluster_tools.modules())}
-    return {**tools, **recipes}
+    modules = (*toolchain.modules(), *engine_programs.modules(), *cluster_tools.modules())
+    return {**{module.name: module for module in modules}, **recipes}
 
 
 def shares(program: str, module: str) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops import console
@@ -18,13 +18,15 @@ _REMIND_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A command with a title. `prepare` is begun at once, beside the other lanes, and has ended
-    before the command starts.
+    """A command with a title, and variables of its own. `prepare` is begun at once, beside the
+    other lanes, and has ended before the command starts; `clean` follows it in any case.
     """
 
     title: str
     command: Sequence[str]
     prepare: Callable[[], object] = lambda: None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    clean: Callable[[], object] = lambda: None
 
 
 def run(lanes: Sequence[Lane], *, at_once: int) -> None:
@@ -61,13 +63,15 @@ def run(lanes: Sequence[Lane], *, at_once: int) -> None:
             try:
                 prepared[number].result()
                 log = Path(folder) / f"{number}.log"
-                status = _call(lane.command, log, _variables(shared, number))
+                variables = {**lane.variables, **_variables(shared, number)}
+                status = _call(lane.command, log, variables)
                 seconds = time.monotonic() - running[lane.title]
                 _show(lane.title, log, seconds)
             except console.Failed as error:
                 console.out.print(f"{lane.title}: {error.what}", markup=False)
                 status = 1
             finally:
+                lane.clean()
                 del running[lane.title]
             if status != 0:
                 failed.append(lane.title)

@@ -9,6 +9,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ops import console
@@ -16,7 +18,11 @@ from ops.build import golang, images, toolchain
 from ops.development import lanes
 from ops.development.lanes import Lane
 from ops.paths import ROOT, VENV_BIN
-from ops.sites import engine
+from ops.sites import engine as host_engine
+from tests.engines import engine as engines
+from tests.engines import images as engine_images
+from tests.engines import programs as engine_programs
+from tests.engines.engine import Engine
 from tests.kubernetes.cluster import packages as cluster_packages
 from tests.kubernetes.cluster import tools as cluster_tools
 
@@ -39,6 +45,8 @@ _LIVE = {
     "applications and frameworks": ("applications", "frameworks", "tls"),
     "observability and isolation": ("observability", "isolation", "mirror"),
 }
+# These run on the distribution's engine: deploy, health, backup, restore and drill.
+_ON_DISTRIBUTION = "backup and recovery"
 # What ends the engine, and with it every other test.
 _ALONE = "engine"
 # Two keep two cores busy: with three, each took 1.6 times as long, and all together the same. An
@@ -72,9 +80,9 @@ def run(*, live: bool) -> None:
             fetching.start()
         lanes.run(_checks(), at_once=2)
         if live:
-            _prepare_docker()
-            lanes.run(_lanes(), at_once=_AT_ONCE)
-            lanes.run([_alone()], at_once=1)
+            with _engines() as on:
+                lanes.run([*_lanes(on), _kubernetes()], at_once=_AT_ONCE)
+                lanes.run([_alone(on)], at_once=1)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
 
@@ -88,19 +96,89 @@ def _checks() -> list[Lane]:
     ]
 
 
-def _lanes() -> list[Lane]:
-    """The live tests, longest first; each module's tests run in the order of their files."""
+@contextmanager
+def _engines() -> Iterator[Engine | None]:
+    """The engine that the live tests run on, with all images: today's, built here and ended with
+    the tests; None for this machine's, where GROUNDWORK_TEST_ENGINE is `host`, or by default where
+    the images are official ones or DOCKER_HOST names an engine.
+    """
+    official = os.environ.get("GROUNDWORK_TEST_IMAGES", "packages") != "packages"
+    usual = "host" if official or "DOCKER_HOST" in os.environ else "current"
+    chosen = os.environ.get("GROUNDWORK_TEST_ENGINE", usual)
+    if chosen not in ("host", "current"):
+        raise console.Failed(
+            f"GROUNDWORK_TEST_ENGINE is {chosen}, which names no engine", "use current or host"
+        )
+    if chosen == "host":
+        os.environ.pop("GROUNDWORK_TEST_ENGINE", None)
+        host_engine.ensure()
+        _prepare_images(official=official)
+        yield None
+        return
+    engine = engines.current()
+    try:
+        with console.step(f"tests: starting Docker {engine_programs.VERSION}"):
+            engine.start()
+            engine.clean()
+        os.environ.update(engine.environment())
+        _prepare_images(official=official)
+        yield engine
+    finally:
+        engine.stop()
+
+
+def _prepare_images(*, official: bool) -> None:
+    """The same set-up as `make up`: the live tests then build nothing, and assert it."""
+    if official:
+        toolchain.ensure()
+        # What the tests run helpers in, and push to a registry of their own.
+        images.build_missing(lambda: {"redis", "prometheus", "node-exporter"})
+    else:
+        toolchain.ensure(meanwhile=lambda: images.begin({}))
+        images.build_missing()
+
+
+def _lanes(on: Engine | None) -> list[Lane]:
+    """The live tests on Docker, longest first; each module's tests run in the order of their
+    files.
+    """
     return [
-        *(
-            Lane(f"live tests: {title}", _command(*map(_live, modules)))
-            for title, modules in _LIVE.items()
-        ),
-        Lane("Kubernetes tests", _command("tests/kubernetes"), _prepare_cluster),
+        _distribution(title, modules)
+        if on and title == _ON_DISTRIBUTION
+        else _lane(title, modules, on)
+        for title, modules in _LIVE.items()
     ]
 
 
-def _alone() -> Lane:
-    return Lane(f"live tests: {_ALONE}", _command(_live(_ALONE)))
+def _lane(title: str, modules: Sequence[str], on: Engine | None) -> Lane:
+    command = _command(*map(_live, modules))
+    return Lane(f"live tests: {title}", on.inside(command) if on else command)
+
+
+def _distribution(title: str, modules: Sequence[str]) -> Lane:
+    """A lane on the distribution's engine, which gets the images that were built on today's."""
+    engine = engines.distribution()
+
+    def prepare() -> None:
+        engine.start()
+        engine.clean()
+        engine_images.copy(to=engine)
+
+    return Lane(
+        f"live tests, on the distribution's engine: {title}",
+        engine.inside(_command(*map(_live, modules))),
+        prepare,
+        engine.environment(),
+        engine.stop,
+    )
+
+
+def _kubernetes() -> Lane:
+    return Lane("Kubernetes tests", _command("tests/kubernetes"), _prepare_cluster)
+
+
+def _alone(on: Engine | None) -> Lane:
+    return _lane(_ALONE, [_ALONE], on)
 
 
 def _live(module: str) -> str:
@@ -108,39 +186,32 @@ def _live(module: str) -> str:
 
 
 def _fetch_modules() -> None:
-    for module in (*toolchain.modules(), *cluster_tools.modules()):
+    for module in (
+        *engine_programs.modules(),
+        *toolchain.modules(),
+        *cluster_tools.modules(),
+    ):
         golang.fetch(module)
 
 
 def live() -> None:
     """The tests that deploy on Docker, with the images that GROUNDWORK_TEST_IMAGES names."""
-    _prepare_docker()
-    on_docker = [lane for lane in _lanes() if lane.prepare is not _prepare_cluster]
-    lanes.run(on_docker, at_once=_AT_ONCE)
-    lanes.run([_alone()], at_once=1)
-
-
-def _prepare_docker() -> None:
-    """The same set-up as `make up`: the live tests then build nothing, and assert it."""
-    engine.ensure()
-    if os.environ.get("GROUNDWORK_TEST_IMAGES", "packages") == "packages":
-        toolchain.ensure(meanwhile=lambda: images.begin({}))
-        images.build_missing()
-    else:
-        toolchain.ensure()
-        # What the tests run helpers in, and push to a registry of their own.
-        images.build_missing(lambda: {"redis", "prometheus", "node-exporter"})
+    with _engines() as on:
+        lanes.run(_lanes(on), at_once=_AT_ONCE)
+        lanes.run([_alone(on)], at_once=1)
 
 
 def kubernetes() -> None:
     """The chart and the platform on a real cluster: GROUNDWORK_TEST_CONTEXT's, or one made from
     packages.
     """
-    if "GROUNDWORK_TEST_CONTEXT" not in os.environ:
-        engine.ensure()
-        images.build_missing()
-    _prepare_cluster()
-    _call("Kubernetes tests", _command("tests/kubernetes"))
+    if "GROUNDWORK_TEST_CONTEXT" in os.environ:
+        _prepare_cluster()
+        _call("Kubernetes tests", _command("tests/kubernetes"))
+        return
+    with _engines():
+        _prepare_cluster()
+        _call("Kubernetes tests", _command("tests/kubernetes"))
 
 
 def _prepare_cluster() -> None:

@@ -46,7 +46,7 @@ def answers() -> bool:
 def ensure() -> None:
     """Ensures that an engine answers, or raises Failed with the command to run."""
     if answers():
-        _share_root()
+        share_root()
         return
     if os.environ.get("DOCKER_HOST"):
         raise console.Failed(
@@ -59,7 +59,7 @@ def ensure() -> None:
         )
     if shutil.which("dockerd") is None or shutil.which("iptables") is None:
         _install()
-    _share_root()
+    share_root()
     with console.step("docker: starting the engine"):
         _start()
 
@@ -77,7 +77,7 @@ def forget_dead(file: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _share_root() -> None:
+def share_root() -> None:
     """Makes `/` a shared mount if no systemd has done so: otherwise node-exporter cannot see the
     host's disks.
     """
@@ -101,7 +101,7 @@ def _install() -> None:
     )
 
 
-def _pools() -> list[str]:
+def pools() -> list[str]:
     """The engine's own address ranges (libnetwork's ipamutils), in networks of 254 addresses
     instead of 65,534: two stacks of eleven networks leave no room for a third otherwise.
     """
@@ -136,7 +136,7 @@ def _spawn() -> subprocess.Popen[bytes]:
     forget_dead(_PID_FILE)
     with _LOG.open("ab") as stream:
         return subprocess.Popen(
-            ["dockerd", *_pools()],
+            ["dockerd", *pools()],
             stdout=stream,
             stderr=stream,
             stdin=subprocess.DEVNULL,

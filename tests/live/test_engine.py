@@ -1,23 +1,21 @@
 """The engine itself is killed under write load. No other test may run meanwhile."""
 
 import gc
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from ops.sites import engine
+from tests.engines.engine import named
 from tests.live.clone import Clone
 from tests.live.writers import STORES, wait_ready, writing
 from tests.support.waiting import wait_until
 
+ENGINE = named()
+
 pytestmark = [
     pytest.mark.skipif(
-        Path("/run/systemd/system").is_dir() or bool(os.environ.get("DOCKER_HOST")),
+        ENGINE is None,
         reason="this engine is not the tests' own: killing it would stop what else it runs",
     ),
     # The connections that it held were not closed but cut.
@@ -38,15 +36,12 @@ def test_no_acknowledged_write_is_lost_when_the_engine_is_killed(
     """SIGKILL, with all containers under load; the next engine starts them again, and `up` has
     nothing to do but to see that.
     """
+    assert ENGINE is not None
     with writing(safe, say) as kills:
         time.sleep(3)
-        found = subprocess.run(
-            ["pgrep", "-x", "dockerd"], capture_output=True, text=True, check=True
-        )
-        for pid in found.stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
-        wait_until(lambda: not engine.answers(), timeout=20, reason="the engine is gone")
-        engine.ensure()
+        ENGINE.kill()
+        wait_until(lambda: not ENGINE.answers(), timeout=20, reason="the engine is gone")
+        ENGINE.start()
         # Its connections led to the engine before.
         safe.docker.close()
         wait_ready(safe, STORES)

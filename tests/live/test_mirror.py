@@ -18,6 +18,7 @@ import pytest
 
 from infra.images import BASE_TAG
 from infra.versions import OFFICIAL, RECIPES
+from ops.build import images
 from ops.stacks import generated
 from tests.live.clone import Clone, copy_tree, free_offset
 from tests.support import lanes
@@ -51,9 +52,7 @@ def registry(
     (context / "Dockerfile").write_text(_DOCKERFILE.format(base=BASE_TAG))
     (context / "config.yml").write_text(_CONFIG)
     command = ["docker", "build", "--quiet", "--network", "host", "--tag", _TAG, str(context)]
-    subprocess.run(
-        command, env={**os.environ, "DOCKER_BUILDKIT": "0"}, check=True, capture_output=True
-    )
+    subprocess.run(command, env={**os.environ, **images.builder()}, check=True, capture_output=True)
     running = engine.containers.run(
         _TAG,
         detach=True,

@@ -5,6 +5,7 @@ mocks.
 import asyncio
 import contextlib
 import io
+import socket
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -19,7 +20,16 @@ from docker.errors import APIError, NotFound
 
 from infra.secret import Secret
 from infra.spec import CONFIG_DIR, File, Platform, Service
-from infra.targets.docker import arguments, facts, files, jobs, readiness, resources
+from infra.targets.docker import (
+    arguments,
+    engine_files,
+    facts,
+    files,
+    jobs,
+    readiness,
+    resources,
+)
+from infra.targets.docker.engine_files import EngineFiles
 from infra.targets.docker.facts import HostFacts
 from tests.support.docker_mocks import CONTAINER, IMAGE, NETWORK, VOLUME, Recorder, declare
 from tests.support.identity import IDENTITY
@@ -445,7 +455,7 @@ def test_volume_labels_are_identity_only(declared: Declared) -> None:
     labels = {
         name: {item["label"]: item["value"] for item in inputs["labels"]}
         for name, inputs in declared[1].of(VOLUME).items()
-        if "ledger" not in name and "-files-" not in name
+        if "ledger" not in name and "-files-" not in name and not name.endswith("-sockets")
     }
     assert labels == dict.fromkeys(
         (
@@ -540,16 +550,40 @@ def test_bind_address_is_a_setting() -> None:
     } == {"10.0.0.5"}
 
 
-def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -> None:
-    """An engine may keep its data elsewhere, or its images in containerd, where cAdvisor needs no
-    names of layers.
+@pytest.mark.parametrize(
+    ("containerd", "cadvisor", "proxy"),
+    [
+        (
+            None,
+            {
+                "/proc": "/rootfs/proc",
+                "/sys": "/sys",
+                "/srv/docker/image": "/rootfs/srv/docker/image",
+            },
+            {"/run/d.sock": "/var/run/docker.sock"},
+        ),
+        (
+            "/run/c.sock",
+            {"/proc": "/rootfs/proc", "/sys": "/sys"},
+            {
+                "/run/d.sock": "/var/run/docker.sock",
+                "/run/c.sock": "/run/containerd/containerd.sock",
+            },
+        ),
+    ],
+    ids=["images in the engine", "images in containerd"],
+)
+def test_binds_follow_the_engines_files(
+    containerd: str | None, cadvisor: dict[str, str], proxy: dict[str, str]
+) -> None:
+    """An engine may keep its data and sockets elsewhere, and its images in containerd: only then
+    the proxy gets containerd's socket, and cAdvisor no names of layers.
     """
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project="groundwork", stack="dev")
     settings, platform = make_settings(images="packages"), make_platform(images="packages")
-    facts = HostFacts(
-        memory=1, cpus=1, engine_root="/srv/docker", absent=frozenset({"/srv/docker/image"})
-    )
+    files = EngineFiles(root="/srv/docker", socket="/run/d.sock", containerd=containerd)
+    facts = HostFacts(memory=1, cpus=1, files=files)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
@@ -557,13 +591,60 @@ def test_binds_follow_the_engines_folder_and_leave_out_what_it_does_not_have() -
 
     run()
 
-    def binds(name: str) -> dict[str, str]:
+    def mounted(name: str, kind: str) -> dict[str, str]:
         mounts = recorder.of(CONTAINER)[IDENTITY.name(name)].get("mounts", [])
-        return {mount["source"]: mount["target"] for mount in mounts if mount["type"] == "bind"}
+        return {mount["source"]: mount["target"] for mount in mounts if mount["type"] == kind}
 
-    assert binds("alloy-logs") == {"/srv/docker/containers": "/var/lib/docker/containers"}
-    assert binds("cadvisor") == {"/proc": "/rootfs/proc", "/sys": "/sys"}
-    assert binds("socket-proxy") == {"/var/run/docker.sock": "/var/run/docker.sock"}
+    assert mounted("alloy-logs", "bind") == {"/srv/docker/containers": "/var/lib/docker/containers"}
+    assert mounted("cadvisor", "bind") == cadvisor
+    assert mounted("socket-proxy", "bind") == proxy
+    shared = {IDENTITY.name("socket-proxy-sockets"): "/run/groundwork/socket-proxy"}
+    assert shared.items() <= mounted("socket-proxy", "volume").items()
+    assert shared == mounted("cadvisor", "volume")
+
+
+_OVERLAY2 = {"DockerRootDir": "/var/lib/docker", "DriverStatus": [["Backing Filesystem", "extfs"]]}
+_SNAPSHOTS = {
+    "DockerRootDir": "/data",
+    "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+}
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({}, EngineFiles()),
+        (_OVERLAY2, EngineFiles()),
+        ({**_OVERLAY2, "Containerd": {"Address": "/run/c.sock"}}, EngineFiles()),
+        (
+            _SNAPSHOTS,
+            EngineFiles(root="/data", containerd="/run/containerd/containerd.sock"),
+        ),
+        (
+            {**_SNAPSHOTS, "Containerd": {"Address": "/run/c.sock"}},
+            EngineFiles(root="/data", containerd="/run/c.sock"),
+        ),
+    ],
+    ids=["no answer", "overlay2", "overlay2, with containerd", "containerd", "containerd named"],
+)
+def test_the_engines_answer_says_who_stores_images(
+    info: dict[str, Any], expected: EngineFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert engine_files.read(info) == expected
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_the_socket_is_the_one_that_docker_host_names(
+    listens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    with socket.socket(socket.AF_UNIX) as server:
+        if listens:
+            server.bind(str(path))
+        found = engine_files.read({}).socket
+    assert found == (str(path) if listens else "/var/run/docker.sock")
 
 
 @pytest.mark.parametrize(

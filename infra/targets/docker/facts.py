@@ -22,13 +22,9 @@ from infra.identity import PREFIX, Identity
 from infra.images import VERSION_LABEL
 from infra.refusal import PreflightError, Violation
 from infra.spec import Image, Platform
-from infra.targets.docker.naming import (
-    ENGINE_ROOT,
-    FILES_ROLE,
-    FILLED,
-    FILLED_MARK,
-    below_engine,
-)
+from infra.targets.docker import engine_files
+from infra.targets.docker.engine_files import EngineFiles
+from infra.targets.docker.naming import FILES_ROLE, FILLED, FILLED_MARK
 
 _LOOKUP_SECONDS = 20
 
@@ -42,15 +38,15 @@ class HostFacts:
     `consent` what is allowed this time, and `open_files` how many descriptors the engine may grant
     a container; `filled` is the label of the container that places files, if it has placed them
     all; `image_versions` are the versions inside images built here, by reference, which differ from
-    the pinned ones if Debian has replaced a version; `absent` are folders to be mounted
-    into containers that this kind of engine does not have.
+    the pinned ones if Debian has replaced a version; `files` says where the engine's own files
+    are.
     """
 
     memory: int
     cpus: int
     engine: str = ""
     root_shared: bool | None = None
-    engine_root: str = ENGINE_ROOT
+    files: EngineFiles = field(default_factory=EngineFiles)
     disk_total: int | None = None
     disk_free: int | None = None
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -63,7 +59,6 @@ class HostFacts:
     recorded: Recorded = field(default_factory=Recorded)
     consent: Consent = field(default_factory=Consent)
     open_files: int | None = None
-    absent: frozenset[str] = frozenset()
     network_room: int | None = None
     filled: str | None = None
     image_ids: Mapping[str, str] = field(default_factory=dict)
@@ -131,14 +126,13 @@ def read_facts(
     finally:
         client.close()
     local = _is_local(client)
-    root = str(info.get("DockerRootDir") or ENGINE_ROOT)
     total, free = _disk(info) if local else (None, None)
     own, taken = _ports(containers, identity, platform, local=local)
     return HostFacts(
         memory=info["MemTotal"],
         cpus=info["NCPU"],
         engine=str(info.get("ServerVersion", "")),
-        engine_root=root,
+        files=engine_files.read(info),
         root_shared=_root_shared() if local else None,
         disk_total=total,
         disk_free=free,
@@ -158,7 +152,6 @@ def read_facts(
         recorded=recorded,
         consent=consent,
         open_files=_open_files() if local else None,
-        absent=_absent(platform, root) if local else frozenset(),
         network_room=_network_room(info, networks),
         filled=filled,
         own_ports=frozenset(own),
@@ -282,22 +275,6 @@ def _ports(
             if port not in own and port not in taken and _bound(port):
                 taken[port] = "another process on this host"
     return own, taken
-
-
-def _absent(platform: Platform, root: str) -> frozenset[str]:
-    """Missing folders of the engine's own: an engine that keeps images in containerd has none for
-    them.
-    """
-    sources = (
-        below_engine(source, root) for service in platform.services for source in service.binds
-    )
-    try:
-        return frozenset(
-            source for source in sources if source.startswith(root) and not Path(source).exists()
-        )
-    except OSError:
-        # Only root may look; then they are as the engine's usual store has them.
-        return frozenset()
 
 
 def _open_files() -> int | None:

@@ -2,7 +2,7 @@
 
 from infra.spec import Platform, Service
 
-LEDGER_ROLE, FILES_ROLE = "ledger", "files"
+LEDGER_ROLE, FILES_ROLE, SOCKETS_ROLE = "ledger", "files", "sockets"
 """Role labels of containers and volumes that serve no client."""
 
 FILLED_MARK, FILLED = "/filled", "filled"
@@ -12,13 +12,6 @@ JOB_GAVE_UP = 75
 """Exit status of a job that failed several times in a row (sysexits.h: EX_TEMPFAIL)."""
 
 PUBLISHED, OUTBOUND = "published", "outbound"
-ENGINE_ROOT = "/var/lib/docker"
-"""The engine's default data directory."""
-
-
-def below_engine(path: str, root: str) -> str:
-    """A path below the engine's usual folder, adapted to the folder used on this host."""
-    return path.replace(ENGINE_ROOT, root, 1)
 
 
 def networks_of(platform: Platform) -> list[str]:

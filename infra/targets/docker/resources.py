@@ -25,7 +25,7 @@ from infra.targets.docker.naming import (
     LEDGER_ROLE,
     OUTBOUND,
     PUBLISHED,
-    below_engine,
+    SOCKETS_ROLE,
     networks_of,
     ordinary_network,
 )
@@ -63,12 +63,14 @@ class DockerTarget:
         self.networks: dict[str, docker.Network] = {}
         self._images: dict[str, docker.RemoteImage] = {}
         self._volumes: dict[str, docker.Volume] = {}
+        self._services: dict[str, Service] = {}
         self._ready: dict[str, list[pulumi.Resource]] = {}
         self._called_back: frozenset[tuple[str, str]] = frozenset()
         self.containers: dict[str, docker.Container] = {}
 
     def deploy(self, platform: Platform) -> None:
         """Everything, in the order of `depends_on`."""
+        self._services = {service.name: service for service in platform.services}
         self._declare_networks(platform)
         self._called_back = frozenset(
             (name, service.home_network)
@@ -223,22 +225,10 @@ class DockerTarget:
             *before,
             *(item for name in service.starts_after for item in self._ready.get(name, ())),
         ]
-        mounts = self._mounts(service, beside=False)
-        mounts += [
-            docker.ContainerMountArgs(
-                type="bind",
-                source=self._on_host(source),
-                # Below /rootfs a container looks for the host's folders under their own names.
-                target=(
-                    f"/rootfs{self._on_host(target.removeprefix('/rootfs'))}"
-                    if target.startswith("/rootfs/")
-                    else target
-                ),
-                read_only=True,
-                bind_options=docker.ContainerMountBindOptionsArgs(propagation="rslave"),
-            )
-            for source, target in service.binds.items()
-            if self._on_host(source) not in self._facts.absent
+        mounts = [
+            *self._mounts(service, beside=False),
+            *self._socket_mounts(service),
+            *self._bind_mounts(service),
         ]
         health = service.readiness
         read_only = service.writable_root is None
@@ -318,9 +308,44 @@ class DockerTarget:
             )
         return mounts
 
-    def _on_host(self, path: str) -> str:
-        """A path below the engine's folder, as located on this host."""
-        return below_engine(path, self._facts.engine_root)
+    def _socket_mounts(self, service: Service) -> list[docker.ContainerMountArgs]:
+        """Folders with sockets: the service's own, which it writes to, and the one that it uses."""
+        mounted = [(service, False)] if service.serves_sockets else []
+        if service.sockets_of is not None:
+            mounted.append((self._services[service.sockets_of], True))
+        return [
+            docker.ContainerMountArgs(
+                type="volume",
+                source=self._socket_volume(of.name).name,
+                target=of.sockets,
+                read_only=read_only or None,
+            )
+            for of, read_only in mounted
+        ]
+
+    def _socket_volume(self, name: str) -> docker.Volume:
+        part = f"{name}-sockets"
+        if part not in self._volumes:
+            full = self._identity.name(part)
+            labels = self._volume_labels(role=SOCKETS_ROLE)
+            self._volumes[part] = docker.Volume(full, name=full, labels=labels)
+        return self._volumes[part]
+
+    def _bind_mounts(self, service: Service) -> list[docker.ContainerMountArgs]:
+        """The host's files, but for those that this kind of engine does not have."""
+
+        return [
+            docker.ContainerMountArgs(
+                type="bind",
+                source=on_host,
+                # Below /rootfs a container looks for the host's folders under their own names.
+                target=f"/rootfs{on_host}" if path == f"/rootfs{source}" else path,
+                read_only=True,
+                bind_options=docker.ContainerMountBindOptionsArgs(propagation="rslave"),
+            )
+            for source, path in service.binds.items()
+            if (on_host := self._facts.files.locate(source)) is not None
+        ]
 
     def _sysctls(self, service: Service) -> dict[str, str] | None:
         """A TTL of one hop for services published on loopback only, so that no router forwards
