@@ -312,11 +312,11 @@ class Service:
     `binds` maps host paths to container paths, read-only. Its root file system is read-only except
     for `writable`: folders in memory with their size in bytes; `writable_root` says why an image
     needs more. `open_files` is the number of descriptors it may need. `devices` are the host's,
-    readable; `capabilities` are the only ones it keeps. In a cluster `node_metrics` lets it
-    read the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it
-    may list. Where the target has many nodes, `per_node` runs one on each, `replicas` that many (replica i of a service with
-    volumes is reached as `<name>-<i>.<name>-members`), and up to `max_replicas` while they are
-    busy.
+    readable; `capabilities` are the only ones it keeps. In a cluster `node_metrics` lets it read
+    the nodes' own metrics, and `pod_discovery_namespaces` names the namespaces whose pods it may
+    list. Where the target has many nodes, `per_node` runs one on each, `replicas` that many
+    (replica i of a service with volumes is reached as `<name>-<i>.<name>-members`), and up to
+    `max_replicas` while they are busy.
     """
 
     name: str
