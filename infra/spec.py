@@ -32,10 +32,14 @@ APP_NETWORK = "app"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """A container's limits: bytes of memory, and cores."""
+    """A container's limits: bytes of memory, and cores.
+
+    `default_cpus` says that nobody chose the cores: on a host with fewer, they are what it has.
+    """
 
     memory: int
     cpus: float
+    default_cpus: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,11 @@ def identity(
 
 def limits(settings: Sized) -> Limits:
     """The limits that settings name."""
-    return Limits(memory=settings.memory, cpus=settings.cpus)
+    return Limits(
+        memory=settings.memory,
+        cpus=settings.cpus,
+        default_cpus="cpus" not in settings.model_fields_set,
+    )
 
 
 def external_endpoint(external: External) -> Endpoint:

@@ -9,6 +9,9 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
+from infra.refusal import PreflightError
+from infra.targets.docker import engine_checks
+from infra.targets.docker.facts import unreachable
 from ops import console
 from ops.build import apt
 
@@ -33,19 +36,27 @@ _RANGES = (
 def answers() -> bool:
     """True if an engine answers at DOCKER_HOST or the default socket."""
     try:
-        client = docker.from_env(timeout=10)
-        try:
-            client.ping()
-        finally:
-            client.close()
+        _ping()
     except DockerException:
         return False
     return True
 
 
+def _ping() -> None:
+    client = docker.from_env(timeout=10)
+    try:
+        client.ping()
+    finally:
+        client.close()
+
+
 def ensure() -> None:
-    """Ensures that an engine answers, or raises Failed with the command to run."""
-    if answers():
+    """Ensures that an engine answers, or raises Failed with the command to run; raises
+    PreflightError if it cannot be used.
+    """
+    denied = _denied()
+    if denied is None:
+        _refuse_unsuitable()
         share_root()
         return
     if os.environ.get("DOCKER_HOST"):
@@ -59,9 +70,51 @@ def ensure() -> None:
         )
     if shutil.which("dockerd") is None or shutil.which("iptables") is None:
         _install()
+    _check_packet_filter()
     share_root()
     with console.step("docker: starting the engine"):
         _start()
+    _refuse_unsuitable()
+
+
+def _denied() -> DockerException | None:
+    """The error of an engine that does not answer; None if it does. Raises PreflightError if this
+    user may not use its socket.
+    """
+    try:
+        _ping()
+    except DockerException as error:
+        if "Permission denied" in str(error):
+            raise PreflightError([unreachable(error)]) from None
+        return error
+    return None
+
+
+def _refuse_unsuitable() -> None:
+    client = docker.from_env(timeout=10)
+    try:
+        problems = list(engine_checks.check(client.version(), client.info()))
+    finally:
+        client.close()
+    if problems:
+        raise PreflightError(problems)
+
+
+def _check_packet_filter() -> None:
+    """Raises Failed if iptables cannot set up address translation, without which no engine
+    starts.
+    """
+    command = ["iptables", "--wait", "--table", "nat", "--list-rules"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    said = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+    raise console.Failed(
+        f"Docker cannot start here: iptables cannot translate addresses ({said})",
+        "load the kernel's module for it (`modprobe iptable_nat` or `modprobe nft_chain_nat`); if"
+        " this kernel has only the older one, `update-alternatives --set iptables"
+        " /usr/sbin/iptables-legacy`",
+    )
 
 
 def forget_dead(file: Path) -> None:

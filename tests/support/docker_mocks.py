@@ -50,7 +50,7 @@ class Recorder(pulumi.runtime.Mocks):
 
 
 def declare(
-    source: str, *, engine: str = "", filled: str | None = None, **keys: Any
+    source: str, *, api: tuple[int, ...] = (), filled: str | None = None, **keys: Any
 ) -> tuple[Platform, Recorder]:
     """Declares the platform under mocks and waits for all of it."""
     recorder = Recorder()
@@ -64,7 +64,7 @@ def declare(
         resources.DockerTarget(
             settings,
             IDENTITY,
-            HostFacts(memory=1, cpus=1, engine=engine, filled=filled, image_ids=ids),
+            HostFacts(memory=1, cpus=1, api=api, filled=filled, image_ids=ids),
         ).deploy(platform)
 
     run()

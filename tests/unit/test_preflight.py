@@ -372,14 +372,43 @@ def test_compares_versions_by_number(version: str, parts: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    ("engine", "warned"),
-    [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0", False), ("29.1.2", False), ("", False)],
+    ("api", "warned"),
+    [((1, 41), True), ((1, 47), True), ((1, 48), False), ((1, 56), False), ((), False)],
+    ids=["20.10", "27", "28", "29", "unknown"],
 )
-def test_old_engines_are_warned_about(engine: str, warned: bool) -> None:
-    assert (
-        bool(host_checks.notes(make_settings(), make_platform(), replace(ROOMY, engine=engine)))
-        == warned
-    )
+def test_old_engines_are_warned_about(api: tuple[int, ...], warned: bool) -> None:
+    facts = replace(ROOMY, api=api)
+    assert bool(host_checks.notes(make_settings(), make_platform(), facts)) == warned
+
+
+def test_an_unsuitable_engine_is_refused() -> None:
+    problem = Violation(key="Docker engine", reason="it is too old", fix="install a newer one")
+    facts = replace(ROOMY, unsuitable=(problem,))
+    assert problem in host_checks.check(make_platform(), IDENTITY, facts)
+
+
+class TestOneProcessor:
+    """A limit that nobody chose gives way where the host has fewer cores."""
+
+    ONE = replace(ROOMY, cpus=1)
+
+    def _cpus(self, **keys: Any) -> float:
+        fitted = as_built(make_platform(**keys), self.ONE)
+        return fitted.by_name("litellm").limits.cpus
+
+    def test_a_default_gives_way(self) -> None:
+        fitted = as_built(make_platform(), self.ONE)
+        assert max(service.limits.cpus for service in fitted.services) == 1
+        assert host_checks.check(fitted, IDENTITY, self.ONE) == []
+
+    def test_a_chosen_limit_is_refused(self) -> None:
+        fitted = as_built(make_platform(litellm={"cpus": 2}), self.ONE)
+        (problem,) = host_checks.check(fitted, IDENTITY, self.ONE)
+        assert problem.key == "groundwork:litellm.cpus"
+
+    def test_no_default_grows(self) -> None:
+        before, after = make_platform(), as_built(make_platform(), replace(ROOMY, cpus=64))
+        assert [item.limits for item in before.services] == [item.limits for item in after.services]
 
 
 def test_two_clones_do_not_share_a_name() -> None:

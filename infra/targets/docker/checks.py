@@ -6,15 +6,15 @@ from dataclasses import replace
 from infra.identity import Identity
 from infra.refusal import Violation
 from infra.settings import Settings
-from infra.spec import Image, Platform
+from infra.spec import Image, Limits, Platform
 from infra.targets import checks
 from infra.targets.checks import Capacity
 from infra.targets.docker.facts import HostFacts
 from infra.targets.docker.naming import LEDGER_ROLE, networks_of
 from infra.units import format_size
 
-# The first major version of Docker that drops such packets.
-_ISOLATES_LOOPBACK = (28,)
+# The API of the first Docker that drops such packets, 28.
+_ISOLATES_LOOPBACK = (1, 48)
 # What the operating system, Docker and the deploy itself need beside the services.
 HOST_RESERVE = 512 * 1024**2
 
@@ -24,6 +24,7 @@ _VERSION = "groundwork.version."
 def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Violation]:
     """Every reason not to deploy to this host."""
     return [
+        *facts.unsuitable,
         *checks.limits(platform, _capacity(facts)),
         *_disk(platform, identity, facts),
         *checks.port_clashes(platform),
@@ -40,15 +41,21 @@ def check(platform: Platform, identity: Identity, facts: HostFacts) -> list[Viol
 
 
 def as_built(platform: Platform, facts: HostFacts) -> Platform:
-    """The platform with the versions that its images actually contain."""
+    """The platform with the versions that its images actually contain, and with no more cores by
+    default than the host has.
+    """
 
     def true(image: Image) -> Image:
         return replace(image, version=facts.image_versions.get(image.reference, image.version))
 
+    def fitting(limits: Limits) -> Limits:
+        return replace(limits, cpus=min(limits.cpus, facts.cpus)) if limits.default_cpus else limits
+
     return replace(
         platform,
         services=tuple(
-            replace(service, image=true(service.image)) for service in platform.services
+            replace(service, image=true(service.image), limits=fitting(service.limits))
+            for service in platform.services
         ),
     )
 
@@ -84,8 +91,7 @@ def _few_files(platform: Platform, facts: HostFacts) -> Iterator[str]:
 
 
 def _old_engine(settings: Settings, facts: HostFacts) -> list[str]:
-    major = checks.version_tuple(facts.engine)[:1]
-    if major and major < _ISOLATES_LOOPBACK and settings.bind_address == "127.0.0.1":
+    if facts.api and facts.api < _ISOLATES_LOOPBACK and settings.bind_address == "127.0.0.1":
         return [
             f"Docker {facts.engine} lets neighbours on the same network segment reach ports"
             " published on loopback; 28 and newer do not (docs.docker.com, port publishing). Use"

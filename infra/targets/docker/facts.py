@@ -22,7 +22,7 @@ from infra.identity import PREFIX, Identity
 from infra.images import VERSION_LABEL
 from infra.refusal import PreflightError, Violation
 from infra.spec import Image, Platform
-from infra.targets.docker import engine_files
+from infra.targets.docker import engine_checks, engine_files
 from infra.targets.docker.engine_files import EngineFiles
 from infra.targets.docker.naming import FILES_ROLE, FILLED, FILLED_MARK
 
@@ -39,12 +39,14 @@ class HostFacts:
     a container; `filled` is the label of the container that places files, if it has placed them
     all; `image_versions` are the versions inside images built here, by reference, which differ from
     the pinned ones if Debian has replaced a version; `files` says where the engine's own files
-    are.
+    are, and `unsuitable` why this engine cannot be used.
     """
 
     memory: int
     cpus: int
     engine: str = ""
+    api: tuple[int, ...] = ()
+    unsuitable: tuple[Violation, ...] = ()
     root_shared: bool | None = None
     files: EngineFiles = field(default_factory=EngineFiles)
     disk_total: int | None = None
@@ -94,6 +96,15 @@ def connect() -> docker.DockerClient:
 
 def unreachable(error: Exception) -> Violation:
     """The violation for an engine that does not answer."""
+    if "Permission denied" in str(error):
+        return Violation(
+            key="DOCKER_HOST",
+            reason="a Docker engine is there, but you may not use its socket (permission denied)",
+            fix=(
+                "join the group that owns it (`sudo usermod -aG docker $USER`, then log in again),"
+                " or run this as root; members of that group are as powerful as root"
+            ),
+        )
     return Violation(
         key="DOCKER_HOST",
         reason=f"no Docker engine answers ({_last_words(error)})",
@@ -116,6 +127,7 @@ def read_facts(
     client = connect()
     try:
         info: dict[str, Any] = client.info()
+        version: dict[str, Any] = client.version()
         containers: list[dict[str, Any]] = client.api.containers(all=True)
         volumes = client.api.volumes()["Volumes"] or []
         networks = client.api.networks()
@@ -132,6 +144,8 @@ def read_facts(
         memory=info["MemTotal"],
         cpus=info["NCPU"],
         engine=str(info.get("ServerVersion", "")),
+        api=engine_checks.api(version),
+        unsuitable=tuple(engine_checks.check(version, info)),
         files=engine_files.read(info),
         root_shared=_root_shared() if local else None,
         disk_total=total,

@@ -3,7 +3,6 @@
 import pulumi_docker as docker
 
 from infra.spec import HealthCheck
-from infra.targets.checks import version_tuple
 from infra.units import go_duration
 
 # Seconds between checks once a container is healthy. Each costs a tenth of a second of a core.
@@ -19,16 +18,16 @@ if [ -e {SEEN} ]; then
 fi
 "$@" && : > {SEEN}
 """
-# The first engine that checks more often while a container starts (docs.docker.com, API 1.44).
-_START_INTERVAL = (25,)
+# The API of the first engine that checks more often while a container starts (Docker 25).
+_START_INTERVAL = (1, 44)
 
 
 class Pace:
-    """How an engine of one version checks containers."""
+    """How an engine checks containers, by the newest API that it speaks."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, api: tuple[int, ...]) -> None:
         # True if it tells a starting container's checks from others.
-        self._two = version_tuple(engine) >= _START_INTERVAL
+        self._two = api >= _START_INTERVAL
 
     def deadline(self, check: HealthCheck) -> int:
         """Seconds until a start has failed: an engine that checks a starting container more often

@@ -59,7 +59,7 @@ class DockerTarget:
         self._files: dict[str, docker.Volume] = {}
         self._identity = identity
         self._facts = facts
-        self._pace = Pace(facts.engine)
+        self._pace = Pace(facts.api)
         self.networks: dict[str, docker.Network] = {}
         self._images: dict[str, docker.RemoteImage] = {}
         self._volumes: dict[str, docker.Volume] = {}
