@@ -30,7 +30,7 @@ _CODE = ("images/backup", "infra", "ops", "tests")
 _PYTEST = (sys.executable, "-m", "pytest")
 _ACTIONLINT = Path(__file__).resolve().parent / "modules" / "actionlint"
 _LIVE = {
-    "backup and recovery": ("backup", "chaos"),
+    "backup and recovery": ("backup", "chaos", "measured"),
     "faults": ("fault_injection",),
     "refusals and reviews": (
         "config_validation",
@@ -43,7 +43,7 @@ _LIVE = {
     "life cycle": ("lifecycle",),
     "upgrades and moves": ("migrate", "upgrades"),
     "applications and frameworks": ("applications", "frameworks", "tls"),
-    "observability and isolation": ("observability", "isolation", "mirror"),
+    "observability and isolation": ("observability", "isolation", "measured", "mirror"),
 }
 # These run on the distribution's engine: deploy, health, backup, restore and drill.
 _ON_DISTRIBUTION = "backup and recovery"

@@ -38,6 +38,7 @@ _ORDER = (
     "test_review",
     "test_observability",
     "test_isolation",
+    "test_measured",
     "test_fault_injection",
     "test_mirror",
     "test_backup",
