@@ -7,6 +7,22 @@ from collections.abc import Mapping, Sequence
 from ops import console
 
 
+def update(step: str, *, missing: str, fix: str) -> None:
+    """Reads the package lists as root, as one step.
+
+    Raises Failed with `missing` and `fix` if there is no apt-get or root, with `fix` if it fails.
+    """
+    _require(missing, fix)
+    with console.step(step):
+        console.run(["apt-get", "update", "-qq"], fix=fix)
+
+
+def offers(package: str) -> bool:
+    """True if this machine's package sources have a version of it."""
+    policy = console.run(["apt-cache", "policy", package])
+    return "Candidate:" in policy and "Candidate: (none)" not in policy
+
+
 def install(
     packages: Sequence[str],
     step: str,
@@ -20,10 +36,14 @@ def install(
     Raises Failed with `missing` and `fix` if there is no apt-get or root, with `fix` if apt-get
     fails.
     """
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise console.Failed(missing, fix)
+    _require(missing, fix)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", **(environment or {})}
     with console.step(step):
         console.run(["apt-get", "update", "-qq"], env=env, fix=fix)
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
         console.run(command, env=env, fix=fix)
+
+
+def _require(missing: str, fix: str) -> None:
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise console.Failed(missing, fix)

@@ -19,6 +19,9 @@ _MANUAL = (
     "install Docker (https://docs.docker.com/engine/install/) and start it, or point DOCKER_HOST at"
     " an engine"
 )
+_OFFICIAL = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin")
+_DISTRIBUTION = ("docker.io",)
+_CURRENT_API = (1, 44)  # of Docker 25
 _SECONDS = 60
 _PID_FILE = Path("/var/run/docker.pid")
 _LOG = Path("/var/log/groundwork-dockerd.log")
@@ -68,12 +71,15 @@ def ensure() -> None:
         raise console.Failed(
             "no Docker engine answers", f"as root: systemctl start docker; or {_MANUAL}"
         )
-    if shutil.which("dockerd") is None or shutil.which("iptables") is None:
+    installed = shutil.which("dockerd") is None or shutil.which("iptables") is None
+    if installed:
         _install()
     _check_packet_filter()
     share_root()
     with console.step("docker: starting the engine"):
         _start()
+    if installed:
+        _say_if_old()
     _refuse_unsuitable()
 
 
@@ -145,13 +151,37 @@ def share_root() -> None:
 
 
 def _install() -> None:
+    """Installs the newest engine that this machine's package sources offer: Docker's own packages
+    where they are among them, else the distribution's.
+    """
+    none = (
+        "no Docker engine answers, and none can be installed: this is not Debian or Ubuntu, or you"
+        " are not root"
+    )
+    apt.update("docker: reading the package lists", missing=none, fix=_MANUAL)
+    packages = _OFFICIAL if apt.offers(_OFFICIAL[0]) else _DISTRIBUTION
+    source = "Docker's" if packages is _OFFICIAL else "the distribution's"
     apt.install(
-        ["docker.io", "iptables", "iproute2"],
-        "docker: installing the engine from the distribution's packages",
-        missing="no Docker engine answers, and none can be installed: this is not Debian or Ubuntu,"
-        " or you are not root",
+        [*packages, "iptables", "iproute2"],
+        f"docker: installing the engine from {source} packages",
+        missing=none,
         fix=_MANUAL,
     )
+
+
+def _say_if_old() -> None:
+    """Prints that the engine just installed is an old one."""
+    client = docker.from_env(timeout=10)
+    try:
+        version = client.version()
+    finally:
+        client.close()
+    if engine_checks.api(version) < _CURRENT_API:
+        console.out.print(
+            f"docker: {version['Version']} is the newest engine that this machine's package sources"
+            " offer; it is older than 25, of January 2024. For a current one add Docker's own"
+            " (https://docs.docker.com/engine/install/) before the first `make up`"
+        )
 
 
 def pools() -> list[str]:
