@@ -81,7 +81,7 @@ def run(*, live: bool) -> None:
         lanes.run(_checks(), at_once=2)
         if live:
             with _engines() as on:
-                lanes.run([*_lanes(on), _kubernetes()], at_once=_AT_ONCE)
+                lanes.run([*_lanes(on), _kubernetes(on)], at_once=_AT_ONCE)
                 lanes.run([_alone(on)], at_once=1)
         _never_executed(outcomes)
     console.out.print(f"make test: passed in {time.monotonic() - began:.0f} s")
@@ -173,8 +173,10 @@ def _distribution(title: str, modules: Sequence[str]) -> Lane:
     )
 
 
-def _kubernetes() -> Lane:
-    return Lane("Kubernetes tests", _command("tests/kubernetes"), _prepare_cluster)
+def _kubernetes(on: Engine | None) -> Lane:
+    """In the engine's network too: a stack moves from there into the cluster."""
+    command = _command("tests/kubernetes")
+    return Lane("Kubernetes tests", on.inside(command) if on else command, _prepare_cluster)
 
 
 def _alone(on: Engine | None) -> Lane:
@@ -209,9 +211,8 @@ def kubernetes() -> None:
         _prepare_cluster()
         _call("Kubernetes tests", _command("tests/kubernetes"))
         return
-    with _engines():
-        _prepare_cluster()
-        _call("Kubernetes tests", _command("tests/kubernetes"))
+    with _engines() as on:
+        lanes.run([_kubernetes(on)], at_once=1)
 
 
 def _prepare_cluster() -> None:
