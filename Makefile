@@ -4,6 +4,8 @@ PYTHON ?= python3
 export STACK
 # Where it is set, as in many images, every command would compile all its modules again.
 unexport PYTHONDONTWRITEBYTECODE
+# Files and output are UTF-8 in any locale.
+export PYTHONUTF8 = 1
 
 GROUNDWORK = .venv/bin/python -m ops
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from infra import consent
-from ops import console, data, reviews
+from ops import console, data, reviews, utf8
 from ops.cli import app, command
 
 __all__ = ["data", "reviews"]
@@ -240,4 +240,5 @@ def lock() -> None:
 
 
 if __name__ == "__main__":
+    utf8.ensure()
     app()

@@ -53,6 +53,8 @@ class Toolchain:
             "VIRTUAL_ENV": str(VENV_BIN.parent),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            # The program's files are UTF-8 in any locale.
+            "PYTHONUTF8": "1",
             "PULUMI_PYTHON_CMD": str(VENV_BIN / "python"),
             "PULUMI_PARALLEL": os.environ.get("PULUMI_PARALLEL", _PARALLEL),
         }

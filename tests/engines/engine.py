@@ -143,6 +143,10 @@ class Engine:
         for name in ("docker", "containerd"):
             _end(self.run / f"{name}.pid")
         network.remove(self.namespace, self.run)
+        # The engine keeps the network of the host mounted.
+        for mount in Path("/proc/self/mounts").read_text().splitlines():
+            if (point := mount.split()[1]).startswith(f"{self.run}/"):
+                subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
         shutil.rmtree(self.run, ignore_errors=True)
 
     @property

@@ -1,8 +1,10 @@
 """The commands of make, and the report of what was never executed."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,27 @@ def test_what_was_never_executed_is_named_with_its_reason(
     assert "Never executed here: 1 checks (of 2)" in text
     assert "1: not deployed" in text
     assert "      a\n" in text
+
+
+@pytest.mark.parametrize("language", ["C", "POSIX"])
+def test_a_command_speaks_in_any_locale(language: str, tmp_path: Path) -> None:
+    """Without UTF-8, Python could print neither a table nor an ellipsis."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops", "preview"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "STACK": "gr\u00fcn",
+            "LC_ALL": language,
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
+        capture_output=True,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert "gr\u00fcn" in done.stderr.decode()
 
 
 PROMISED = {"up", "preview", "health", "env", "logs", "down", "purge", "test", "bench"}
