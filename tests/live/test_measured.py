@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import grpc
+import grpc  # type: ignore[import-untyped]
 import httpx
 import pytest
 
