@@ -720,3 +720,14 @@ def test_engines_that_can_check_more_often_while_a_service_starts(
     _, recorder = declare("packages", api=api)
     found = {item["healthcheck"].get("startInterval") for item in recorder.of(CONTAINER).values()}
     assert found == {interval}
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_mounts_are_judged_only_where_the_engines_files_are_seen(
+    seen: bool, tmp_path: Path
+) -> None:
+    """A chroot or a container may have the engine's socket and none of its file systems."""
+    root = tmp_path / "docker"
+    if seen:
+        root.mkdir()
+    assert facts._sees_files({"DockerRootDir": str(root)}) is seen

@@ -147,7 +147,7 @@ def read_facts(
         api=engine_checks.api(version),
         unsuitable=tuple(engine_checks.check(version, info)),
         files=engine_files.read(info),
-        root_shared=_root_shared() if local else None,
+        root_shared=_root_shared() if local and _sees_files(info) else None,
         disk_total=total,
         disk_free=free,
         volumes={item["Name"]: item.get("Labels") or {} for item in volumes},
@@ -249,6 +249,16 @@ def _disk(info: Mapping[str, Any]) -> tuple[int | None, int | None]:
     except OSError:
         return None, None
     return usage.total, usage.free
+
+
+def _sees_files(info: Mapping[str, Any]) -> bool:
+    """True if this process sees the engine's file systems; one in a container or a chroot may have
+    its socket only.
+    """
+    try:
+        return Path(info["DockerRootDir"]).exists()
+    except OSError:
+        return False
 
 
 def _root_shared() -> bool | None:
