@@ -41,7 +41,7 @@ _LIVE = {
         "review",
     ),
     "life cycle": ("lifecycle",),
-    "upgrades and moves": ("migrate", "upgrades"),
+    "upgrades, moves and other machines": ("migrate", "upgrades", "machines"),
     "applications and frameworks": ("applications", "frameworks", "tls"),
     "observability and isolation": ("observability", "isolation", "measured", "mirror"),
 }

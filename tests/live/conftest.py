@@ -45,6 +45,7 @@ _ORDER = (
     "test_chaos",
     "test_migrate",
     "test_upgrades",
+    "test_machines",
     "test_lifecycle",
     "test_engine",
 )
