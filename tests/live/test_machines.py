@@ -52,7 +52,8 @@ class Machine:
         user.append("--init-groups" if groups else "--clear-groups")
         inside = ["sh", "-c", 'umask 077; cd "$0" && exec "$@"', str(_TREE), *command]
         return subprocess.run(
-            ["chroot", str(self.root), *user, *inside],
+            # By its path: it is looked for in the PATH of the machine.
+            [str(shutil.which("chroot")), str(self.root), *user, *inside],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
