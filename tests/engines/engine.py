@@ -15,7 +15,7 @@ from docker.errors import DockerException, NotFound
 
 from ops import console
 from ops.sites import engine
-from tests.engines import network, programs
+from tests.engines import network, processes, programs
 
 _DATA, _RUN = Path("/var/lib/groundwork-tests"), Path("/run/groundwork-tests")
 _SECONDS = 60
@@ -140,8 +140,8 @@ class Engine:
         """Stops it, its containers and its network; its data is kept."""
         if self.answers():
             self.clean()
-        for name in ("docker", "containerd"):
-            _end(self.run / f"{name}.pid")
+        processes.end(self.pid_file, "dockerd")
+        processes.end(self.run / "containerd.pid", "containerd")
         network.remove(self.namespace, self.run)
         # The engine keeps the network of the host mounted.
         for mount in Path("/proc/self/mounts").read_text().splitlines():
@@ -165,7 +165,7 @@ class Engine:
 
     def _start_containerd(self) -> None:
         pid_file = self.run / "containerd.pid"
-        if _alive(pid_file):
+        if processes.alive(pid_file, "containerd"):
             return
         config = self.run / "containerd.toml"
         config.write_text(
@@ -175,6 +175,7 @@ class Engine:
                 address=self._containerd,
             )
         )
+        self._containerd.unlink(missing_ok=True)
         process = self._spawn("containerd", "--config", str(config))
         pid_file.write_text(str(process.pid))
         self._wait(self._containerd.exists, "containerd")
@@ -216,21 +217,3 @@ def named() -> Engine | None:
     """The engine that this process tests on, by its environment; None for this machine's own."""
     name, program = os.environ.get(_VARIABLE), shutil.which("dockerd")
     return Engine(name, Path(program).parent) if name and program else None
-
-
-def _alive(pid_file: Path) -> bool:
-    try:
-        os.kill(int(pid_file.read_text()), 0)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _end(pid_file: Path) -> None:
-    """Ends a process and waits for it, at most ten seconds."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + 10
-        with suppress(OSError, ValueError):
-            os.kill(int(pid_file.read_text()), number)
-        while _alive(pid_file) and time.monotonic() < deadline:
-            time.sleep(0.1)

@@ -2,16 +2,15 @@
 reach package registries through a process of this machine.
 """
 
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from ops import console
+from tests.engines import processes
 
+_PROGRAM = "slirp4netns"
 _SECONDS = 20
 
 
@@ -21,16 +20,20 @@ def inside(namespace: str, command: Sequence[str]) -> list[str]:
 
 
 def ensure(namespace: str, folder: Path) -> None:
-    """Makes the network, if it is not there. Raises Failed if it has no way out."""
-    if Path(f"/run/netns/{namespace}").exists():
+    """Makes the network, if it is not there, and its way out, if that has been killed. Raises
+    Failed if it gets none.
+    """
+    pid_file = folder / f"{_PROGRAM}.pid"
+    if processes.alive(pid_file, _PROGRAM):
         return
-    console.run(["ip", "netns", "add", namespace])
+    if not Path(f"/run/netns/{namespace}").exists():
+        console.run(["ip", "netns", "add", namespace])
     console.run(inside(namespace, ["ip", "link", "set", "lo", "up"]))
-    log = folder / "slirp4netns.log"
+    log = folder / f"{_PROGRAM}.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [
-                "slirp4netns",
+                _PROGRAM,
                 "--configure",
                 "--mtu=1400",
                 "--disable-host-loopback",
@@ -43,7 +46,7 @@ def ensure(namespace: str, folder: Path) -> None:
             stderr=stream,
             start_new_session=True,
         )
-    (folder / "slirp4netns.pid").write_text(str(process.pid))
+    pid_file.write_text(str(process.pid))
     deadline = time.monotonic() + _SECONDS
     while "default" not in console.run(inside(namespace, ["ip", "route"])):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -53,6 +56,5 @@ def ensure(namespace: str, folder: Path) -> None:
 
 def remove(namespace: str, folder: Path) -> None:
     """Removes the network."""
-    with suppress(OSError, ValueError):
-        os.kill(int((folder / "slirp4netns.pid").read_text()), signal.SIGTERM)
+    processes.end(folder / f"{_PROGRAM}.pid", _PROGRAM)
     subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False)

@@ -172,7 +172,7 @@ def test_make_up_ends_with_the_platform_verified(machine: Machine) -> None:
 def test_what_is_written_is_for_its_user_only(machine: Machine) -> None:
     """The application's environment, as everywhere, and nothing that root would have to delete."""
     assert machine.run("make", "env").returncode == 0
-    assert machine.run("stat", "--format=%a %U", ".env").stdout.split() == ["600", _USER]
+    assert machine.run("stat", "--format=%a %U", f".env.{_STACK}").stdout.split() == ["600", _USER]
     others = machine.run("find", ".", "!", "-user", _USER, "-print", "-quit")
     assert others.stdout == ""
 
