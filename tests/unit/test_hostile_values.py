@@ -269,9 +269,11 @@ def _usual(clustered: bool) -> dict[tuple[str, str], str]:
     }
 
 
-def _is_read_as_given(path: str, text: str, value: Any) -> bool:
-    """True if a file can be read by its own parser, and holds the value as it was given."""
-    held = isinstance(value, str) and len(value) > 5 and value in text
+def _is_read_as_given(path: str, text: str, value: Any, usual: str) -> bool:
+    """True if a file can be read by its own parser, and holds the value as it was given. A word of
+    the `usual` file, such as one in a comment, is not the value.
+    """
+    held = isinstance(value, str) and len(value) > 5 and text.count(value) > usual.count(value)
     if path.endswith((".yml", ".yaml", ".json")):
         parsed = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
         return isinstance(parsed, dict) and (
@@ -303,7 +305,8 @@ def _renders(loaded: Settings, value: Any) -> None:
     assert {
         place
         for place, text in rendered.items()
-        if usual.get(place) != text and not _is_read_as_given(place[1], text, value)
+        if usual.get(place) != text
+        and not _is_read_as_given(place[1], text, value, usual.get(place, ""))
     } == set(), value
     told = revealed(
         {
