@@ -7,7 +7,8 @@ from ops.build import apt
 
 _PACKAGES = {
     "etcd": "etcd-server",
-    "containerd": "containerd",
+    # The tests' engine has a containerd of its own on the PATH, but not this client.
+    "ctr": "containerd",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "conntrack": "conntrack",
     "iptables": "iptables",
