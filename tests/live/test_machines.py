@@ -114,7 +114,8 @@ def _make(machine: Machine) -> None:
     for path in (Path("/dev"), Path("/proc"), machine.engine.run):
         inside = root / path.relative_to("/")
         inside.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", "--bind", path, inside], check=True)
+        # Private, or unmounting it would unmount what is mounted below the original since.
+        subprocess.run(["mount", "--bind", "--make-private", path, inside], check=True)
     for path in (_CERTIFICATES, Path("/etc/resolv.conf")):
         shutil.copyfile(path, root / path.relative_to("/"))
     group = machine.engine.socket.stat().st_gid
