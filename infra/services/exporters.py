@@ -19,8 +19,8 @@ _READ_OF_THE_ENGINE = (
     "^(/v[0-9.]+)?/(_ping|info|version|events|images/json"
     "|containers/json|containers/[A-Za-z0-9_.-]+/json)$"
 )
-# containerd's socket, filtered: its name in the proxy's folder of sockets.
-_CONTAINERD = "containerd.sock"
+# containerd's socket, filtered: in the proxy's folder of sockets.
+_CONTAINERD = f"{SOCKETS_DIR}/{SOCKET_PROXY}/containerd.sock"
 _PASSWORD = f"{CONFIG_DIR}/password"
 
 
@@ -28,9 +28,8 @@ def build(context: Context) -> Iterator[Service]:
     """The enabled exporters that have something to watch."""
     exporters = context.settings.of(Exporters)
     if exporters.containers.enabled and not context.runtime.kubelets:
-        proxy = _socket_proxy(context)
-        yield proxy
-        yield _containers(context, proxy)
+        yield _socket_proxy(context)
+        yield _containers(context)
     if exporters.node.enabled:
         yield _node(context)
     if exporters.postgres.enabled and context.settings.of(Postgres).usable:
@@ -68,7 +67,7 @@ def _socket_proxy(context: Context) -> Service:
                     "socket-proxy/haproxy.cfg.j2",
                     port=_SOCKET_PORT,
                     known=_READ_OF_THE_ENGINE,
-                    containerd=f"{SOCKETS_DIR}/{SOCKET_PROXY}/{_CONTAINERD}",
+                    containerd=_CONTAINERD,
                 ),
             ),
         ),
@@ -82,7 +81,7 @@ def _socket_proxy(context: Context) -> Service:
     )
 
 
-def _containers(context: Context, proxy: Service) -> Service:
+def _containers(context: Context) -> Service:
     return Service(
         name="cadvisor",
         settings=("exporters", "containers"),
@@ -99,7 +98,7 @@ def _containers(context: Context, proxy: Service) -> Service:
         command=(
             "--port=8080",
             f"--docker=tcp://{SOCKET_PROXY}:{_SOCKET_PORT}",
-            f"--containerd={proxy.sockets}/{_CONTAINERD}",
+            f"--containerd={_CONTAINERD}",
             "--docker_only",
             "--store_container_labels=false",
             "--whitelisted_container_labels=groundwork.service,groundwork.instance,groundwork.job",
@@ -108,13 +107,13 @@ def _containers(context: Context, proxy: Service) -> Service:
         ),
         # Where the engine stores images itself, cAdvisor asks for the names of their layers; where
         # containerd does, for a container's description.
-        sockets_of=proxy.name,
+        sockets_of=SOCKET_PROXY,
         binds={
             "/proc": "/rootfs/proc",
             "/sys": "/sys",
             "/var/lib/docker/image": "/rootfs/var/lib/docker/image",
         },
-        depends_on=(proxy.name,),
+        depends_on=(SOCKET_PROXY,),
         network=OBSERVABILITY_NETWORK,
         readiness=_wget("http://127.0.0.1:8080/healthz"),
         metrics=(Metrics(port=8080),),
