@@ -19,8 +19,14 @@ def update(step: str, *, missing: str, fix: str) -> None:
 
 def offers(package: str) -> bool:
     """True if this machine's package sources have a version of it."""
+    return candidate(package) is not None
+
+
+def candidate(package: str) -> str | None:
+    """The version that would be installed; None if the package sources have none."""
     policy = console.run(["apt-cache", "policy", package])
-    return "Candidate:" in policy and "Candidate: (none)" not in policy
+    version = policy.partition("Candidate: ")[2].partition("\n")[0].strip()
+    return version if version not in ("", "(none)") else None
 
 
 def install(

@@ -62,11 +62,14 @@ def built() -> Path:
 
 
 def distribution() -> Path:
-    """The folder with the programs of the distribution's engine."""
+    """The folder with the programs of the distribution's engine. Raises Failed if there is none."""
     _install()
     architecture = console.run(["dpkg", "--print-architecture"]).strip()
-    candidates = console.run(["apt-cache", "policy", "docker.io"])
-    version = candidates.partition("Candidate: ")[2].split("\n")[0].strip()
+    version = apt.candidate(_PACKAGES[0])
+    if version is None:
+        raise console.Failed(
+            f"this machine's package sources offer no {_PACKAGES[0]}", "apt-get update"
+        )
     folder = cache() / f"engine-{version}-{architecture}"
     if not folder.exists():
         with (
